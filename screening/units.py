@@ -1,0 +1,78 @@
+"""Physical constants and every unit conversion of the platform.
+
+Constants are CODATA 2018 (exact since the SI redefinition of 2019, except the atomic
+mass constant). Frequencies are ordinary frequencies in THz, never angular ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = [
+    "AVOGADRO_PER_MOL",
+    "BOLTZMANN_EV_PER_K",
+    "BOLTZMANN_MEV_PER_K",
+    "EV_PER_ANGSTROM3_TO_GPA",
+    "EV_TO_JOULE",
+    "EV_TO_MEV",
+    "KELVIN_PER_THZ",
+    "MEV_TO_JOULE_PER_MOL",
+    "PLANCK_MEV_PER_THZ",
+    "SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ",
+    "THZ_TO_INVERSE_CM",
+    "joule_per_mol_to_mev",
+    "mev_to_joule_per_mol",
+    "thz_to_inverse_cm",
+]
+
+EV_TO_JOULE = 1.602176634e-19
+AVOGADRO_PER_MOL = 6.02214076e23
+_BOLTZMANN_JOULE_PER_K = 1.380649e-23
+_PLANCK_JOULE_S = 6.62607015e-34
+_SPEED_OF_LIGHT_CM_PER_S = 2.99792458e10
+_ATOMIC_MASS_KG = 1.66053906660e-27  # CODATA 2018
+
+EV_TO_MEV = 1000.0
+BOLTZMANN_EV_PER_K = _BOLTZMANN_JOULE_PER_K / EV_TO_JOULE
+BOLTZMANN_MEV_PER_K = BOLTZMANN_EV_PER_K * EV_TO_MEV
+PLANCK_MEV_PER_THZ = _PLANCK_JOULE_S * 1e12 / EV_TO_JOULE * EV_TO_MEV
+KELVIN_PER_THZ = PLANCK_MEV_PER_THZ / BOLTZMANN_MEV_PER_K
+THZ_TO_INVERSE_CM = 1e12 / _SPEED_OF_LIGHT_CM_PER_S
+MEV_TO_JOULE_PER_MOL = EV_TO_JOULE / EV_TO_MEV * AVOGADRO_PER_MOL
+EV_PER_ANGSTROM3_TO_GPA = EV_TO_JOULE * 1e30 / 1e9
+SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ = (
+    math.sqrt(EV_TO_JOULE / _ATOMIC_MASS_KG) * 1e10 / (2.0 * math.pi) * 1e-12
+)
+
+
+def mev_to_joule_per_mol(energy_mev: float) -> float:
+    """Convert an energy or entropy per atom in meV (per K) to J/mol (per K) of atoms.
+
+    Examples
+    --------
+    >>> round(mev_to_joule_per_mol(1.0), 4)
+    96.4853
+    """
+    return energy_mev * MEV_TO_JOULE_PER_MOL
+
+
+def joule_per_mol_to_mev(energy_joule_per_mol: float) -> float:
+    """Convert J/mol of atoms (per K) to meV per atom (per K).
+
+    Examples
+    --------
+    >>> round(joule_per_mol_to_mev(8.314462618), 6)
+    0.086173
+    """
+    return energy_joule_per_mol / MEV_TO_JOULE_PER_MOL
+
+
+def thz_to_inverse_cm(frequency_thz: float) -> float:
+    """Convert a frequency in THz to wave numbers in 1/cm.
+
+    Examples
+    --------
+    >>> round(thz_to_inverse_cm(1.0), 8)
+    33.35640952
+    """
+    return frequency_thz * THZ_TO_INVERSE_CM
