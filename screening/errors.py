@@ -376,5 +376,7 @@ def _concrete(kind: type[ScreeningError]) -> list[type[ScreeningError]]:
     return own + [leaf for child in kind.__subclasses__() for leaf in _concrete(child)]
 
 
-ERROR_CODES: dict[str, type[ScreeningError]] = {kind.code: kind for kind in _concrete(ScreeningError)}
+ERROR_CODES: dict[str, type[ScreeningError]] = {
+    kind.code: kind for kind in _concrete(ScreeningError)
+}
 """Published error codes and the class that carries each."""

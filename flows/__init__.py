@@ -1,0 +1,1 @@
+"""Jobs, Makers, launching and the command line: everything that runs."""

@@ -1,0 +1,466 @@
+"""The command line. Results go to standard output, progress and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from screening.errors import (
+    DatabaseError,
+    InputError,
+    NotFoundError,
+    QueryError,
+    ScreeningError,
+    SettingError,
+)
+
+from flows.exports import ExportFormat
+
+__all__ = ["ExitCode", "app", "main"]
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    WRONG_USAGE = 2
+    NOTHING_USABLE = 3
+    DATABASE = 4
+    INTERRUPTED = 130
+
+
+app = typer.Typer(
+    name="phonoscreen",
+    help="Vibrational screening of crystals: free energies, stability and polymorph rankings "
+    "in a database you can query.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+_state = {"database_uri": ""}
+MAX_DEFAULT_WORKERS = 4
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Calculator = Annotated[
+    str,
+    typer.Option(
+        "--calculator",
+        "-c",
+        help="chgnet, mace:NAME, mace:FILE@SHA256, or an ASE calculator by import path such as "
+        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "-w", help="Worker processes, one thread each. [default: cores]"),
+]
+Settings = Annotated[
+    Path | None, typer.Option("--settings", help="JSON file with settings of the science.")
+]
+
+
+@app.callback()
+def _database(
+    database_uri: Annotated[
+        str,
+        typer.Option(
+            "--db",
+            envvar="PHONOSCREEN_DB",
+            help="sqlite:///file.db, mongodb://host/name or memory://name",
+        ),
+    ] = "sqlite:///phonoscreen.db",
+) -> None:
+    """Choose the database of the command."""
+    _state["database_uri"] = database_uri
+
+
+@app.command("import")
+def import_command(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders and archives.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Read crystals into the database; duplicates are linked, bad files are named."""
+    from flows.imports import import_structures
+
+    report = import_structures(_uri(), paths)
+    if as_json:
+        _print_json(report.payload())
+    else:
+        _print_import(report)
+    if not report.material_ids:
+        raise typer.Exit(ExitCode.NOTHING_USABLE)
+    if report.rejections:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@app.command()
+def screen(  # noqa: PLR0913 - every option is an argument
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Import these first; nothing: what is there.")
+    ] = None,
+    *,
+    query: Annotated[str | None, typer.Option("--query", "-q", help="Only what matches.")] = None,
+    calculator: Calculator = "chgnet",
+    workers: Workers = None,
+    no_relax: Annotated[
+        bool, typer.Option("--no-relax", help="Take the crystals as they are.")
+    ] = False,
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="Smaller supercells where they are proven equal."),
+    ] = False,
+    displacement: Annotated[
+        float | None, typer.Option(help="Finite displacement in Å. [default: the calculator's]")
+    ] = None,
+    temperatures: Annotated[
+        str | None, typer.Option(help="START:STOP:STEP in K. [default: 0:1500:10]")
+    ] = None,
+    low_modes: Annotated[
+        str | None, typer.Option(help="drop, half_mean_optical or renormalise.")
+    ] = None,
+    criterion: Annotated[str | None, typer.Option(help="Named stability criterion.")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Predict what is missing, and rank. Run it again to go on where it stopped."""
+    from flows.makers import ScreenBatchMaker
+    from flows.options import screening_settings
+
+    chosen = screening_settings(
+        settings,
+        relax=not no_relax,
+        adaptive=adaptive,
+        displacement_angstrom=displacement,
+        temperatures_k=temperatures,
+        low_mode_policy=low_modes,
+        stability_criterion=criterion,
+    )
+    maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
+    names, n_rejected = _wanted(paths or [], query)
+    report = _screen_with_progress(names, maker, workers)
+    if as_json:
+        _print_json(_tables().payload_screen(report))
+    else:
+        out.print(_tables().table_screen(report, width=out.width))
+        _print_rankings(None, several=True)
+    if report.failures or n_rejected:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@app.command()
+def rank(
+    formulas: Annotated[
+        list[str] | None, typer.Argument(help="Reduced formulas such as TiO2; nothing: all.")
+    ] = None,
+    *,
+    temperatures: Annotated[
+        str, typer.Option(help="Temperatures of the table in K.")
+    ] = "300,1000",
+    as_json: Json = False,
+) -> None:
+    """Show the order of polymorphs, their transitions, and what stays out of the order."""
+    if as_json:
+        _print_json(_ranking_payload(formulas))
+    else:
+        _print_rankings(formulas, temperatures_k=_numbers(temperatures))
+
+
+@app.command()
+def query(
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILTER", help="'verdict = stable and lowest_frequency_thz > 1', or JSON."
+        ),
+    ] = "",
+    *,
+    sort: Annotated[str, typer.Option(help="Fields, -field for descending.")] = "formula_reduced",
+    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0: all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """List the summaries that a filter selects."""
+    from flows.catalogue import summaries_where
+    from stores.connect import open_database
+    from stores.documents import VibrationalDocument
+    from stores.query import parse_sort
+
+    order = parse_sort(sort, tuple(VibrationalDocument.model_fields))
+    with open_database(_uri()) as database:
+        rows = summaries_where(database, text, sort=order, limit=limit)
+    if as_json:
+        _print_json(_tables().payload_query(rows))
+    else:
+        out.print(_tables().table_query(rows, width=out.width))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Material id, its start, or label.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show all that is known of one material."""
+    from flows.catalogue import find_material
+    from flows.results import material
+    from stores.connect import open_database
+
+    with open_database(_uri()) as database:
+        stored = material(database, find_material(database, name))
+    parts: dict[str, Any] = {
+        "summary": stored.summary.to_store() if stored.summary else None,
+        "prediction": stored.prediction.to_store() if stored.prediction else None,
+        "failures": [one.to_store() for one in stored.failures],
+    }
+    structure = stored.structure.to_store()
+    if as_json:
+        _print_json(_tables().payload_show(structure, **parts))
+    else:
+        out.print(_tables().table_show(structure, **parts, width=out.width))
+
+
+@app.command()
+def plot(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID|COMPOSITION]...", help="Nothing: an overview."),
+    ] = None,
+    *,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
+    kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+) -> None:
+    """Draw bands, densities of states and thermodynamics of materials, rankings of compositions."""
+    from flows import drawing
+    from flows.catalogue import find_material
+    from stores.connect import open_database
+
+    suffix = f".{kind.lower().lstrip('.')}"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    with open_database(_uri()) as database:
+        if not names:
+            written += drawing.draw_overview(database, folder, suffix)
+        for name in names or ():
+            try:
+                found = find_material(database, name)
+            except NotFoundError:
+                written += drawing.draw_rankings(database, [name], folder, suffix)
+            else:
+                written += drawing.draw_material(database, found, folder, suffix)
+    _print_paths(written)
+
+
+@app.command()
+def export(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Materials.")] = None,
+    *,
+    query: Annotated[str | None, typer.Option("--query", "-q", help="Or a filter.")] = None,
+    kind: Annotated[ExportFormat, typer.Option("--format", "-f", help="What to write.")],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
+) -> None:
+    """Write files for other programs."""
+    from flows.catalogue import find_material, materials_where
+    from flows.exports import export as write
+    from stores.connect import open_database
+
+    with open_database(_uri()) as database:
+        chosen = [find_material(database, name) for name in names or ()]
+        if query is not None or not names:
+            chosen += materials_where(database, query or "verdict exists")
+        _print_paths(write(database, kind, dict.fromkeys(chosen), folder))
+
+
+@app.command()
+def status(*, as_json: Json = False) -> None:
+    """Count what the database holds, what failed and what waits."""
+    from flows.results import status_of
+    from stores.connect import open_database
+
+    with open_database(_uri()) as database:
+        found = status_of(database)
+    if as_json:
+        _print_json(_tables().payload_status(found))
+    else:
+        out.print(_tables().table_status(found))
+
+
+@app.command()
+def retry(
+    *,
+    code: Annotated[str | None, typer.Option(help="Only failures with this code.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Forget failures, so that the next screen tries those materials again."""
+    from flows.retrying import forget_failures
+    from stores.connect import open_database
+
+    with open_database(_uri()) as database:
+        names = forget_failures(database, code)
+    if as_json:
+        _print_json({"forgotten": list(names)})
+    else:
+        out.print(f"{len(names)} failures forgotten; run 'phonoscreen screen' to try them again")
+
+
+@app.command()
+def doctor(
+    *,
+    calculator: Annotated[str | None, typer.Option("--calculator", "-c")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check this machine, the database and, if named, a calculator."""
+    from dataclasses import asdict
+
+    from flows.doctor import run_checks
+
+    checks = run_checks(_uri(), calculator)
+    if as_json:
+        _print_json({"checks": [asdict(check) for check in checks]})
+    else:
+        marks = {True: "[green]ok[/]  ", False: "[red]bad[/] ", None: "[dim]--[/]  "}
+        for check in checks:
+            out.print(f"{marks[check.ok]} {check.name:<12} {escape(check.detail)}")
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _uri() -> str:
+    return _state["database_uri"]
+
+
+def _tables() -> Any:
+    from flows import tables
+
+    return tables
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SettingError(
+            f"{text!r} is no list of numbers", subject="--temperatures", hint="Write 300,1000"
+        ) from None
+
+
+def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], int]:
+    """Import what is given; return the materials to screen and the number of bad files."""
+    from flows.catalogue import materials_where
+    from flows.imports import import_structures
+    from stores.connect import open_database
+
+    n_rejected = 0
+    names: tuple[str, ...] = ()
+    if paths:
+        report = import_structures(_uri(), paths)
+        _print_import(report)
+        names, n_rejected = report.material_ids, len(report.rejections)
+    if text is not None or not paths:
+        with open_database(_uri()) as database:
+            selected = set(materials_where(database, text or ""))
+        names = tuple(name for name in names if name in selected) if paths else tuple(sorted(selected))
+    return names, n_rejected
+
+
+def _screen_with_progress(names: Sequence[str], maker: Any, workers: int | None) -> Any:
+    from flows.local import limit_threads
+    from flows.progress import ScreenProgress
+    from flows.run import screen as run
+
+    limit_threads(1)
+    if workers is None:
+        in_memory = _uri().startswith("memory:")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        workers = 1 if in_memory else min(MAX_DEFAULT_WORKERS, cores or 1)
+    with ScreenProgress(len(names), err) as progress:
+        return run(_uri(), names, maker, workers=workers, listener=progress)
+
+
+def _print_import(report: Any) -> None:
+    for line in report.lines():
+        err.print(line, highlight=False)
+
+
+def _ranking_payload(formulas: Sequence[str] | None) -> dict[str, Any]:
+    documents, materials, experiments = _ranking_parts(formulas)
+    payload = _tables().payload_ranking(documents, materials=materials, experiments=experiments)
+    return dict(payload)
+
+
+def _print_rankings(
+    formulas: Sequence[str] | None,
+    *,
+    several: bool = False,
+    temperatures_k: Sequence[float] = (300.0, 1000.0),
+) -> None:
+    documents, materials, experiments = _ranking_parts(formulas)
+    if several:
+        documents = [d for d in documents if len(d["polymorphs"]) + len(d["excluded"]) > 1]
+    if documents:
+        table = _tables().table_ranking(
+            documents,
+            materials=materials,
+            experiments=experiments,
+            temperatures_k=temperatures_k,
+            width=out.width,
+        )
+        out.print(table)
+
+
+def _ranking_parts(
+    formulas: Sequence[str] | None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+    """Rankings, the summaries of their phases, and what experiment says of them."""
+    from flows.drawing import rankings_of, structures_of
+    from stores.connect import open_database
+    from stores.query import in_values
+
+    with open_database(_uri()) as database:
+        documents = rankings_of(database, formulas or None)
+        structures = structures_of(database, documents)
+        names = [one["material_id"] for one in structures]
+        materials = list(database.vibrational.query(in_values("material_id", names)))
+    return documents, materials, _tables().experiments_of(structures)
+
+
+def _print_json(payload: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(payload, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def _print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        sys.stdout.write(f"{path}\n")
+
+
+def _exit_code_of(error: ScreeningError) -> ExitCode:
+    if isinstance(error, (SettingError, QueryError, NotFoundError)):
+        return ExitCode.WRONG_USAGE
+    if isinstance(error, DatabaseError):
+        return ExitCode.DATABASE
+    return ExitCode.NOTHING_USABLE if isinstance(error, InputError) else ExitCode.SOME_FAILED
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app()
+    except ScreeningError as error:
+        err.print(f"[red]{error.code or type(error).__name__}[/] {escape(str(error))}")
+        sys.exit(_exit_code_of(error))
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on")
+        sys.exit(ExitCode.INTERRUPTED)

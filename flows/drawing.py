@@ -1,0 +1,123 @@
+"""Pictures of what a database holds, written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from screening.errors import NotFoundError
+from stores.connect import Database
+from stores.query import in_values
+
+from flows import plots
+from flows.results import StoredMaterial, material, phonons_of
+from flows.tables import experiments_of
+
+__all__ = ["draw_material", "draw_overview", "draw_rankings", "rankings_of", "structures_of"]
+
+
+def draw_material(database: Database, material_id: str, folder: Path, suffix: str) -> list[Path]:
+    """Draw bands with density of states, and the thermodynamic functions.
+
+    Raises
+    ------
+    NotFoundError
+        If the material is unknown or not screened yet.
+    """
+    stored = material(database, material_id)
+    if stored.prediction is None:
+        raise NotFoundError(
+            "not screened yet", subject=material_id, hint="Run 'phonoscreen screen' first"
+        )
+    title = _title(stored)
+    stem = f"{stored.structure.formula_reduced}-{material_id}"
+    written = []
+    phonons = phonons_of(database, stored.prediction.prediction_id)
+    if phonons.band_structure is not None:
+        species = [str(x) for x in phonons.document.structure.species]
+        figure = plots.plot_phonons(
+            phonons.band_structure, phonons.density_of_states, species=species, title=title
+        )
+        written.append(plots.save_figure(figure, folder / f"{stem}-phonons{suffix}"))
+    spread = stored.prediction.spread
+    figure = plots.plot_thermodynamics(
+        stored.prediction.thermodynamics.to_result(),
+        spread.to_result() if spread else None,
+        title=title,
+    )
+    written.append(plots.save_figure(figure, folder / f"{stem}-thermodynamics{suffix}"))
+    return written
+
+
+def draw_rankings(
+    database: Database, formulas: Iterable[str], folder: Path, suffix: str
+) -> list[Path]:
+    """Draw the ranking of each composition.
+
+    Raises
+    ------
+    NotFoundError
+        If a composition has no ranking.
+    """
+    written = []
+    for view in _views(database, rankings_of(database, formulas)):
+        figure = plots.plot_ranking(view)
+        written.append(plots.save_figure(figure, folder / f"{view.formula}-ranking{suffix}"))
+    return written
+
+
+def draw_overview(database: Database, folder: Path, suffix: str) -> list[Path]:
+    """Draw the phase of lowest free energy of every composition with several phases."""
+    documents = [one for one in rankings_of(database) if len(one["polymorphs"]) > 1]
+    figure = plots.plot_overview(_views(database, documents))
+    return [plots.save_figure(figure, folder / f"overview{suffix}")]
+
+
+def rankings_of(database: Database, formulas: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rankings of some compositions, or of all, sorted by formula.
+
+    Raises
+    ------
+    NotFoundError
+        If a composition has no ranking.
+    """
+    wanted = None if formulas is None else list(dict.fromkeys(formulas))
+    criteria = {} if wanted is None else in_values("formula_reduced", wanted)
+    found = list(database.polymorphs.query(criteria, sort={"formula_reduced": 1}))
+    missing = set(wanted or ()) - {one["formula_reduced"] for one in found}
+    if missing:
+        raise NotFoundError(
+            f"no ranking of {', '.join(sorted(missing))}",
+            hint="Give reduced formulas such as TiO2, and run 'phonoscreen screen' first",
+        )
+    return found
+
+
+def structures_of(
+    database: Database, documents: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the structures of all phases in some rankings."""
+    names = [
+        one["material_id"]
+        for document in documents
+        for one in [*document["polymorphs"], *document["excluded"]]
+    ]
+    return list(database.structures.query(in_values("material_id", names)))
+
+
+def _views(
+    database: Database, documents: Sequence[Mapping[str, Any]]
+) -> list[plots.RankingView]:
+    experiments = experiments_of(structures_of(database, documents))
+    return [plots.ranking_view(one, experiments=experiments) for one in documents]
+
+
+def _title(stored: StoredMaterial) -> str:
+    assert stored.prediction is not None
+    return plots.figure_title(
+        stored.structure.formula_reduced,
+        space_group_symbol=stored.structure.space_group_symbol,
+        method=stored.prediction.provenance.method or "",
+        model=stored.prediction.provenance.model or "",
+    )

@@ -1,0 +1,29 @@
+"""Figures of results: bands and DOS, thermodynamics, polymorph rankings, a whole screen.
+
+What may live here: drawing. Numbers arrive computed; matplotlib is imported when a figure is
+made, without pyplot and its global state, so figures can be drawn in any thread and without a
+display.
+"""
+
+from __future__ import annotations
+
+from flows.plots.overview import plot_overview, plot_rankings
+from flows.plots.phonons import plot_phonons
+from flows.plots.ranking import ExcludedPhase, PhaseCurve, RankingView, plot_ranking
+from flows.plots.style import figure_title, save_figure
+from flows.plots.thermodynamics import plot_thermodynamics
+from flows.plots.views import ranking_view
+
+__all__ = [
+    "ExcludedPhase",
+    "PhaseCurve",
+    "RankingView",
+    "figure_title",
+    "plot_overview",
+    "plot_phonons",
+    "plot_ranking",
+    "plot_rankings",
+    "plot_thermodynamics",
+    "ranking_view",
+    "save_figure",
+]

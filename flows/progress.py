@@ -1,0 +1,83 @@
+"""Progress of a screen on a terminal: a bar, and a line for each material that ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from flows.events import MaterialEvent, Outcome
+
+__all__ = ["ScreenProgress"]
+
+_STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
+
+
+class ScreenProgress:
+    """Shows events as they come; on a pipe it prints lines and no bar.
+
+    Parameters
+    ----------
+    total
+        Number of materials of the run.
+    console
+        Where to show; progress belongs on standard error, results on standard output.
+    """
+
+    def __init__(self, total: int, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[counts]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._console = console
+        self._task = self._bar.add_task("screening", total=total, counts="")
+        self._counts: Counter[Outcome] = Counter()
+
+    def __enter__(self) -> Self:
+        """Start the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+    def __call__(self, event: MaterialEvent) -> None:
+        """Show one event."""
+        if event.outcome is Outcome.STARTED:
+            return
+        self._counts[event.outcome] += 1
+        line = _line(event)
+        if line is not None:
+            self._console.print(line)
+        counts = f"{self._counts[Outcome.FAILED]} failed" if self._counts[Outcome.FAILED] else ""
+        self._bar.update(self._task, completed=sum(self._counts.values()), counts=counts)
+
+
+def _line(event: MaterialEvent) -> Text | None:
+    """One line for what was done now; what was done before needs none."""
+    if event.outcome is Outcome.COMPUTED:
+        return Text.assemble(
+            f"{event.formula:<12} {event.material_id}  ",
+            (f"{event.detail:<12}", _STYLES.get(event.detail, "")),
+            f" {event.wall_seconds:6.1f} s",
+        )
+    if event.outcome is Outcome.FAILED:
+        return Text.assemble(
+            f"{event.formula:<12} {event.material_id}  ", ("failed  ", "red"), event.detail
+        )
+    return None

@@ -1,0 +1,157 @@
+"""The main job: import, predict what is missing, summarise, and report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from screening.errors import InputError
+from stores.connect import Database, open_database
+
+from flows.catalogue import originals_of, work_list
+from flows.events import Listener, MaterialEvent, Outcome
+from flows.local import LocalRun, run_local
+from flows.makers.batch import ScreenBatchMaker
+from flows.materials import MAX_ATTEMPTS
+from flows.predictors import cached_predictor
+from flows.summaries import build_summaries
+
+__all__ = ["ScreenReport", "screen"]
+
+
+@dataclass(frozen=True)
+class ScreenReport:
+    """What one run did.
+
+    Attributes
+    ----------
+    outcomes
+        Number of materials per outcome.
+    failures
+        The events of the materials that failed now or before.
+    written
+        Number of summary documents written, by collection.
+    wall_seconds
+        Duration of the run.
+    """
+
+    outcomes: dict[str, int]
+    failures: tuple[MaterialEvent, ...]
+    written: dict[str, int]
+    wall_seconds: float
+
+
+@dataclass
+class _Tally:
+    """The last word on each material, whichever worker said it."""
+
+    listener: Listener | None = None
+    final: dict[str, MaterialEvent] = field(default_factory=dict)
+
+    def __call__(self, event: MaterialEvent) -> None:
+        """Keep what matters most and pass on what is new."""
+        known = self.final.get(event.material_id)
+        weight = _WEIGHTS[event.outcome]
+        if known is not None and _WEIGHTS[known.outcome] >= weight:
+            return
+        if weight:
+            self.final[event.material_id] = event
+        if self.listener is not None:
+            self.listener(event)
+
+    def lost(self, material_ids: Sequence[str]) -> bool:
+        """Whether a worker began one of these materials and never said how it ended."""
+        busy = Outcome.BUSY_ELSEWHERE
+        return any(
+            name not in self.final or self.final[name].outcome is not busy for name in material_ids
+        )
+
+
+_WEIGHTS = {
+    Outcome.STARTED: 0,
+    Outcome.BUSY_ELSEWHERE: 1,
+    Outcome.ALREADY_DONE: 2,
+    Outcome.FAILED_BEFORE: 2,
+    Outcome.FAILED: 3,
+    Outcome.COMPUTED: 3,
+}
+
+
+def screen(
+    database_uri: str,
+    material_ids: Sequence[str],
+    maker: ScreenBatchMaker,
+    *,
+    workers: int = 1,
+    listener: Listener | None = None,
+) -> ScreenReport:
+    """Predict what is missing among the given materials, then bring the summaries up to date.
+
+    Parameters
+    ----------
+    database_uri
+        The database; every worker process opens it by this URI.
+    material_ids
+        The materials asked for; duplicates are replaced by the crystal they duplicate.
+    maker
+        Calculator and settings.
+    workers
+        Number of worker processes.
+    listener
+        Told what happens to each material.
+
+    Returns
+    -------
+    ScreenReport
+        A second call with the same arguments computes nothing.
+
+    Raises
+    ------
+    ScreeningError
+        If the calculator or the settings cannot be used at all; failures of single
+        materials are documents and events.
+    """
+    started = time.monotonic()
+    tally = _Tally(listener)
+    with open_database(database_uri) as database:
+        wanted = originals_of(database, material_ids)
+        if not wanted:
+            raise InputError("no materials to screen", hint="Import structures first")
+        _predict(database, database_uri, wanted, maker, workers, tally)
+        written = build_summaries(database, wanted)
+    return _report(tally, written, time.monotonic() - started)
+
+
+def _predict(  # noqa: PLR0913 - the parts of one run
+    database: Database,
+    database_uri: str,
+    wanted: Sequence[str],
+    maker: ScreenBatchMaker,
+    workers: int,
+    tally: _Tally,
+) -> None:
+    predictor = cached_predictor(maker.calculator, maker.settings)
+    work = work_list(database, wanted, predictor)
+    for event in work.settled:
+        tally(event)
+    for _ in range(MAX_ATTEMPTS + 1):  # a worker's death leaves work for another round
+        if not work.pending:
+            return
+        run = LocalRun(database_uri, work.pending, maker)
+        run_local(run, workers=min(workers, len(work.pending)), listener=tally)
+        work = work_list(database, work.pending, predictor)
+        if not tally.lost(work.pending):
+            return
+
+
+def _report(tally: _Tally, written: dict[str, int], seconds: float) -> ScreenReport:
+    events = tally.final.values()
+    failed = {Outcome.FAILED, Outcome.FAILED_BEFORE}
+    return ScreenReport(
+        outcomes=dict(Counter(event.outcome.value for event in events)),
+        failures=tuple(event for event in events if event.outcome in failed),
+        written=written,
+        wall_seconds=seconds,
+    )

@@ -1,0 +1,160 @@
+"""Cells of tables: numbers, verdicts, names; text of users never becomes markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["MISSING", "Column", "at_temperature", "make_table", "name_of", "number", "verdict"]
+
+MISSING = "-"
+"""Shown where a document has no value."""
+
+_VERDICT_STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
+_SAME_TEMPERATURE_K = 1e-6
+SHORT_LINE = 22
+"""Characters that a wrapping column gets at least."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name
+        Heading, with the unit.
+    rank
+        Importance, 0 for columns that always stay; in narrow terminals the columns of highest
+        rank are left out first.
+    is_number
+        Whether cells stand on the right.
+    wraps
+        Whether long cells may take several lines.
+    """
+
+    name: str
+    rank: int = 0
+    is_number: bool = False
+    wraps: bool = False
+
+
+def make_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Text | str]],
+    *,
+    title: str = "",
+    caption: str = "",
+    width: int | None = None,
+    sections: Iterable[int] = (),
+) -> Table:
+    """Make a table that leaves out columns where the terminal is narrow.
+
+    Parameters
+    ----------
+    columns, rows
+        Every row has a cell for every column.
+    title, caption
+        Lines above and below; not read as markup.
+    width
+        Characters of the terminal, or None for all columns.
+    sections
+        Numbers of the rows after which a line is left free.
+    """
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        caption=Text(caption, style="dim") if caption else None,
+        caption_justify="left",
+        header_style="bold",
+    )
+    widths = [_width(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    kept = _kept(columns, widths, width)
+    for index in kept:
+        column = columns[index]
+        table.add_column(
+            Text(column.name),
+            justify="right" if column.is_number else "left",
+            no_wrap=not column.wraps,
+            min_width=widths[index] if index in kept[:-1] or not column.wraps else None,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
+    ends = set(sections)
+    for place, row in enumerate(rows):
+        table.add_row(*(_text(row[index]) for index in kept), end_section=place in ends)
+    return table
+
+
+def _width(column: Column, cells: Sequence[Text | str]) -> int:
+    """Characters that a column needs; a wrapping one needs no more than a short line."""
+    lines = [line for cell in (column.name, *cells) for line in str(cell).splitlines()]
+    natural = max((len(line) for line in lines), default=0)
+    return min(natural, SHORT_LINE) if column.wraps else natural
+
+
+def _kept(columns: Sequence[Column], widths: Sequence[int], width: int | None) -> list[int]:
+    """Choose the columns that fit, leaving out the least important ones first."""
+    kept = list(range(len(columns)))
+    while width is not None and sum(widths[index] + 2 for index in kept) > width:
+        least = max(kept, key=lambda index: (columns[index].rank, index))
+        if columns[least].rank == 0:
+            break
+        kept.remove(least)
+    return kept
+
+
+def _text(cell: Text | str) -> Text:
+    """Keep square brackets in names from being read as markup."""
+    return cell if isinstance(cell, Text) else Text(cell)
+
+
+def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
+    """Write a number with fixed digits.
+
+    Examples
+    --------
+    >>> number(3.14159), number(None), number(0.5, 1, sign=True), number(-0.001)
+    ('3.14', '-', '+0.5', '0.00')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    rounded = round(value, digits) + 0.0  # no minus before zero
+    return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
+
+
+def verdict(value: str | None) -> Text:
+    """Write a verdict in its colour; the word stays readable without."""
+    if value is None:
+        return Text(MISSING)
+    return Text(str(value), style=_VERDICT_STYLES.get(str(value), ""))
+
+
+def at_temperature(
+    temperatures_k: Sequence[float], curve: Sequence[float] | None, temperature_k: float
+) -> float | None:
+    """Value of a curve at a temperature that its grid holds, else None.
+
+    Examples
+    --------
+    >>> at_temperature([0.0, 300.0], [1.0, 2.0], 300.0)
+    2.0
+    """
+    if curve is None:
+        return None
+    for grid_point, value in zip(temperatures_k, curve, strict=True):
+        if abs(grid_point - temperature_k) < _SAME_TEMPERATURE_K:
+            return value
+    return None
+
+
+def name_of(label: str | None, material_id: str) -> str:
+    """Name of a material: what the user called it, else its key."""
+    return label or material_id

@@ -1,0 +1,195 @@
+"""Tables of single materials: a query's result, everything of one material, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from flows.tables.cells import MISSING, Column, at_temperature, make_table, name_of, number, verdict
+
+__all__ = ["table_failures", "table_query", "table_show"]
+
+SHOWN_TEMPERATURES_K = (0.0, 100.0, 300.0, 600.0, 1000.0, 1500.0)
+
+_QUERY_COLUMNS = (
+    Column("material"),
+    Column("formula"),
+    Column("phase", rank=4, wraps=True),
+    Column("space group", rank=3),
+    Column("verdict", rank=1),
+    Column("lowest\nTHz", rank=2, is_number=True),
+    Column("F 300 K\nmeV/atom", is_number=True),
+    Column("S 300 K\nmeV/K/atom", rank=6, is_number=True),
+    Column("C_V 300 K\nmeV/K/atom", rank=8, is_number=True),
+    Column("F 1000 K\nmeV/atom", rank=5, is_number=True),
+    Column("E_static\neV/atom", rank=7, is_number=True),
+    Column("model", rank=9),
+)
+
+
+def table_query(
+    documents: Iterable[Mapping[str, Any]], *, width: int | None = None, title: str = ""
+) -> Table:
+    """Make a table of documents of the ``vibrational`` collection.
+
+    Free energies of vibration are marked with ``*`` where the thermodynamics are not valid
+    for comparison.
+    """
+    return make_table(
+        _QUERY_COLUMNS, [_query_row(one) for one in documents], width=width, title=title
+    )
+
+
+def table_failures(
+    documents: Iterable[Mapping[str, Any]], *, width: int | None = None, title: str = ""
+) -> Table:
+    """Make a table of documents of the ``failures`` collection."""
+    columns = (
+        Column("subject", wraps=True),
+        Column("stage", rank=2),
+        Column("code"),
+        Column("what is wrong", wraps=True),
+        Column("next step", rank=1, wraps=True),
+        Column("tried", rank=3, is_number=True),
+    )
+    rows = [
+        [
+            one["subject"],
+            one["stage"],
+            Text(one["code"], style="red"),
+            one["message"],
+            one["next_step"] or "",
+            str(one["attempts"]),
+        ]
+        for one in documents
+    ]
+    return make_table(columns, rows, width=width, title=title)
+
+
+def table_show(
+    structure: Mapping[str, Any],
+    *,
+    summary: Mapping[str, Any] | None = None,
+    prediction: Mapping[str, Any] | None = None,
+    failures: Sequence[Mapping[str, Any]] = (),
+    width: int | None = None,
+) -> Group:
+    """Make everything that is known of one material.
+
+    Parameters
+    ----------
+    structure
+        Document of the ``structures`` collection.
+    summary, prediction
+        Documents of ``vibrational`` and ``predictions``, where the material was predicted.
+    failures
+        Its documents of ``failures``.
+    width
+        Characters of the terminal.
+    """
+    parts: list[Table | Text] = [_facts(_structure_facts(structure))]
+    if summary is not None:
+        parts.append(_facts(_summary_facts(summary)))
+    if prediction is not None:
+        parts.append(_curves(prediction["thermodynamics"], prediction["spread"]))
+        parts.extend(Text(f"! {line}", style="yellow") for line in prediction["warnings"])
+    if summary is None and not failures:
+        parts.append(Text("not predicted yet", style="yellow"))
+    if failures:
+        parts.append(table_failures(failures, width=width, title="failures"))
+    return Group(*parts)
+
+
+def _query_row(one: Mapping[str, Any]) -> list[Text | str]:
+    mark = "" if one["thermodynamics_valid"] else "*"
+    return [
+        one["material_id"],
+        one["formula_reduced"],
+        one["label"] or "",
+        one["space_group_symbol"],
+        verdict(one["verdict"]),
+        number(one["lowest_frequency_thz"]),
+        number(one["free_energy_300k_mev_per_atom"], 1) + mark,
+        number(one["entropy_300k_mev_per_k_per_atom"], 4),
+        number(one["heat_capacity_300k_mev_per_k_per_atom"], 4),
+        number(one["free_energy_1000k_mev_per_atom"], 1) + mark,
+        number(one["static_energy_ev_per_atom"], 4),
+        one["model"],
+    ]
+
+
+def _facts(facts: Sequence[tuple[str, Text | str]]) -> Table:
+    """Two columns without a frame."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(Text(name), value if isinstance(value, Text) else Text(value))
+    return table
+
+
+def _structure_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
+    facts: list[tuple[str, Text | str]] = [
+        ("material", Text(one["material_id"], style="cyan")),
+        ("formula", one["formula_reduced"]),
+        ("phase", name_of(one["label"], MISSING)),
+        ("space group", f"{one['space_group_symbol']} ({one['space_group_number']})"),
+        ("atoms", f"{one['n_atoms']}, {number(one['volume_angstrom3_per_atom'])} Å³ each"),
+        ("sources", ", ".join(one["sources"])),
+    ]
+    if one["duplicate_of"]:
+        facts.append(("duplicate of", one["duplicate_of"]))
+    if one["notes"]:
+        facts.append(("notes", "; ".join(one["notes"])))
+    return facts
+
+
+def _summary_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
+    spread = one["lowest_frequency_std_thz"]
+    lowest = f"{number(one['lowest_frequency_thz'])} THz"
+    judged = verdict(one["verdict"])
+    judged.append(f"  (criterion {one['criterion']}; lowest frequency {lowest}", style="default")
+    judged.append(f" ± {number(spread)})" if spread is not None else ")", style="default")
+    static = number(one["static_energy_ev_per_atom"], 4)
+    source = one["static_energy_source"]
+    facts: list[tuple[str, Text | str]] = [
+        ("predicted by", f"{one['method']}, {one['model']} (tier {one['tier']})"),
+        ("verdict", judged),
+        ("static energy", f"{static} eV/atom ({source})" if source else MISSING),
+        ("zero-point energy", f"{number(one['zero_point_energy_mev_per_atom'], 1)} meV/atom"),
+    ]
+    if not one["thermodynamics_valid"]:
+        share = 100 * one["dropped_weight"]
+        reason = f"not valid for comparison: {share:.1f} % of the modes are low or imaginary"
+        facts.append(("thermodynamics", Text(reason, style="yellow")))
+    return facts
+
+
+def _curves(thermodynamics: Mapping[str, Any], spread: Mapping[str, Any] | None) -> Table:
+    """Free energy, entropy and heat capacity at a few temperatures of the grid."""
+    grid = thermodynamics["temperatures_k"]
+    columns = [Column("T\nK", is_number=True), Column("F\nmeV/atom", is_number=True)]
+    columns += [Column("± std", is_number=True)] if spread else []
+    columns += [
+        Column("S\nmeV/K/atom", is_number=True),
+        Column("C_V\nmeV/K/atom", is_number=True),
+    ]
+    curves = [(thermodynamics["free_energy_mev_per_atom"], 2)]
+    curves += [(spread["free_energy_std_mev_per_atom"], 2)] if spread else []
+    curves += [
+        (thermodynamics["entropy_mev_per_k_per_atom"], 4),
+        (thermodynamics["heat_capacity_mev_per_k_per_atom"], 4),
+    ]
+    shown = [t for t in SHOWN_TEMPERATURES_K if at_temperature(grid, grid, t) is not None]
+    rows = [
+        [
+            f"{t:g}",
+            *(number(at_temperature(grid, curve, t), digits) for curve, digits in curves),
+        ]
+        for t in shown
+    ]
+    return make_table(columns, rows)

@@ -1,0 +1,25 @@
+"""Named force calculators behind one interface.
+
+``load_calculator("chgnet")`` is the offline default; MACE models come by name or by file
+with its digest, and any ASE calculator by its import path. Whatever they return is checked
+before anybody sees it. Nothing heavy is imported before a calculator is loaded.
+"""
+
+from screening.calculators.checks import (
+    MAX_FORCE_EV_PER_ANGSTROM,
+    CheckedCalculator,
+    check_elements,
+)
+from screening.calculators.committee import Committee
+from screening.calculators.interface import ForceCalculator, ForceEngine
+from screening.calculators.specification import load_calculator
+
+__all__ = [
+    "MAX_FORCE_EV_PER_ANGSTROM",
+    "CheckedCalculator",
+    "Committee",
+    "ForceCalculator",
+    "ForceEngine",
+    "check_elements",
+    "load_calculator",
+]

@@ -1,0 +1,86 @@
+"""Several calculators as one: the mean of their energies, forces and stresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from screening.calculators.interface import ForceCalculator, IndexArray
+from screening.digest import digest_of
+from screening.errors import SettingError
+from screening.prediction import FloatArray
+
+__all__ = ["Committee"]
+
+_MIN_MEMBERS = 2
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The mean of several calculators.
+
+    Attributes
+    ----------
+    members
+        At least two calculators, no two with the same digest.
+
+    Raises
+    ------
+    SettingError
+        If there are fewer than two members or two are the same.
+    """
+
+    members: tuple[ForceCalculator, ...]
+
+    def __post_init__(self) -> None:
+        if len({member.digest for member in self.members}) < max(_MIN_MEMBERS, len(self.members)):
+            names = ", ".join(member.name for member in self.members)
+            raise SettingError(
+                f"a committee needs two or more different members, not ({names})",
+                subject="calculator",
+            )
+
+    @cached_property
+    def name(self) -> str:
+        """Names of the members, in the order given."""
+        return ",".join(member.name for member in self.members)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the digests of the members, in any order."""
+        return digest_of({"committee": sorted(member.digest for member in self.members)})
+
+    @cached_property
+    def elements(self) -> frozenset[int] | None:
+        """Atomic numbers that all members know."""
+        known = [member.elements for member in self.members if member.elements is not None]
+        return frozenset.intersection(*known) if known else None
+
+    @cached_property
+    def displacement_angstrom(self) -> float:
+        """The largest of the recommended displacements, which the roughest member needs."""
+        return max(member.displacement_angstrom for member in self.members)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of all members, each once."""
+        return tuple(dict.fromkeys(note for member in self.members for note in member.notes))
+
+    def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
+        """Compute mean forces in eV/Å, shape (copy, atom, 3)."""
+        return _mean([member.forces(cell, positions, numbers) for member in self.members])
+
+    def energy_forces_stress(
+        self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
+    ) -> tuple[float, FloatArray, FloatArray]:
+        """Compute mean energy in eV, forces in eV/Å and stress in eV/Å^3."""
+        results = [member.energy_forces_stress(cell, positions, numbers) for member in self.members]
+        energies, forces, stresses = zip(*results, strict=True)
+        return float(np.mean(energies)), _mean(forces), _mean(stresses)
+
+
+def _mean(arrays: Sequence[FloatArray]) -> FloatArray:
+    return np.asarray(np.mean(np.stack(arrays), axis=0), dtype=np.float64)

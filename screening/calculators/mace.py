@@ -1,0 +1,243 @@
+"""MACE models, by published name or by file.
+
+A MACE file is a pickled module: reading it runs whatever it holds. A file is therefore read
+only when the specification carries the start of its SHA-256, which the first refusal prints;
+whoever types it vouches for the file. The bytes that were hashed are the bytes that are read.
+Published names are downloaded by the ``mace`` package from its own releases.
+
+References
+----------
+I. Batatia et al., arXiv:2206.07697 (the architecture); arXiv:2401.00096 (MACE-MP-0).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from screening.calculators.checks import CheckedCalculator
+from screening.calculators.interface import IndexArray
+from screening.errors import (
+    ModelCorruptError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    TooLargeError,
+)
+from screening.prediction import FloatArray
+
+__all__ = ["MaceEngine", "load_mace"]
+
+_MIN_DIGITS = 16
+_MAX_BYTES = 4 * 1024**3
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_PINNED = re.compile(r"(?P<path>.+)@(?:sha256=)?(?P<digits>[0-9a-fA-F]{16,64})")
+
+
+class MaceEngine:
+    """A MACE model in float64, one cell at a time (batches do not pay on a CPU).
+
+    Parameters
+    ----------
+    model
+        The unpickled module.
+    """
+
+    def __init__(self, model: Any) -> None:
+        from mace import tools
+
+        self._model = model.double().eval()
+        for parameter in self._model.parameters():
+            parameter.requires_grad = False
+        self.numbers = tuple(int(number) for number in model.atomic_numbers)
+        self._table = tools.AtomicNumberTable(self.numbers)
+        self._cutoff_angstrom = float(model.r_max)
+
+    def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
+        """Compute forces in eV/Å on one cell, shape (atom, 3)."""
+        found = self._evaluate(cell, positions, numbers, stress=False)
+        return _numpy(found["forces"])
+
+    def energy_forces_stress(
+        self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
+    ) -> tuple[float, FloatArray, FloatArray]:
+        """Compute energy in eV, forces in eV/Å and stress in eV/Å^3 of one cell."""
+        found = self._evaluate(cell, positions, numbers, stress=True)
+        energy = float(_numpy(found["energy"]).reshape(-1)[0])
+        return energy, _numpy(found["forces"]), _numpy(found["stress"]).reshape(3, 3)
+
+    def _evaluate(
+        self, cell: FloatArray, positions: FloatArray, numbers: IndexArray, *, stress: bool
+    ) -> dict[str, Any]:
+        """Run the model."""
+        from mace import data
+        from mace.tools import torch_geometric
+
+        config = data.Configuration(
+            atomic_numbers=numbers,
+            positions=positions,
+            cell=cell,
+            pbc=(True, True, True),
+            properties={},
+            property_weights={},
+        )
+        with _float64():
+            graph = data.AtomicData.from_config(
+                config, z_table=self._table, cutoff=self._cutoff_angstrom
+            )
+            batch = torch_geometric.batch.Batch.from_data_list([graph]).to_dict()  # type: ignore[no-untyped-call]
+            found: dict[str, Any] = self._model(batch, compute_force=True, compute_stress=stress)
+        return found
+
+
+def load_mace(text: str) -> CheckedCalculator:
+    """Load a MACE model.
+
+    Parameters
+    ----------
+    text
+        What follows ``mace:``: a published name, or ``FILE@SHA256`` with at least 16 digits.
+
+    Raises
+    ------
+    ModelRefusedError
+        If a file comes without its digest, the name is unknown, or the file holds no MACE.
+    ModelCorruptError
+        If the file's digest is another one.
+    ModelUnavailableError
+        If the package is missing, or the model must be downloaded and cannot be.
+    """
+    pinned = _PINNED.fullmatch(text)
+    if pinned:
+        path = Path(pinned["path"]).expanduser()
+        return _load_file(path, pinned["digits"].lower(), f"mace:{path.name}")
+    if _NAME.fullmatch(text) and not Path(text).is_file():
+        return _load_name(text)
+    path = Path(text).expanduser()
+    found = hashlib.sha256(_read(path)).hexdigest()
+    raise ModelRefusedError(
+        f"a MACE file runs code when it is read; this one has the SHA-256 {found}",
+        subject=str(path),
+        hint=f"If you trust it, write mace:{path}@{found[:_MIN_DIGITS]}",
+    )
+
+
+def _load_name(name: str) -> CheckedCalculator:
+    """Load a published model from mace's cache, downloading it where it is not there."""
+    _import_mace()
+    from mace.calculators import foundations_models
+
+    known = sorted(str(item) for item in foundations_models.mace_mp_names if item)
+    if name not in known:
+        raise ModelRefusedError(
+            f"no published MACE model {name!r}",
+            subject="calculator",
+            hint=f"Known are {', '.join(known)}; a file needs mace:FILE@SHA256",
+        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            path = Path(foundations_models.download_mace_mp_checkpoint(name))
+    except Exception as error:
+        raise ModelUnavailableError(
+            f"the model {name} is not on this machine and cannot be downloaded"
+            f" ({type(error).__name__}: {error})",
+            subject="calculator",
+            hint="Run once with a network, copy its file here and use mace:FILE@SHA256,"
+            " or use chgnet, whose weights are installed",
+        ) from error
+    return _from_bytes(_read(path), f"mace:{name}", path)
+
+
+def _load_file(path: Path, digits: str, name: str) -> CheckedCalculator:
+    """Load a file whose digest begins as the user says."""
+    data = _read(path)
+    found = hashlib.sha256(data).hexdigest()
+    if not found.startswith(digits):
+        raise ModelCorruptError(
+            f"SHA-256 is {found}, expected {digits}",
+            subject=str(path),
+            hint="The file is damaged or was replaced",
+        )
+    return _from_bytes(data, name, path)
+
+
+def _from_bytes(data: bytes, name: str, path: Path) -> CheckedCalculator:
+    """Unpickle bytes that somebody vouches for."""
+    _import_mace()
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of e3nn's and torch's old serialisation
+            model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise ModelCorruptError(
+            f"cannot be read: {type(error).__name__}: {error}", subject=str(path)
+        ) from error
+    if not hasattr(model, "atomic_numbers") or not hasattr(model, "r_max"):
+        raise ModelRefusedError(f"holds a {type(model).__name__}, no MACE model", subject=str(path))
+    engine = MaceEngine(model)
+    return CheckedCalculator(
+        engine=engine,
+        name=name,
+        digest=hashlib.sha256(data).hexdigest(),
+        elements=frozenset(engine.numbers),
+    )
+
+
+def _import_mace() -> None:
+    """Import mace before e3nn, which fails the other way round, and keep torch.load careful."""
+    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(variable)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # e3nn 0.4 on a current torch
+            import mace.calculators
+            import mace.data
+            import mace.tools  # noqa: F401
+    except ImportError as error:
+        raise ModelUnavailableError(
+            f"the package mace-torch cannot be imported: {error}",
+            subject="mace",
+            hint="Install it with: pip install 'phonoscreen[mace]'",
+        ) from error
+    finally:
+        # mace makes every later torch.load of the process an unrestricted one; undo it.
+        if before is None:
+            os.environ.pop(variable, None)
+
+
+def _read(path: Path) -> bytes:
+    """Read a regular file of acceptable size."""
+    if not path.is_file():
+        raise ModelUnavailableError(
+            "no such file", subject=str(path), hint="Check the path of the MACE model"
+        )
+    if path.stat().st_size > _MAX_BYTES:
+        raise TooLargeError("a model of more than 4 GiB", subject=str(path))
+    return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _float64() -> Iterator[None]:
+    """Let mace build its tensors in float64, then restore torch's default."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _numpy(tensor: Any) -> FloatArray:
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)

@@ -1,0 +1,149 @@
+"""From the text a user types to a calculator.
+
+    chgnet                               packaged weights 0.3.0 (also chgnet:r2scan)
+    mace:medium                          a published model, downloaded once
+    mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
+    ase.calculators.lj.LennardJones(rc=8.0, smooth=True)
+    chgnet,mace:medium                   a committee: the mean of its members
+
+Arguments are literals behind keywords: the text is parsed, never evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from screening.calculators.committee import Committee
+from screening.calculators.interface import ForceCalculator
+from screening.errors import ModelRefusedError, SettingError
+
+__all__ = ["load_calculator", "parse_call", "split_members"]
+
+_MAX_LENGTH = 4000
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+def load_calculator(spec: str) -> ForceCalculator:
+    """Load the calculator that a specification names.
+
+    Parameters
+    ----------
+    spec
+        ``chgnet``, ``mace:NAME``, ``mace:FILE@SHA256``, ``module.path.Class(key=value)`` or
+        several of them with commas between.
+
+    Raises
+    ------
+    SettingError
+        If the text cannot be read.
+    ModelRefusedError
+        If it names nothing usable, or a file without its digest.
+    ModelUnavailableError
+        If a package must be installed or a model downloaded first.
+    ModelCorruptError
+        If a file does not have the digest given.
+    """
+    parts = split_members(spec)
+    if len(parts) == 1:
+        return _load_one(parts[0])
+    return Committee(tuple(_load_one(part) for part in parts))
+
+
+def _load_one(spec: str) -> ForceCalculator:
+    """Load a single calculator."""
+    family, colon, rest = spec.partition(":")
+    if family == "chgnet" and "(" not in spec:
+        from screening.calculators.chgnet import DEFAULT_VERSION, load_chgnet
+
+        return load_chgnet(rest if colon else DEFAULT_VERSION)
+    if family == "mace":
+        from screening.calculators.mace import load_mace
+
+        return load_mace(rest)
+    from screening.calculators.ase import load_ase
+
+    return load_ase(*parse_call(spec))
+
+
+def split_members(spec: str) -> tuple[str, ...]:
+    """Split at commas outside brackets and quotes.
+
+    Raises
+    ------
+    SettingError
+        If the text is empty, too long, or brackets do not match.
+
+    Examples
+    --------
+    >>> split_members("chgnet, a.B(x=(1, 2), y=',')")
+    ('chgnet', "a.B(x=(1, 2), y=',')")
+    """
+    if not isinstance(spec, str) or not spec.strip() or len(spec) > _MAX_LENGTH:
+        raise SettingError(
+            f"needs a text of 1 to {_MAX_LENGTH} characters",
+            subject="calculator",
+            hint="For example: chgnet",
+        )
+    parts, start, depth, quote, escaped = [], 0, 0, "", False
+    for index, letter in enumerate(spec):
+        if quote:
+            quote = quote if escaped or letter != quote else ""
+            escaped = letter == "\\" and not escaped
+        elif letter in "'\"":
+            quote = letter
+        elif letter in _OPENING:
+            depth += 1
+        elif letter in _CLOSING:
+            depth -= 1
+        elif letter == "," and depth == 0:
+            parts.append(spec[start:index])
+            start = index + 1
+    parts.append(spec[start:])
+    members = tuple(part.strip() for part in parts)
+    if depth or quote or not all(members):
+        raise SettingError(f"cannot read {spec!r}", subject="calculator")
+    return members
+
+
+def parse_call(spec: str) -> tuple[str, dict[str, Any]]:
+    """Read ``a.b.C(key=literal)`` without evaluating anything.
+
+    Returns
+    -------
+    tuple
+        The dotted path and the keyword arguments.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the text is anything else.
+
+    Examples
+    --------
+    >>> parse_call("a.b.C(x=1.5, mode={'name': 'pw'})")
+    ('a.b.C', {'x': 1.5, 'mode': {'name': 'pw'}})
+    """
+    try:
+        node = ast.parse(spec, mode="eval").body
+        if isinstance(node, ast.Call):
+            if node.args or any(keyword.arg is None for keyword in node.keywords):
+                raise ValueError("arguments must be key=value")  # noqa: TRY301 - one refusal
+            options = {str(item.arg): ast.literal_eval(item.value) for item in node.keywords}
+            return _dotted(node.func), options
+        return _dotted(node), {}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise ModelRefusedError(
+            f"cannot read {spec!r}: {error}",
+            subject="calculator",
+            hint="Use chgnet, mace:NAME, mace:FILE@SHA256 or package.module.Class(key=literal)",
+        ) from error
+
+
+def _dotted(node: ast.expr) -> str:
+    """Return the dotted path of a chain of attributes."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    raise ValueError("not a dotted path")

@@ -1,0 +1,300 @@
+"""Force constants of a crystal and the frequencies that follow from them.
+
+phonopy builds and diagonalises the dynamical matrices; force constants are solved and
+symmetrised in `screening.force_constants`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from phonopy.harmonic.dynamical_matrix import (
+    DynamicalMatrix,
+    NacParams,
+    diagonalize_dynamical_matrices,
+    get_dynamical_matrices_at_qpoints,
+    get_dynamical_matrix,
+)
+from phonopy.phonon.grid import BZGrid, get_ir_grid_points, length2mesh
+from phonopy.physical_units import get_physical_units
+from phonopy.structure.atoms import PhonopyAtoms
+from phonopy.structure.cells import Primitive
+from phonopy.structure.symmetry import Symmetry, symmetrize_borns_and_epsilon
+from pymatgen.core import Structure
+
+from screening.acoustic import gamma_mask
+from screening.displacements import (
+    DEFAULT_SYMPREC_ANGSTROM,
+    SupercellSymmetry,
+    locate_atoms,
+    phonopy_cell,
+    primitive_symmetry,
+)
+from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
+from screening.force_constants import solve_force_constants, symmetrise_force_constants
+from screening.prediction import FloatArray, ForceData, frozen_array
+from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
+
+__all__ = [
+    "DEFAULT_MESH_LENGTH_ANGSTROM",
+    "Harmonic",
+    "MeshFrequencies",
+    "frequencies_at",
+    "harmonic_from_forces",
+    "irreducible_mesh",
+    "mesh_frequencies",
+    "signed_frequencies_thz",
+]
+
+IntArray = NDArray[np.int64]
+
+DEFAULT_MESH_LENGTH_ANGSTROM = 60.0
+"""Free energies are converged to 0.06 meV/atom on stable crystals at this mesh length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Harmonic:
+    """Force constants of a crystal: what all frequencies come from.
+
+    Attributes
+    ----------
+    primitive
+        Primitive cell.
+    supercell_matrix
+        Integers, rows are supercell vectors in primitive vectors, shape (3, 3).
+    force_constants_ev_per_angstrom2
+        Compact force constants in eV/Å², shape (site, atom, 3, 3), in the atom order of the
+        forces they were made of.
+    dynamical_matrix, symmetry
+        phonopy's dynamical matrix and the symmetry of the primitive cell, for this module and
+        its neighbours.
+    """
+
+    primitive: Structure
+    supercell_matrix: IntArray
+    force_constants_ev_per_angstrom2: FloatArray
+    dynamical_matrix: DynamicalMatrix = field(repr=False)
+    symmetry: Symmetry = field(repr=False)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of the primitive cell."""
+        return len(self.primitive)
+
+
+@dataclass(frozen=True, eq=False)
+class MeshFrequencies:
+    """Frequencies at the irreducible points of a mesh that holds the zone centre.
+
+    Attributes
+    ----------
+    frequencies_thz
+        In THz, imaginary ones negative, ascending, shape (q, branch).
+    weights
+        Fraction of the mesh that each point stands for, shape (q,); they sum to one.
+    q_points
+        Fractions of the primitive reciprocal lattice, shape (q, 3).
+    mesh
+        Number of points along the three vectors of the mesh.
+    """
+
+    frequencies_thz: FloatArray
+    weights: FloatArray
+    q_points: FloatArray
+    mesh: tuple[int, int, int]
+
+    @property
+    def is_gamma(self) -> NDArray[np.bool_]:
+        """Which q point is the zone centre, shape (q,)."""
+        return gamma_mask(self.q_points)
+
+
+def harmonic_from_forces(
+    data: ForceData, symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM
+) -> Harmonic:
+    """Turn forces into force constants that obey all symmetries of the crystal.
+
+    Residual forces are subtracted; the rows of equivalent atoms follow by the space group;
+    the order of differentiation and the acoustic sum rule are imposed exactly. With Born
+    charges the dipole-dipole part is treated after Gonze and Lee.
+
+    Parameters
+    ----------
+    data
+        Forces with the cells they belong to.
+    symprec_angstrom
+        Tolerance of the symmetry search in Å.
+
+    Raises
+    ------
+    WrongShapeError, NonFiniteForcesError
+        If an array does not fit the supercell or holds no finite numbers.
+    InconsistentDataError
+        If the supercell does not repeat the primitive cell or the displacements do not
+        determine all force constants.
+
+    References
+    ----------
+    X. Gonze and C. Lee, Phys. Rev. B 55, 10355 (1997), equations 60 to 76.
+    """
+    _check_shapes(data)
+    matrix = np.asarray(data.supercell_matrix, dtype=np.int64)
+    numbers = np.asarray(data.supercell_numbers, dtype=np.int64)
+    lattice = np.asarray(data.primitive.lattice.matrix, dtype=np.float64)
+    sites, cells = locate_atoms(data.primitive, matrix, data.supercell_scaled_positions, numbers)
+    scaled = (data.primitive.frac_coords[sites] + cells) @ np.linalg.inv(matrix)
+    supercell = PhonopyAtoms(numbers=numbers, cell=matrix @ lattice, scaled_positions=scaled)
+    primitive = Primitive(
+        supercell,
+        np.linalg.inv(matrix.T),
+        symprec=symprec_angstrom,
+        positions_to_reorder=np.asarray(data.primitive.frac_coords),
+    )
+    own_symmetry = primitive_symmetry(data.primitive, symprec_angstrom)
+    symmetry = SupercellSymmetry(data.primitive, matrix, sites, cells, symprec_angstrom)
+    rows = np.asarray(primitive.p2s_map, dtype=np.int64)
+    constants = solve_force_constants(
+        symmetry,
+        rows,
+        np.asarray(data.displaced_atoms),
+        data.displacements_angstrom,
+        data.forces_ev_per_angstrom - data.residual_forces_ev_per_angstrom,
+    )
+    constants = frozen_array(symmetrise_force_constants(constants, symmetry, rows))
+    dynamical_matrix = get_dynamical_matrix(
+        constants, supercell, primitive, _nac(data, symprec_angstrom)
+    )
+    return Harmonic(data.primitive, matrix, constants, dynamical_matrix, own_symmetry)
+
+
+def _check_shapes(data: ForceData) -> None:
+    n_atoms = len(data.supercell_numbers)
+    n_displacements = len(data.displaced_atoms)
+    expected = {
+        "supercell_scaled_positions": (n_atoms, 3),
+        "displacements_angstrom": (n_displacements, 3),
+        "forces_ev_per_angstrom": (n_displacements, n_atoms, 3),
+        "residual_forces_ev_per_angstrom": (n_atoms, 3),
+        "supercell_matrix": (3, 3),
+    }
+    for name, shape in expected.items():
+        values = np.asarray(getattr(data, name))
+        if values.shape != shape:
+            raise WrongShapeError(f"shape {values.shape} where {shape} is needed", subject=name)
+        if not np.all(np.isfinite(values)):
+            raise NonFiniteForcesError("a value is not finite", subject=name)
+    if n_displacements == 0 or not np.all(np.isin(data.displaced_atoms, np.arange(n_atoms))):
+        raise InconsistentDataError(
+            f"{n_displacements} displacements of atoms {np.unique(data.displaced_atoms)} in a"
+            f" supercell of {n_atoms} atoms",
+            subject="displaced_atoms",
+        )
+
+
+def _nac(data: ForceData, symprec_angstrom: float) -> NacParams | None:
+    """Parameters of the non-analytical term, None without Born charges."""
+    if data.born_charges_e is None or data.dielectric_constant is None:
+        return None
+    for name, values, shape in (
+        ("born_charges_e", data.born_charges_e, (len(data.primitive), 3, 3)),
+        ("dielectric_constant", data.dielectric_constant, (3, 3)),
+    ):
+        if np.shape(values) != shape or not np.all(np.isfinite(values)):
+            raise InconsistentDataError(
+                f"{np.shape(values)} where finite values of shape {shape} are needed", subject=name
+            )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            born, dielectric = symmetrize_borns_and_epsilon(
+                np.array(data.born_charges_e),
+                np.array(data.dielectric_constant),
+                phonopy_cell(data.primitive),
+                symprec=symprec_angstrom,
+            )
+        except UserWarning as warning:
+            raise InconsistentDataError(
+                "the Born charges break the symmetry of the crystal by more than 0.1 e",
+                subject="born_charges_e",
+                hint="Check that they are in the order of the primitive cell's sites",
+            ) from warning
+    units = get_physical_units()
+    return {"born": born, "dielectric": dielectric, "factor": units.Hartree * units.Bohr}
+
+
+def frequencies_at(
+    harmonic: Harmonic, q_points: FloatArray, direction: FloatArray | None = None
+) -> FloatArray:
+    """Frequencies at any wave vectors in THz, imaginary ones negative, ascending.
+
+    Parameters
+    ----------
+    harmonic
+        Force constants.
+    q_points
+        Fractions of the primitive reciprocal lattice, shape (q, 3).
+    direction
+        Direction from which the zone centre is approached where there are Born charges,
+        fractions of the reciprocal lattice, shape (3,); None leaves the splitting out there.
+
+    Returns
+    -------
+    ndarray
+        Shape (q, branch).
+    """
+    matrices = get_dynamical_matrices_at_qpoints(
+        harmonic.dynamical_matrix, np.array(q_points, dtype=np.float64), direction
+    )
+    squares, _ = diagonalize_dynamical_matrices(matrices, with_eigenvectors=False)
+    return signed_frequencies_thz(squares)
+
+
+def signed_frequencies_thz(squares: FloatArray) -> FloatArray:
+    """Frequencies in THz from eigenvalues in eV/Å²/amu; negative ones become imaginary."""
+    roots = np.sign(squares) * np.sqrt(np.abs(squares))
+    return np.asarray(roots * SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ)
+
+
+def mesh_frequencies(
+    harmonic: Harmonic, mesh_length_angstrom: float = DEFAULT_MESH_LENGTH_ANGSTROM
+) -> MeshFrequencies:
+    """Frequencies on a mesh centred at the zone centre, reduced by symmetry.
+
+    Parameters
+    ----------
+    harmonic
+        Force constants.
+    mesh_length_angstrom
+        Length of the mesh in Å: along a reciprocal vector b (without 2 pi) it has this length
+        times the norm of b points.
+    """
+    q_points, weights, mesh = irreducible_mesh(harmonic, mesh_length_angstrom)
+    frequencies = frequencies_at(harmonic, q_points)
+    return MeshFrequencies(
+        frozen_array(frequencies),
+        frozen_array(weights / weights.sum()),
+        frozen_array(q_points),
+        mesh,
+    )
+
+
+def irreducible_mesh(
+    harmonic: Harmonic, mesh_length_angstrom: float
+) -> tuple[FloatArray, IntArray, tuple[int, int, int]]:
+    """Irreducible q points, how many points each stands for, and the numbers of the mesh."""
+    lattice = np.asarray(harmonic.primitive.lattice.matrix)
+    numbers = length2mesh(
+        mesh_length_angstrom, lattice, rotations=harmonic.symmetry.pointgroup_operations
+    )
+    dataset = harmonic.symmetry.dataset
+    try:
+        grid = BZGrid(numbers, lattice=lattice, symmetry_dataset=dataset)
+    except RuntimeError:  # the mesh breaks the point group: build it on the conventional cell
+        grid = BZGrid(mesh_length_angstrom, lattice=lattice, symmetry_dataset=dataset, use_grg=True)
+    points, weights, _ = get_ir_grid_points(grid)
+    q_points = grid.addresses[grid.grg2bzg][points] @ grid.QDinv.T
+    first, second, third = (int(n) for n in grid.D_diag)
+    return np.asarray(q_points), np.asarray(weights), (first, second, third)

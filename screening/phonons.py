@@ -1,0 +1,307 @@
+"""Harmonic phonons of a crystal from the forces of displaced supercells.
+
+The way: `compute_forces` (or `force_data_from_phonopy_yaml`) gives `ForceData`, the smallest
+record worth keeping; `harmonic_from_forces` turns it into force constants; frequencies at any
+wave vector follow. phonopy does the lattice dynamics, this module and its neighbours
+(`supercell`, `displacements`, `force_constants`, `spectra`) are the only ones that know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Element, Structure
+
+from screening.displacements import (
+    DEFAULT_SYMPREC_ANGSTROM,
+    DisplacementPlan,
+    plan_displacements,
+)
+from screening.errors import (
+    InconsistentDataError,
+    NonFiniteForcesError,
+    SettingError,
+    WrongShapeError,
+)
+from screening.harmonic import (
+    DEFAULT_MESH_LENGTH_ANGSTROM,
+    Harmonic,
+    MeshFrequencies,
+    frequencies_at,
+    harmonic_from_forces,
+    mesh_frequencies,
+)
+from screening.prediction import FloatArray, ForceData, frozen_array
+from screening.supercell import SupercellSettings, choose_supercell
+
+__all__ = [
+    "DEFAULT_MESH_LENGTH_ANGSTROM",
+    "Harmonic",
+    "MeshFrequencies",
+    "PhononSettings",
+    "compute_forces",
+    "compute_member_forces",
+    "force_data_from_phonopy_yaml",
+    "frequencies_at",
+    "harmonic_from_forces",
+    "mean_force_data",
+    "mesh_frequencies",
+]
+
+IntArray = NDArray[np.int64]
+
+_INTEGER_TOLERANCE = 1e-3
+
+
+class _Forces(Protocol):
+    """The part of a force calculator that phonons need."""
+
+    @property
+    def displacement_angstrom(self) -> float: ...
+
+    def forces(self, cell: FloatArray, positions: FloatArray, numbers: IntArray) -> FloatArray: ...
+
+
+class _Committee(_Forces, Protocol):
+    @property
+    def members(self) -> Sequence[_Forces]: ...
+
+
+@dataclass(frozen=True)
+class PhononSettings:
+    """How phonons are computed.
+
+    Attributes
+    ----------
+    supercell
+        Limits of the supercell.
+    displacement_angstrom
+        Finite displacement in Å; None takes the one the calculator recommends.
+    mesh_length_angstrom
+        Length of the wave-vector mesh in Å: the mesh along a reciprocal vector b (without
+        2 pi) has this length times the norm of b points.
+    symprec_angstrom
+        Tolerance of the symmetry search in Å.
+    adaptive
+        Whether a smaller supercell is taken where it is proven equal (see
+        `screening.adaptive`).
+    """
+
+    supercell: SupercellSettings = field(default_factory=SupercellSettings)
+    displacement_angstrom: float | None = None
+    mesh_length_angstrom: float = DEFAULT_MESH_LENGTH_ANGSTROM
+    symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM
+    adaptive: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {
+            "displacement_angstrom": self.displacement_angstrom,
+            "mesh_length_angstrom": self.mesh_length_angstrom,
+            "symprec_angstrom": self.symprec_angstrom,
+        }
+        for name, value in lengths.items():
+            if value is not None and not 0.0 < value < np.inf:
+                raise SettingError(
+                    f"{value} Å is no length", subject=name, hint="Give a positive number"
+                )
+
+
+def compute_forces(
+    structure: Structure,
+    calculator: _Forces,
+    settings: PhononSettings,
+    supercell_matrix: IntArray | None = None,
+    axes_matrix: IntArray | None = None,
+) -> ForceData:
+    """Compute the forces of all displacements that the force constants need.
+
+    The residual forces of the undisplaced crystal are computed on the primitive cell, whose
+    repetition they are.
+
+    Parameters
+    ----------
+    structure
+        Primitive cell.
+    calculator
+        Gives forces in eV/Å for a stack of positions.
+    settings
+        Supercell, displacement and symmetry tolerance.
+    supercell_matrix
+        Integers, rows are supercell vectors in primitive vectors, shape (3, 3); None chooses
+        by the settings.
+    axes_matrix
+        Supercell along whose vectors atoms are displaced, see `plan_displacements`.
+
+    Raises
+    ------
+    TooLargeError
+        If the primitive cell has more atoms than the supercell may have.
+    NonFiniteForcesError, WrongShapeError
+        If the calculator's forces cannot be used.
+    """
+    plan = _plan(structure, calculator, settings, supercell_matrix, axes_matrix)
+    return _force_data(structure, calculator, plan)
+
+
+def compute_member_forces(
+    structure: Structure,
+    committee: _Committee,
+    settings: PhononSettings,
+    supercell_matrix: IntArray | None = None,
+    axes_matrix: IntArray | None = None,
+) -> tuple[ForceData, ...]:
+    """Compute the forces of every member of a committee at the same displacements.
+
+    Parameters and errors are those of `compute_forces`.
+    """
+    plan = _plan(structure, committee, settings, supercell_matrix, axes_matrix)
+    return tuple(_force_data(structure, member, plan) for member in committee.members)
+
+
+def mean_force_data(members: Sequence[ForceData]) -> ForceData:
+    """Return the forces averaged over a committee.
+
+    Raises
+    ------
+    InconsistentDataError
+        If there is no member, or the members were displaced differently.
+    """
+    if not members:
+        raise InconsistentDataError("a committee has no members to average")
+    first = members[0]
+    for other in members[1:]:
+        if not (
+            np.array_equal(other.displaced_atoms, first.displaced_atoms)
+            and np.array_equal(other.displacements_angstrom, first.displacements_angstrom)
+            and np.array_equal(other.supercell_matrix, first.supercell_matrix)
+        ):
+            raise InconsistentDataError("members of a committee were displaced differently")
+    return replace(
+        first,
+        forces_ev_per_angstrom=frozen_array(
+            np.mean([m.forces_ev_per_angstrom for m in members], axis=0)
+        ),
+        residual_forces_ev_per_angstrom=frozen_array(
+            np.mean([m.residual_forces_ev_per_angstrom for m in members], axis=0)
+        ),
+    )
+
+
+def _plan(
+    structure: Structure,
+    calculator: _Forces,
+    settings: PhononSettings,
+    supercell_matrix: IntArray | None,
+    axes_matrix: IntArray | None,
+) -> DisplacementPlan:
+    length = settings.displacement_angstrom
+    if supercell_matrix is None:
+        supercell_matrix = choose_supercell(structure, settings.supercell)
+    return plan_displacements(
+        structure,
+        supercell_matrix,
+        calculator.displacement_angstrom if length is None else length,
+        settings.symprec_angstrom,
+        axes_matrix,
+    )
+
+
+def _force_data(structure: Structure, calculator: _Forces, plan: DisplacementPlan) -> ForceData:
+    forces = calculator.forces(plan.lattice, plan.positions_angstrom, plan.numbers)
+    primitive_numbers = np.array([int(site.specie.Z) for site in structure], dtype=np.int64)
+    still = calculator.forces(
+        np.array(structure.lattice.matrix), np.array(structure.cart_coords)[None], primitive_numbers
+    )
+    _check_forces(forces, (len(plan.displaced_atoms), len(plan.numbers), 3))
+    _check_forces(still, (1, len(structure), 3))
+    return ForceData(
+        primitive=structure,
+        supercell_matrix=plan.supercell_matrix,
+        supercell_scaled_positions=frozen_array(plan.scaled_positions),
+        supercell_numbers=plan.numbers,
+        displaced_atoms=plan.displaced_atoms,
+        displacements_angstrom=frozen_array(plan.displacements_angstrom),
+        forces_ev_per_angstrom=frozen_array(forces),
+        residual_forces_ev_per_angstrom=frozen_array(still[0][plan.sites]),
+    )
+
+
+def _check_forces(forces: FloatArray, shape: tuple[int, ...]) -> None:
+    if np.shape(forces) != shape:
+        raise WrongShapeError(
+            f"forces of shape {np.shape(forces)} where {shape} is needed", subject="forces"
+        )
+    if not np.all(np.isfinite(forces)):
+        raise NonFiniteForcesError("a force is not finite", subject="forces")
+
+
+def force_data_from_phonopy_yaml(data: Mapping[str, Any]) -> ForceData:
+    """Read forces, cells and Born charges from the content of a phonopy yaml file.
+
+    Parameters
+    ----------
+    data
+        What a safe loader makes of ``phonopy.yaml`` or ``phonopy_params.yaml`` with forces.
+
+    Raises
+    ------
+    InconsistentDataError
+        If cells or forces are missing, or not of the shape that phonopy writes.
+    """
+    try:
+        primitive = _yaml_cell(data["primitive_cell"])
+        supercell = _yaml_cell(data["supercell"])
+        entries = _yaml_displacements(data)
+        born, dielectric = _yaml_nac(data)
+        return ForceData(
+            primitive=primitive,
+            supercell_matrix=_whole(supercell.lattice.matrix @ primitive.lattice.inv_matrix),
+            supercell_scaled_positions=frozen_array(supercell.frac_coords),
+            supercell_numbers=np.array([site.specie.Z for site in supercell], dtype=np.int64),
+            displaced_atoms=np.array([int(e["atom"]) - 1 for e in entries], dtype=np.int64),
+            displacements_angstrom=frozen_array([e["displacement"] for e in entries]),
+            forces_ev_per_angstrom=frozen_array([e["forces"] for e in entries]),
+            residual_forces_ev_per_angstrom=frozen_array(np.zeros((len(supercell), 3))),
+            born_charges_e=born,
+            dielectric_constant=dielectric,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InconsistentDataError(
+            f"no phonopy data with forces: {type(error).__name__}: {error}",
+            hint="Give the file that phonopy-init --fz or --sp writes, with forces in it",
+        ) from error
+
+
+def _yaml_cell(cell: Mapping[str, Any]) -> Structure:
+    points = cell["points"]
+    symbols = [Element(str(point["symbol"])) for point in points]
+    return Structure(cell["lattice"], symbols, [point["coordinates"] for point in points])
+
+
+def _yaml_displacements(data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    entries = data["displacements"]
+    if not entries or not isinstance(entries[0], Mapping):
+        raise InconsistentDataError(
+            "the file displaces all atoms at once",
+            subject="displacements",
+            hint="Force constants are made of displacements of one atom at a time",
+        )
+    return list(entries)
+
+
+def _yaml_nac(data: Mapping[str, Any]) -> tuple[FloatArray | None, FloatArray | None]:
+    nac = data.get("nac")
+    if nac is None:
+        return None, None
+    return frozen_array(nac["born_effective_charge"]), frozen_array(nac["dielectric_constant"])
+
+
+def _whole(matrix: FloatArray) -> IntArray:
+    rounded = np.rint(matrix).astype(np.int64)
+    if np.abs(matrix - rounded).max() > _INTEGER_TOLERANCE:
+        raise InconsistentDataError("the supercell is no multiple of the primitive cell")
+    return rounded

@@ -1,0 +1,1 @@
+"""Predictors of vibrational properties behind one interface, one file per family."""

@@ -1,0 +1,174 @@
+"""From forces to the physics of a prediction, the same for all predictors that have forces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from screening.phonons import Harmonic, MeshFrequencies, harmonic_from_forces, mesh_frequencies
+from screening.prediction import (
+    BandStructure,
+    DensityOfStates,
+    ForceData,
+    Relaxation,
+    Stability,
+    Thermodynamics,
+    ThermodynamicsSpread,
+    Verdict,
+    frozen_array,
+)
+from screening.settings import ScreeningSettings
+from screening.spectra import band_structure, density_of_states
+from screening.stability import assess_stability
+from screening.thermodynamics import thermodynamics
+
+__all__ = [
+    "Physics",
+    "force_warnings",
+    "member_spread",
+    "net_force_ratio",
+    "physics_from_forces",
+    "physics_warnings",
+    "relaxation_warnings",
+]
+
+_LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM = 0.05
+_LARGE_NET_FORCE_RATIO = 0.03
+_LARGE_VOLUME_CHANGE = 0.05
+
+
+@dataclass(frozen=True)
+class Physics:
+    """What follows from one set of forces."""
+
+    harmonic: Harmonic
+    mesh: MeshFrequencies
+    bands: BandStructure
+    density_of_states: DensityOfStates
+    thermodynamics: Thermodynamics
+    stability: Stability
+
+
+def physics_from_forces(forces: ForceData, settings: ScreeningSettings) -> Physics:
+    """Run the harmonic part of a prediction.
+
+    Raises
+    ------
+    ScreeningError
+        Where forces are not finite, of a wrong shape or do not determine the force constants.
+    """
+    harmonic = harmonic_from_forces(forces, settings.phonons.symprec_angstrom)
+    mesh = mesh_frequencies(harmonic, settings.phonons.mesh_length_angstrom)
+    bands = band_structure(harmonic)
+    return Physics(
+        harmonic=harmonic,
+        mesh=mesh,
+        bands=bands,
+        density_of_states=density_of_states(harmonic, settings.phonons.mesh_length_angstrom),
+        thermodynamics=_thermodynamics(harmonic, mesh, settings),
+        stability=assess_stability(mesh, bands, settings.stability_criterion),
+    )
+
+
+def _thermodynamics(
+    harmonic: Harmonic, mesh: MeshFrequencies, settings: ScreeningSettings
+) -> Thermodynamics:
+    return thermodynamics(
+        mesh.frequencies_thz,
+        mesh.weights,
+        harmonic.n_atoms,
+        settings.thermodynamics,
+        is_gamma=mesh.is_gamma,
+    )
+
+
+def member_spread(
+    members: Sequence[ForceData], settings: ScreeningSettings
+) -> ThermodynamicsSpread | None:
+    """Sample standard deviation over a committee at one geometry, None for one member."""
+    if len(members) < 2:  # noqa: PLR2004 - one value has no spread
+        return None
+    results, lowest = [], []
+    for forces in members:
+        harmonic = harmonic_from_forces(forces, settings.phonons.symprec_angstrom)
+        mesh = mesh_frequencies(harmonic, settings.phonons.mesh_length_angstrom)
+        results.append(_thermodynamics(harmonic, mesh, settings))
+        lowest.append(assess_stability(mesh, None).lowest_frequency_thz)
+    curves = {
+        name: frozen_array(np.std([getattr(result, name) for result in results], axis=0, ddof=1))
+        for name in (
+            "free_energy_mev_per_atom",
+            "entropy_mev_per_k_per_atom",
+            "heat_capacity_mev_per_k_per_atom",
+        )
+    }
+    return ThermodynamicsSpread(
+        free_energy_std_mev_per_atom=curves["free_energy_mev_per_atom"],
+        entropy_std_mev_per_k_per_atom=curves["entropy_mev_per_k_per_atom"],
+        heat_capacity_std_mev_per_k_per_atom=curves["heat_capacity_mev_per_k_per_atom"],
+        lowest_frequency_std_thz=float(np.std(lowest, ddof=1)),
+        n_members=len(members),
+    )
+
+
+def net_force_ratio(forces: ForceData) -> float:
+    """Largest net force on a displaced supercell over the force on its displaced atom.
+
+    Forces that are a gradient of a translation-invariant energy sum to zero. What is left
+    breaks the acoustic sum rule before any symmetrisation hides it.
+    """
+    change = forces.forces_ev_per_angstrom - forces.residual_forces_ev_per_angstrom
+    net = np.linalg.norm(change.sum(axis=1), axis=1)
+    index = np.arange(len(forces.displaced_atoms))
+    own = np.linalg.norm(change[index, forces.displaced_atoms], axis=1)
+    return float((net / np.maximum(own, np.finfo(float).tiny)).max())
+
+
+def force_warnings(forces: ForceData) -> list[str]:
+    """Say where the forces break what forces must obey, or belong to no minimum."""
+    found = []
+    largest = float(np.linalg.norm(forces.residual_forces_ev_per_angstrom, axis=1).max())
+    if largest > _LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM:
+        found.append(
+            f"the undisplaced crystal is no minimum: forces up to {largest:.3f} eV/Å were "
+            "subtracted"
+        )
+    ratio = net_force_ratio(forces)
+    if ratio > _LARGE_NET_FORCE_RATIO:
+        found.append(
+            f"forces do not sum to zero ({100 * ratio:.1f} % of the force on the displaced atom): "
+            "the acoustic sum rule is broken and was imposed"
+        )
+    if forces.born_charges_e is None and len(forces.primitive.composition) > 1:
+        found.append("no non-analytical correction: the LO-TO splitting at Gamma is missing")
+    return found
+
+
+def physics_warnings(physics: Physics) -> list[str]:
+    """Say what is wrong with thermodynamics and stability."""
+    found = []
+    thermo, stability = physics.thermodynamics, physics.stability
+    if not thermo.valid:
+        found.append(
+            f"thermodynamics not valid: {100 * thermo.dropped_weight:.3g} % of the modes are at or "
+            f"below {thermo.cutoff_thz:g} THz ({100 * thermo.imaginary_weight:.3g} % imaginary)"
+        )
+    if stability.verdict is not Verdict.STABLE:
+        q_point = ", ".join(f"{x:.3f}" for x in stability.lowest_frequency_q_point)
+        found.append(
+            f"dynamical stability {stability.verdict.value}: lowest frequency "
+            f"{stability.lowest_frequency_thz:.3f} THz at q = ({q_point})"
+        )
+    return found
+
+
+def relaxation_warnings(relaxation: Relaxation | None) -> list[str]:
+    """Say where a relaxation went far; one that went wrong is an error."""
+    if relaxation is None:
+        return []
+    change = relaxation.volume_ratio - 1.0
+    if abs(change) <= _LARGE_VOLUME_CHANGE:
+        return []
+    return [f"the relaxation changed the volume by {100 * change:+.1f} %"]

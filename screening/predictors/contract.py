@@ -1,0 +1,237 @@
+"""What any predictor must keep to, as a check that runs.
+
+Authors of predictors call `check_predictor` in their own tests, with a crystal their method
+can treat. It predicts the crystal four times, so a small one is best.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pymatgen.core import Structure
+
+from screening.digest import digest_of
+from screening.errors import ModelRefusedError, SerializationError
+from screening.prediction import Prediction, Thermodynamics
+from screening.predictors.interface import Predictor
+from screening.units import BOLTZMANN_MEV_PER_K
+
+if TYPE_CHECKING:
+    from screening.structure import Crystal
+
+__all__ = ["ContractTolerances", "check_prediction", "check_predictor"]
+
+_SHIFT = (0.13, 0.21, 0.34)  # of no special position
+_HIGHEST_FREQUENCY_THZ = 200.0  # the stiffest bond, hydrogen's, vibrates at 132 THz
+_ROUNDING = 1e-9
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CURVES = (
+    "free_energy_mev_per_atom",
+    "entropy_mev_per_k_per_atom",
+    "heat_capacity_mev_per_k_per_atom",
+    "internal_energy_mev_per_atom",
+)
+
+
+@dataclass(frozen=True)
+class ContractTolerances:
+    """How far two predictions of the same crystal may differ.
+
+    Attributes
+    ----------
+    repeat_mev_per_atom
+        Free energy in meV/atom of the same input twice.
+    equivalent_mev_per_atom
+        Free energy in meV/atom of another description of the same crystal.
+    lowest_frequency_thz
+        Lowest frequency in THz of another description.
+    """
+
+    repeat_mev_per_atom: float = 1e-4
+    equivalent_mev_per_atom: float = 0.02
+    lowest_frequency_thz: float = 0.02
+
+
+def check_predictor(
+    predictor: Predictor, crystal: Crystal, tolerances: ContractTolerances | None = None
+) -> None:
+    """Check a predictor on one crystal.
+
+    The input stays untouched; the result says who made it; units and shapes are right and
+    all numbers finite; the same input gives the same numbers; so do a supercell of the
+    crystal, its atoms in another order and its origin elsewhere.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the predictor breaks one of these rules; the message names the rule.
+    ScreeningError
+        Whatever the predictor itself raises.
+    """
+    from screening.structure import canonical_crystal
+
+    tolerances = tolerances or ContractTolerances()
+    before = crystal.structure.copy()
+    settings_before = json.dumps(predictor.settings, sort_keys=True)
+    first = predictor.predict(crystal)
+    _require(crystal.structure == before, "the input structure was changed")
+    _require(
+        json.dumps(predictor.settings, sort_keys=True) == settings_before,
+        "the settings changed during a prediction",
+    )
+    _check_identity(predictor, crystal, first)
+    check_prediction(first)
+    _compare(first, predictor.predict(crystal), "the same input", tolerances.repeat_mev_per_atom)
+    moved = replace(crystal, structure=_moved(crystal))
+    supercell = canonical_crystal(crystal.structure * (2, 1, 1))
+    _require(supercell.digest == crystal.digest, "the crystal given here is not canonical")
+    for name, same in (("order and origin of the atoms", moved), ("a supercell", supercell)):
+        other = predictor.predict(same)
+        _compare(first, other, name, tolerances.equivalent_mev_per_atom)
+        difference = first.stability.lowest_frequency_thz - other.stability.lowest_frequency_thz
+        _require(
+            abs(difference) <= tolerances.lowest_frequency_thz,
+            f"{name}: the lowest frequency moves by {difference:.3g} THz",
+        )
+
+
+def check_prediction(prediction: Prediction) -> None:
+    """Check one prediction by itself: shapes, units, signs, finite numbers.
+
+    Raises
+    ------
+    ModelRefusedError
+        If a rule is broken; the message names the rule.
+    """
+    _check_curves(prediction.thermodynamics)
+    _check_spread(prediction)
+    stability = prediction.stability
+    _require(
+        abs(stability.lowest_frequency_thz) < _HIGHEST_FREQUENCY_THZ,
+        f"the lowest frequency, {stability.lowest_frequency_thz}, is not in THz",
+    )
+    _require(stability.lowest_frequency_q_point.shape == (3,), "the q point has not shape (3,)")
+    _require(
+        stability.verdicts.get(stability.criterion) is stability.verdict,
+        "the verdict is not that of its criterion",
+    )
+    energy = prediction.static_energy_ev_per_atom
+    _require(energy is None or bool(np.isfinite(energy)), "the static energy is not finite")
+    _require(
+        (energy is None) == (prediction.static_energy_source is None),
+        "a static energy needs its source, and none has none",
+    )
+    cost = prediction.cost
+    spent = (cost.wall_seconds, cost.cpu_seconds, cost.force_seconds, cost.force_calls)
+    _require(all(np.isfinite(x) and x >= 0 for x in spent), "the cost is negative or not finite")
+    _check_extras(prediction)
+
+
+def _require(condition: object, broken: str) -> None:
+    if not condition:
+        raise ModelRefusedError(
+            f"the predictor breaks its interface: {broken}",
+            hint="See screening/predictors/interface.py",
+        )
+
+
+def _check_identity(predictor: Predictor, crystal: Crystal, prediction: Prediction) -> None:
+    for name in ("method", "method_version", "tier", "model", "model_digest", "settings_digest"):
+        stated, found = getattr(predictor, name), getattr(prediction, name)
+        _require(stated == found, f"{name} is {found!r} in the result, {stated!r} in the predictor")
+    _require(prediction.structure_digest == crystal.digest, "the structure's digest is another")
+    try:
+        recomputed = digest_of(dict(prediction.settings))
+    except SerializationError as error:
+        _require(condition=False, broken=f"the settings are no plain JSON: {error}")
+    _require(recomputed == prediction.settings_digest, "the settings do not give their digest")
+    for name in ("model_digest", "settings_digest", "structure_digest"):
+        _require(_HEX_DIGEST.fullmatch(getattr(prediction, name)), f"{name} is no SHA-256")
+
+
+def _check_curves(thermo: Thermodynamics) -> None:
+    grid = thermo.temperatures_k
+    _require(grid.ndim == 1 and grid.size > 0, "the temperature grid has not one dimension")
+    _require(np.all(np.diff(grid) > 0) and grid[0] >= 0, "temperatures do not ascend from zero")
+    for name in ("temperatures_k", *_CURVES):
+        values = getattr(thermo, name)
+        _require(values.shape == grid.shape, f"{name} has shape {values.shape}, not {grid.shape}")
+        _require(np.all(np.isfinite(values)), f"{name} is not finite")
+        _require(not values.flags.writeable, f"{name} can be changed")
+    capacity, entropy = thermo.heat_capacity_mev_per_k_per_atom, thermo.entropy_mev_per_k_per_atom
+    limit = 3.0 * BOLTZMANN_MEV_PER_K * (1 + 1e-6)
+    _require(
+        np.all((capacity >= 0) & (capacity <= limit)),
+        "heat capacities leave 0 to 3 k_B per atom: wrong unit or normalisation",
+    )
+    _require(np.all(entropy >= 0) and np.all(np.diff(entropy) >= -_ROUNDING), "the entropy falls")
+    free_energy, energy = thermo.free_energy_mev_per_atom, thermo.internal_energy_mev_per_atom
+    _require(
+        np.allclose(energy - grid * entropy, free_energy, rtol=1e-6, atol=1e-4), "F is not U - TS"
+    )
+    _require(
+        np.all(np.diff(free_energy) <= _ROUNDING) and np.all(energy >= 0),
+        "the free energy rises with temperature, or the energy is negative",
+    )
+    _require(
+        grid[0] > 0 or np.isclose(free_energy[0], thermo.zero_point_energy_mev_per_atom),
+        "the free energy at 0 K is not the zero-point energy",
+    )
+    fractions = (thermo.dropped_weight, thermo.imaginary_weight)
+    _require(all(0.0 <= x <= 1.0 for x in fractions), "a weight of low modes is no fraction")
+
+
+def _check_spread(prediction: Prediction) -> None:
+    spread = prediction.spread
+    if spread is None:
+        return
+    shape = prediction.thermodynamics.temperatures_k.shape
+    for name in ("free_energy_std_mev_per_atom", "entropy_std_mev_per_k_per_atom",
+                 "heat_capacity_std_mev_per_k_per_atom"):  # fmt: skip
+        values = getattr(spread, name)
+        _require(values.shape == shape, f"{name} has shape {values.shape}, not {shape}")
+        _require(np.all(np.isfinite(values)) and np.all(values >= 0), f"{name} is negative")
+    _require(spread.lowest_frequency_std_thz >= 0, "the spread of the lowest frequency is negative")
+    _require(spread.n_members > 1, "one member has no spread")
+
+
+def _check_extras(prediction: Prediction) -> None:
+    n_modes = 3 * len(prediction.structure)
+    if (dos := prediction.density_of_states) is not None:
+        integral = float(np.trapezoid(dos.total_per_thz, dos.frequencies_thz))
+        _require(
+            abs(integral / n_modes - 1) < 0.05,  # noqa: PLR2004 - finite grids lose a little
+            f"the density of states integrates to {integral:.3f} modes, not {n_modes}",
+        )
+        shape = (len(prediction.structure), dos.frequencies_thz.size)
+        _require(dos.projected_per_thz.shape == shape, "projections are not of shape (site, f)")
+    if (bands := prediction.band_structure) is not None:
+        shape = (len(bands.q_points), n_modes)
+        _require(bands.frequencies_thz.shape == shape, f"bands are not of shape {shape}")
+        _require(np.all(np.isfinite(bands.frequencies_thz)), "a band is not finite")
+    if (forces := prediction.force_data) is not None:
+        expected = (len(forces.displaced_atoms), len(forces.supercell_numbers), 3)
+        found = forces.forces_ev_per_angstrom.shape
+        _require(found == expected, f"forces have shape {found}, not {expected}")
+        _require(np.all(np.isfinite(forces.forces_ev_per_angstrom)), "a force is not finite")
+
+
+def _moved(crystal: Crystal) -> Structure:
+    """Return the same crystal with its atoms in another order and its origin elsewhere."""
+    old = crystal.structure
+    return Structure(old.lattice, old.species[::-1], (old.frac_coords + _SHIFT)[::-1])
+
+
+def _compare(first: Prediction, other: Prediction, name: str, tolerance_mev: float) -> None:
+    a, b = first.thermodynamics, other.thermodynamics
+    _require(np.array_equal(a.temperatures_k, b.temperatures_k), f"{name}: another grid")
+    difference = float(np.abs(a.free_energy_mev_per_atom - b.free_energy_mev_per_atom).max())
+    _require(
+        difference <= tolerance_mev,
+        f"{name}: the free energy moves by {difference:.3g} meV/atom",
+    )
+    _require(first.structure_digest == other.structure_digest, f"{name}: another digest")

@@ -1,0 +1,103 @@
+"""Counting and timing what a force calculator is asked to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.prediction import Cost, FloatArray
+
+if TYPE_CHECKING:
+    from screening.calculators import ForceCalculator
+
+__all__ = ["Meter", "Metered"]
+
+_T = TypeVar("_T")
+
+
+class Meter:
+    """Time and force calls since it was made."""
+
+    def __init__(self) -> None:
+        self.force_seconds = 0.0
+        self.force_calls = 0
+        self._wall_start = time.perf_counter()
+        self._cpu_start = time.process_time()
+
+    def measure(self, call: Callable[[], _T], n_calls: int) -> _T:
+        """Run a call to the calculator that evaluates ``n_calls`` structures."""
+        start = time.perf_counter()
+        try:
+            return call()
+        finally:
+            self.force_seconds += time.perf_counter() - start
+            self.force_calls += n_calls
+
+    def cost(self, relaxation_steps: int = 0) -> Cost:
+        """Return what was spent so far."""
+        return Cost(
+            wall_seconds=time.perf_counter() - self._wall_start,
+            cpu_seconds=time.process_time() - self._cpu_start,
+            force_seconds=self.force_seconds,
+            force_calls=self.force_calls,
+            relaxation_steps=relaxation_steps,
+        )
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A force calculator whose calls are counted and timed; otherwise the same."""
+
+    inner: ForceCalculator
+    meter: Meter
+
+    @property
+    def name(self) -> str:
+        """Name of the calculator."""
+        return self.inner.name
+
+    @property
+    def digest(self) -> str:
+        """Digest of its weights or options."""
+        return self.inner.digest
+
+    @property
+    def elements(self) -> frozenset[int] | None:
+        """Atomic numbers it knows."""
+        return self.inner.elements
+
+    @property
+    def displacement_angstrom(self) -> float:
+        """Finite displacement it recommends in Å."""
+        return self.inner.displacement_angstrom
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its users must know."""
+        return self.inner.notes
+
+    @property
+    def members(self) -> tuple[ForceCalculator, ...]:
+        """Members of a committee, counted by the same meter."""
+        return tuple(Metered(member, self.meter) for member in self.inner.members)
+
+    def forces(
+        self, cell: FloatArray, positions: FloatArray, numbers: NDArray[np.int64]
+    ) -> FloatArray:
+        """Return forces of a stack of positions as a `ForceCalculator` does."""
+        count = len(positions) * max(1, len(self.inner.members))
+        return self.meter.measure(lambda: self.inner.forces(cell, positions, numbers), count)
+
+    def energy_forces_stress(
+        self, cell: FloatArray, positions: FloatArray, numbers: NDArray[np.int64]
+    ) -> tuple[float, FloatArray, FloatArray]:
+        """Return energy, forces and stress as a `ForceCalculator` does."""
+        count = max(1, len(self.inner.members))
+        return self.meter.measure(
+            lambda: self.inner.energy_forces_stress(cell, positions, numbers), count
+        )

@@ -1,0 +1,149 @@
+"""Harmonic phonons from a machine-learned or other potential: the one-material driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pymatgen.core import Structure
+
+from screening.calculators import ForceCalculator, check_elements
+from screening.errors import NonFiniteForcesError
+from screening.phonons import compute_forces, compute_member_forces, mean_force_data
+from screening.prediction import ForceData, Prediction, Relaxation
+from screening.predictors.assembly import (
+    force_warnings,
+    member_spread,
+    physics_from_forces,
+    physics_warnings,
+    relaxation_warnings,
+)
+from screening.predictors.interface import Tier
+from screening.predictors.metering import Meter, Metered
+from screening.relaxation import relax
+from screening.settings import ScreeningSettings
+
+if TYPE_CHECKING:
+    from screening.structure import Crystal
+
+__all__ = ["PotentialPhonons"]
+
+
+class PotentialPhonons:
+    """Relax, displace, and sum the modes of a crystal with one force calculator.
+
+    Parameters
+    ----------
+    calculator
+        Gives energies and forces; a committee also gives the spread of the results.
+    settings
+        Everything else.
+
+    Attributes
+    ----------
+    method, method_version, tier, model, model_digest, settings, settings_digest
+        As `screening.predictors.interface.Predictor` says. The settings hold the displacement
+        that is used, also where it is the one the calculator recommends.
+    """
+
+    method = "potential-phonons"
+    method_version = 1
+    tier = Tier.POTENTIAL
+
+    def __init__(
+        self, calculator: ForceCalculator, settings: ScreeningSettings | None = None
+    ) -> None:
+        settings = settings or ScreeningSettings()
+        if settings.phonons.displacement_angstrom is None:
+            length = float(calculator.displacement_angstrom)
+            settings = replace(
+                settings, phonons=replace(settings.phonons, displacement_angstrom=length)
+            )
+        self._calculator = calculator
+        self._settings = settings
+        self.model = calculator.name
+        self.model_digest = calculator.digest
+        self.settings: Mapping[str, object] = settings.as_dict()
+        self.settings_digest = settings.digest
+
+    def predict(self, crystal: Crystal) -> Prediction:
+        """Predict one crystal.
+
+        Raises
+        ------
+        ElementNotInModelError
+            Before anything is computed.
+        ComputationError
+            Where forces or the relaxation are of no use.
+        InputError
+            Where the crystal has more atoms than a supercell may have.
+        """
+        meter = Meter()
+        calculator = Metered(self._calculator, meter)
+        numbers = _numbers(crystal.structure)
+        check_elements(calculator, numbers, subject=crystal.formula)
+        structure, relaxation, energy = self._geometry(crystal, calculator)
+        forces, members = self._forces(structure, calculator)
+        physics = physics_from_forces(forces, self._settings)
+        return Prediction(
+            method=self.method,
+            method_version=self.method_version,
+            tier=self.tier,
+            model=self.model,
+            model_digest=self.model_digest,
+            structure_digest=crystal.digest,
+            settings=self.settings,
+            settings_digest=self.settings_digest,
+            structure=structure,
+            thermodynamics=physics.thermodynamics,
+            stability=physics.stability,
+            cost=meter.cost(relaxation.n_steps if relaxation else 0),
+            static_energy_ev_per_atom=energy,
+            static_energy_source=self.model,
+            spread=member_spread(members, self._settings),
+            force_data=forces,
+            density_of_states=physics.density_of_states,
+            band_structure=physics.bands,
+            relaxation=relaxation,
+            warnings=(
+                *calculator.notes,
+                *relaxation_warnings(relaxation),
+                *force_warnings(forces),
+                *physics_warnings(physics),
+            ),
+        )
+
+    def _geometry(
+        self, crystal: Crystal, calculator: Metered
+    ) -> tuple[Structure, Relaxation | None, float]:
+        """Return the structure to displace, how it was relaxed, and its energy in eV/atom."""
+        structure = crystal.structure.copy()
+        if self._settings.relaxation is not None:
+            relaxed, relaxation, energy, _ = relax(structure, calculator, self._settings.relaxation)
+            return relaxed, relaxation, _finite(energy, crystal.formula)
+        total, _, _ = calculator.energy_forces_stress(
+            np.array(structure.lattice.matrix), structure.cart_coords, _numbers(structure)
+        )
+        return structure, None, _finite(float(total) / len(structure), crystal.formula)
+
+    def _forces(
+        self, structure: Structure, calculator: Metered
+    ) -> tuple[ForceData, tuple[ForceData, ...]]:
+        """Return the forces to predict with, and those of the members of a committee."""
+        settings = self._settings.phonons
+        if not calculator.members:
+            return compute_forces(structure, calculator, settings), ()
+        members = compute_member_forces(structure, calculator, settings)
+        return mean_force_data(members), members
+
+
+def _numbers(structure: Structure) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array([site.specie.Z for site in structure], dtype=np.int64)
+
+
+def _finite(energy_ev_per_atom: float, subject: str) -> float:
+    if not np.isfinite(energy_ev_per_atom):
+        raise NonFiniteForcesError("the static energy is not finite", subject=subject)
+    return energy_ev_per_atom

@@ -1,0 +1,251 @@
+"""Band structures and densities of states of harmonic crystals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from phonopy.harmonic.dynamical_matrix import (
+    diagonalize_dynamical_matrices,
+    get_dynamical_matrices_at_qpoints,
+)
+
+from screening.acoustic import acoustic_mask, gamma_mask
+from screening.errors import CellError, SettingError
+from screening.harmonic import (
+    DEFAULT_MESH_LENGTH_ANGSTROM,
+    Harmonic,
+    MeshFrequencies,
+    frequencies_at,
+    irreducible_mesh,
+    signed_frequencies_thz,
+)
+from screening.prediction import BandStructure, DensityOfStates, FloatArray, frozen_array
+
+__all__ = ["LowestFrequency", "band_structure", "density_of_states", "lowest_frequency"]
+
+DEFAULT_BAND_SPACING_PER_ANGSTROM = 0.01
+_SMEARING_FRACTION = 0.01  # of the width of the spectrum, the value phonopy takes
+_TAIL = 5.0  # standard deviations of a Gaussian beyond which nothing is left
+_TIE_THZ = 1e-6
+
+
+@dataclass(frozen=True)
+class LowestFrequency:
+    """Lowest frequency but for the three acoustic modes at the zone centre.
+
+    Attributes
+    ----------
+    frequency_thz
+        In THz, imaginary ones negative.
+    q_point
+        Its wave vector in fractions of the primitive reciprocal lattice, shape (3,).
+    region
+        ``mesh`` or ``path``.
+    """
+
+    frequency_thz: float
+    q_point: FloatArray
+    region: str
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A straight piece of the band path between two named points."""
+
+    names: tuple[str, str]
+    ends: tuple[FloatArray, FloatArray]
+
+
+def band_structure(
+    harmonic: Harmonic, spacing_per_angstrom: float = DEFAULT_BAND_SPACING_PER_ANGSTROM
+) -> BandStructure:
+    """Frequencies along the standard path of the crystal's Bravais lattice.
+
+    Every segment holds both of its ends, so that the zone centre has the frequencies of the
+    direction from which it is approached where there are Born charges.
+
+    Parameters
+    ----------
+    harmonic
+        Force constants.
+    spacing_per_angstrom
+        Largest distance between neighbouring q points in 1/Å, without 2 pi.
+
+    Raises
+    ------
+    CellError
+        If no path is known for the cell.
+
+    References
+    ----------
+    Y. Hinuma et al., Comput. Mater. Sci. 128, 140 (2017).
+    """
+    if not spacing_per_angstrom > 0.0:
+        raise SettingError(
+            f"q points {spacing_per_angstrom} 1/Å apart", subject="spacing_per_angstrom"
+        )
+    reciprocal = np.linalg.inv(harmonic.primitive.lattice.matrix).T
+    q_blocks: list[FloatArray] = []
+    frequency_blocks: list[FloatArray] = []
+    distance_blocks: list[FloatArray] = []
+    starts: list[int] = []
+    labels: list[tuple[int, str]] = []
+    offset, travelled = 0, 0.0
+    for segment in _path(harmonic):
+        start, end = segment.ends
+        length = float(np.linalg.norm((end - start) @ reciprocal))
+        count = max(2, int(np.ceil(length / spacing_per_angstrom)) + 1)
+        fractions = np.linspace(0.0, 1.0, count)
+        q_points = start + fractions[:, None] * (end - start)
+        q_blocks.append(q_points)
+        frequency_blocks.append(_segment_frequencies(harmonic, q_points))
+        distance_blocks.append(travelled + fractions * length)
+        starts.append(offset)
+        labels += [(offset, segment.names[0]), (offset + count - 1, segment.names[1])]
+        offset += count
+        travelled += length
+    return BandStructure(
+        q_points=frozen_array(np.concatenate(q_blocks)),
+        distances_per_angstrom=frozen_array(np.concatenate(distance_blocks)),
+        frequencies_thz=frozen_array(np.concatenate(frequency_blocks)),
+        segment_starts=tuple(starts),
+        labels=tuple(labels),
+    )
+
+
+def _path(harmonic: Harmonic) -> list[_Segment]:
+    """Segments of the path in fractions of this very cell's reciprocal lattice."""
+    import seekpath
+
+    primitive = harmonic.primitive
+    cell = (
+        primitive.lattice.matrix,
+        primitive.frac_coords,
+        [int(site.specie.Z) for site in primitive],
+    )
+    try:
+        found = seekpath.get_path_orig_cell(cell, symprec=harmonic.symmetry.tolerance)
+    except (ValueError, KeyError, seekpath.hpkot.SymmetryDetectionError) as error:
+        raise CellError(
+            f"no band path is known: {error}", subject=primitive.composition.reduced_formula
+        ) from error
+    points = {name: np.array(q) for name, q in found["point_coords"].items()}
+    return [_Segment((a, b), (points[a], points[b])) for a, b in found["path"]]
+
+
+def _segment_frequencies(harmonic: Harmonic, q_points: FloatArray) -> FloatArray:
+    """Frequencies of a segment, ends at the zone centre approached along it."""
+    return frequencies_at(harmonic, q_points, q_points[-1] - q_points[0])
+
+
+def lowest_frequency(mesh: MeshFrequencies, bands: BandStructure | None = None) -> LowestFrequency:
+    """Find the lowest frequency of mesh and path.
+
+    Parameters
+    ----------
+    mesh
+        Frequencies on the mesh.
+    bands
+        Frequencies along the path, None where not computed.
+    """
+    best = _lowest_of(mesh.q_points, mesh.frequencies_thz, "mesh")
+    if bands is not None:
+        on_path = _lowest_of(bands.q_points, bands.frequencies_thz, "path")
+        if on_path.frequency_thz < best.frequency_thz - _TIE_THZ:
+            return on_path
+    return best
+
+
+def _lowest_of(q_points: FloatArray, frequencies: FloatArray, region: str) -> LowestFrequency:
+    acoustic = acoustic_mask(frequencies, gamma_mask(q_points))
+    others = np.where(acoustic, np.inf, frequencies).min(axis=1)
+    index = int(np.argmin(others))
+    return LowestFrequency(float(others[index]), frozen_array(q_points[index]), region)
+
+
+def density_of_states(
+    harmonic: Harmonic,
+    mesh_length_angstrom: float = DEFAULT_MESH_LENGTH_ANGSTROM,
+    smearing_thz: float | None = None,
+    points: int = 401,
+) -> DensityOfStates:
+    """Total and site-projected density of states with Gaussian smearing.
+
+    Eigenvectors at one irreducible q point do not show which of several equivalent sites
+    moves at its images, so the projections are averaged over equivalent sites: the exact
+    result of the full mesh.
+
+    Parameters
+    ----------
+    harmonic
+        Force constants.
+    mesh_length_angstrom
+        Length of the mesh in Å, as in `mesh_frequencies`.
+    smearing_thz
+        Standard deviation of the Gaussians in THz; None takes 1 % of the spectrum's width.
+    points
+        Number of frequencies; raised where the smearing needs more to keep all modes.
+
+    Returns
+    -------
+    DensityOfStates
+        Integrates to 3N modes per primitive cell.
+    """
+    q_points, weights, _ = irreducible_mesh(harmonic, mesh_length_angstrom)
+    matrices = get_dynamical_matrices_at_qpoints(harmonic.dynamical_matrix, np.array(q_points))
+    squares, vectors = diagonalize_dynamical_matrices(matrices, with_eigenvectors=True)
+    assert vectors is not None
+    frequencies = signed_frequencies_thz(squares)
+    per_axis = np.abs(vectors.reshape(len(q_points), -1, 3, squares.shape[1])) ** 2
+    shares = _average_over_orbits(per_axis.sum(axis=2), harmonic)
+    width = float(frequencies.max() - frequencies.min())
+    sigma = max(smearing_thz or _SMEARING_FRACTION * width, 1e-3)
+    grid = _frequency_grid(frequencies, sigma, points)
+    mode_weights = shares * (weights / weights.sum())[:, None, None]
+    projected = _smeared(frequencies, mode_weights, grid, sigma)
+    return DensityOfStates(
+        frequencies_thz=frozen_array(grid),
+        total_per_thz=frozen_array(projected.sum(axis=0)),
+        projected_per_thz=frozen_array(projected),
+    )
+
+
+def _average_over_orbits(shares: FloatArray, harmonic: Harmonic) -> FloatArray:
+    """Shares (q, site, branch) averaged over symmetrically equivalent sites."""
+    orbits = np.asarray(harmonic.symmetry.get_map_atoms())
+    same = (orbits[:, None] == orbits[None]).astype(np.float64)
+    return np.asarray(np.einsum("st,qtb->qsb", same / same.sum(axis=1, keepdims=True), shares))
+
+
+def _frequency_grid(frequencies: FloatArray, sigma: float, points: int) -> FloatArray:
+    """Even grid that holds all tails and resolves the smearing."""
+    low, high = frequencies.min() - _TAIL * sigma, frequencies.max() + _TAIL * sigma
+    needed = int(np.ceil((high - low) / (0.5 * sigma))) + 1
+    return np.linspace(low, high, max(points, needed))
+
+
+def _smeared(
+    frequencies: FloatArray, weights: FloatArray, grid: FloatArray, sigma: float
+) -> FloatArray:
+    """Sum of Gaussians by binning on a fine grid and convolving, shape (site, frequency)."""
+    step = float(grid[1] - grid[0])
+    position = (frequencies - grid[0]) / step
+    lower = np.clip(np.floor(position).astype(np.int64), 0, len(grid) - 2)
+    upper_share = position - lower
+    kernel = _kernel(step, sigma, len(grid))
+    result = np.empty((weights.shape[1], len(grid)))
+    for site, own in enumerate(np.moveaxis(weights, 1, 0)):
+        histogram = np.bincount(
+            lower.ravel(), (own * (1.0 - upper_share)).ravel(), minlength=len(grid)
+        ) + np.bincount(lower.ravel() + 1, (own * upper_share).ravel(), minlength=len(grid))
+        result[site] = np.convolve(histogram, kernel, mode="same")
+    return result
+
+
+def _kernel(step: float, sigma: float, n_points: int) -> NDArray[np.float64]:
+    """Normalised Gaussian on the grid, of odd length below that of the grid."""
+    half = min(int(np.ceil(_TAIL * sigma / step)), (n_points - 1) // 2)
+    kernel = np.exp(-0.5 * (np.arange(-half, half + 1) * step / sigma) ** 2)
+    return np.asarray(kernel / (kernel.sum() * step))

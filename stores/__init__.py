@@ -1,0 +1,1 @@
+"""Documents, collections, queries and builders: everything that touches a database."""

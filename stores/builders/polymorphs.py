@@ -1,0 +1,197 @@
+"""The ranking of the polymorphs of every composition."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from screening.digest import digest_of
+from screening.errors import ScreeningError
+from screening.ranking import RankingSettings, rank_polymorphs
+from stores.builders.incremental import (
+    Builder,
+    BuildReport,
+    by_key,
+    input_digest_of,
+    run_build,
+)
+from stores.builders.inputs import Marks, Materials, read_inputs, read_marks
+from stores.builders.phases import candidate_of, choose_predictions
+from stores.documents.base import Document, Provenance
+from stores.documents.polymorphs import PolymorphsDocument, composition_key_of
+from stores.documents.prediction import PredictionDocument
+from stores.documents.structure import StructureDocument
+from stores.query import in_values
+
+if TYPE_CHECKING:
+    from stores.connect import Database  # brings the databases along
+
+__all__ = ["build_polymorphs", "rank_composition"]
+
+BUILDER_VERSION = 1
+STAGE = "build_polymorphs"
+
+
+def rank_composition(
+    structures: Sequence[StructureDocument],
+    predictions: Mapping[str, Sequence[PredictionDocument]],
+    failure_codes: Mapping[str, Sequence[str]] | None = None,
+    settings: RankingSettings | None = None,
+    *,
+    input_digest: str = "0" * 64,
+) -> PolymorphsDocument:
+    """Rank the polymorphs of one composition.
+
+    Parameters
+    ----------
+    structures
+        All materials of the composition; duplicates of others are left out.
+    predictions, failure_codes
+        By material.
+    settings
+        How to rank.
+    input_digest
+        What to recognise the inputs by.
+
+    Raises
+    ------
+    InconsistentDataError
+        If there is no structure, or their formulas differ.
+    """
+    settings = settings or RankingSettings()
+    phases = [one for one in structures if one.duplicate_of is None] or list(structures)
+    chosen = choose_predictions(
+        {one.material_id: predictions.get(one.material_id, ()) for one in phases}
+    )
+    codes = failure_codes or {}
+    ranking = rank_polymorphs(
+        [
+            candidate_of(one, chosen.get(one.material_id), codes.get(one.material_id, ()))
+            for one in phases
+        ],
+        settings,
+    )
+    ids = {name: one.prediction_id for name, one in chosen.items()}
+    return PolymorphsDocument.from_ranking(
+        ranking,
+        composition_key=composition_key_of(ranking.formula, settings.temperatures_k),
+        elements=phases[0].elements,
+        prediction_ids=ids,
+        input_digest=input_digest,
+        provenance=Provenance.now(
+            method="ranking",
+            method_version=BUILDER_VERSION,
+            settings_digest=digest_of(settings.as_dict()),
+            source_ids=(*(one.material_id for one in phases), *ids.values()),
+        ),
+    )
+
+
+def build_polymorphs(
+    db: Database,
+    compositions: Sequence[str] | None = None,
+    settings: RankingSettings | None = None,
+) -> BuildReport:
+    """Bring the rankings up to date.
+
+    Parameters
+    ----------
+    db
+        An open database.
+    compositions
+        Only these reduced formulas; by default all.
+    settings
+        How to rank; a grid of its own makes rankings of their own beside the default ones.
+
+    Returns
+    -------
+    BuildReport
+        What was written, removed, left alone, and what failed.
+    """
+    settings = settings or RankingSettings()
+    marks = read_marks(db)
+    groups = _groups(marks)
+    wanted = sorted(groups) if compositions is None else sorted(set(compositions))
+    keys = {composition_key_of(name, settings.temperatures_k): name for name in wanted}
+    built = by_key(db.polymorphs, "composition_key", ["input_digest", "formula_reduced"])
+    return run_build(
+        Builder(
+            STAGE,
+            "composition_key",
+            lambda some: _compute(db, {k: keys[k] for k in some}, settings),
+        ),
+        planned={
+            key: _input_digest(marks, groups[name], settings)
+            for key, name in keys.items()
+            if name in groups
+        },
+        built={
+            key: document.get("input_digest")
+            for key, document in built.items()
+            if key in keys or _is_orphan(key, document, groups, compositions)
+        },
+        target=db.polymorphs,
+        failures=db.failures,
+    )
+
+
+def _is_orphan(
+    key: str,
+    document: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str]],
+    compositions: Sequence[str] | None,
+) -> bool:
+    """Whether a ranking, on whatever grid, is of a composition that has no material left."""
+    name = str(document.get("formula_reduced", key))
+    return name not in groups and (compositions is None or name in compositions)
+
+
+def _groups(marks: Marks) -> dict[str, list[str]]:
+    """Materials by composition, sorted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, structure in sorted(marks.structures.items()):
+        groups[str(structure.get("formula_reduced"))].append(name)
+    return dict(groups)
+
+
+def _input_digest(marks: Marks, materials: Sequence[str], settings: RankingSettings) -> str:
+    return input_digest_of(
+        BUILDER_VERSION,
+        PolymorphsDocument.SCHEMA_VERSION,
+        settings=settings.as_dict(),
+        phases={name: marks.of_phase(name) for name in materials},
+    )
+
+
+def _compute(
+    db: Database, keys: Mapping[str, str], settings: RankingSettings
+) -> dict[str, Document | ScreeningError]:
+    """Rankings of some compositions, or the error of each that cannot be ranked."""
+    criteria = in_values("formula_reduced", sorted(keys.values()))
+    names = sorted(by_key(db.structures, "material_id", [], criteria))
+    marks = read_marks(db, in_values("material_id", names))
+    groups = _groups(marks)
+    materials = read_inputs(db, names)
+    return {
+        key: _ranking_or_error(marks, materials, groups.get(formula, []), settings)
+        for key, formula in keys.items()
+    }
+
+
+def _ranking_or_error(
+    marks: Marks, materials: Materials, names: Sequence[str], settings: RankingSettings
+) -> Document | ScreeningError:
+    broken = next((materials.errors[name] for name in names if name in materials.errors), None)
+    if broken is not None:
+        return broken
+    try:
+        return rank_composition(
+            [materials.structures[name] for name in names if name in materials.structures],
+            materials.predictions,
+            marks.failures,
+            settings,
+            input_digest=_input_digest(marks, names, settings),
+        )
+    except ScreeningError as error:
+        return error

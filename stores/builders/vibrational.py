@@ -1,0 +1,238 @@
+"""The best-available summary of every material that has a prediction.
+
+Rule: the highest tier; among equals the one that a decision accepted, then the one with most
+committee members, then the latest version of the method, then the newest, then by key. A given
+static energy (from DFT) is preferred to the potential's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from screening.errors import InconsistentDataError, NotFoundError, ScreeningError
+from stores.builders.incremental import (
+    Builder,
+    BuildReport,
+    by_key,
+    input_digest_of,
+    run_build,
+)
+from stores.builders.inputs import Marks, Materials, read_inputs, read_marks
+from stores.documents.base import Document, Provenance
+from stores.documents.decision import DecisionDocument, IntervalRecord, Outcome
+from stores.documents.prediction import PredictionDocument
+from stores.documents.structure import StructureDocument
+from stores.documents.vibrational import VibrationalDocument
+from stores.query import in_values
+
+if TYPE_CHECKING:
+    from stores.connect import Database  # brings the databases along
+
+__all__ = ["best_prediction", "build_vibrational", "summarise"]
+
+BUILDER_VERSION = 1
+STAGE = "build_vibrational"
+_TEMPERATURES_K = {"300k": 300.0, "1000k": 1000.0}
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
+def best_prediction(
+    predictions: Sequence[PredictionDocument], decisions: Sequence[DecisionDocument] = ()
+) -> PredictionDocument:
+    """Choose the prediction a summary shows, by the rule at the top of this module.
+
+    Raises
+    ------
+    InconsistentDataError
+        If there is no prediction.
+    """
+    if not predictions:
+        raise InconsistentDataError("there is no prediction to choose from")
+    accepted = {d.prediction_id for d in decisions if d.outcome is Outcome.ACCEPT}
+
+    def merit(one: PredictionDocument) -> tuple[Any, ...]:
+        return (
+            one.tier,
+            one.prediction_id in accepted,
+            one.spread.n_members if one.spread else 1,
+            one.provenance.method_version,
+            one.last_updated or _BEFORE_ALL,
+            one.prediction_id,
+        )
+
+    return max(predictions, key=merit)
+
+
+def summarise(
+    structure: StructureDocument,
+    predictions: Sequence[PredictionDocument],
+    decisions: Sequence[DecisionDocument] = (),
+    *,
+    input_digest: str = "0" * 64,
+) -> VibrationalDocument:
+    """Summarise a material.
+
+    Raises
+    ------
+    InconsistentDataError
+        If there is no prediction.
+    """
+    best = best_prediction(predictions, decisions)
+    return VibrationalDocument.build(
+        provenance=Provenance.now(
+            method="summary",
+            method_version=BUILDER_VERSION,
+            source_ids=(structure.material_id, *(one.prediction_id for one in predictions)),
+        ),
+        **_identity(structure),
+        **_physics(best),
+        **_intervals(best, decisions),
+        **_static_energy(structure, best),
+        n_predictions=len(predictions),
+        warnings=best.warnings,
+        input_digest=input_digest,
+    )
+
+
+def build_vibrational(db: Database, material_ids: Sequence[str] | None = None) -> BuildReport:
+    """Bring the summaries up to date.
+
+    Parameters
+    ----------
+    db
+        An open database.
+    material_ids
+        Only these materials; by default all.
+
+    Returns
+    -------
+    BuildReport
+        What was written, removed, left alone, and what failed.
+    """
+    criteria = None if material_ids is None else in_values("material_id", list(material_ids))
+    marks = read_marks(db, criteria)
+    built = by_key(db.vibrational, "material_id", ["input_digest"], criteria)
+    return run_build(
+        Builder(STAGE, "material_id", lambda keys: _compute(db, keys)),
+        planned={name: _input_digest(marks, name) for name in marks.predictions},
+        built={name: document.get("input_digest") for name, document in built.items()},
+        target=db.vibrational,
+        failures=db.failures,
+    )
+
+
+def _input_digest(marks: Marks, material_id: str) -> str:
+    schema = VibrationalDocument.SCHEMA_VERSION
+    return input_digest_of(BUILDER_VERSION, schema, **marks.of_material(material_id))
+
+
+def _compute(db: Database, keys: Sequence[str]) -> dict[str, Document | ScreeningError]:
+    """Summaries of some materials, or the error of each that cannot be summarised."""
+    # Marks and documents are read again together: what is written names what it was made from.
+    marks = read_marks(db, in_values("material_id", list(keys)))
+    materials = read_inputs(db, keys, decisions=True)
+    return {key: _summary_or_error(marks, materials, key) for key in keys}
+
+
+def _summary_or_error(marks: Marks, materials: Materials, key: str) -> Document | ScreeningError:
+    if key in materials.errors:
+        return materials.errors[key]
+    structure = materials.structures.get(key)
+    if structure is None:
+        hint = "Import the structure again, or remove its predictions"
+        return NotFoundError("the structure of a prediction is missing", subject=key, hint=hint)
+    try:
+        return summarise(
+            structure,
+            materials.predictions.get(key, ()),
+            materials.decisions.get(key, ()),
+            input_digest=_input_digest(marks, key),
+        )
+    except ScreeningError as error:
+        return error
+
+
+def _identity(structure: StructureDocument) -> dict[str, Any]:
+    names = (
+        "material_id",
+        "formula_reduced",
+        "chemsys",
+        "elements",
+        "n_elements",
+        "n_atoms",
+        "space_group_number",
+        "space_group_symbol",
+        "prototype",
+        "label",
+    )
+    return {name: getattr(structure, name) for name in names}
+
+
+def _physics(best: PredictionDocument) -> dict[str, Any]:
+    """Verdict, frequencies and thermal values of the chosen prediction."""
+    curves, stability = best.thermodynamics, best.stability
+    values: dict[str, Any] = {
+        "prediction_id": best.prediction_id,
+        "method": best.provenance.method,
+        "model": best.provenance.model,
+        "tier": best.tier,
+        "verdict": stability.verdict,
+        "criterion": stability.criterion,
+        "lowest_frequency_thz": stability.lowest_frequency_thz,
+        "lowest_frequency_std_thz": best.spread.lowest_frequency_std_thz if best.spread else None,
+        "thermodynamics_valid": curves.valid,
+        "dropped_weight": curves.dropped_weight,
+        "imaginary_weight": curves.imaginary_weight,
+        "zero_point_energy_mev_per_atom": curves.zero_point_energy_mev_per_atom,
+    }
+    for name, temperature_k in _TEMPERATURES_K.items():
+        values |= _at_temperature(best, name, curves.index_of(temperature_k))
+    return values
+
+
+def _at_temperature(best: PredictionDocument, name: str, index: int | None) -> dict[str, Any]:
+    curves = {
+        f"free_energy_{name}_mev_per_atom": best.thermodynamics.free_energy_mev_per_atom,
+        f"entropy_{name}_mev_per_k_per_atom": best.thermodynamics.entropy_mev_per_k_per_atom,
+        f"heat_capacity_{name}_mev_per_k_per_atom": (
+            best.thermodynamics.heat_capacity_mev_per_k_per_atom
+        ),
+        f"free_energy_{name}_std_mev_per_atom": (
+            best.spread.free_energy_std_mev_per_atom if best.spread else None
+        ),
+    }
+    return {
+        field: None if curve is None or index is None else curve[index]
+        for field, curve in curves.items()
+    }
+
+
+def _intervals(best: PredictionDocument, decisions: Sequence[DecisionDocument]) -> dict[str, Any]:
+    """Interval of the free energy at 300 K: of the highest coverage, then the narrowest."""
+    quantity = "free_energy_300k_mev_per_atom"
+    found = [
+        interval
+        for decision in decisions
+        if decision.prediction_id == best.prediction_id
+        for interval in decision.intervals
+        if interval.quantity == quantity
+    ]
+
+    def merit(interval: IntervalRecord) -> tuple[float, ...]:
+        return (interval.coverage, interval.lower - interval.upper, interval.lower)
+
+    chosen = max(found, key=merit, default=None)
+    return {
+        "free_energy_300k_lower_mev_per_atom": chosen.lower if chosen else None,
+        "free_energy_300k_upper_mev_per_atom": chosen.upper if chosen else None,
+    }
+
+
+def _static_energy(structure: StructureDocument, best: PredictionDocument) -> dict[str, Any]:
+    owner = structure if structure.static_energy_ev_per_atom is not None else best
+    return {
+        "static_energy_ev_per_atom": owner.static_energy_ev_per_atom,
+        "static_energy_source": owner.static_energy_source,
+    }

@@ -1,0 +1,158 @@
+"""A failure: its published code, where it happened, and what to do next."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from screening.digest import digest_of
+from screening.errors import ERROR_CODES, ScreeningError, UnexpectedError
+from stores.documents.base import Digest, Document, Provenance
+from stores.documents.prediction import PredictionDocument
+from stores.documents.structure import StructureDocument
+
+__all__ = ["INDEXED_FIELDS", "KEY", "FailureDocument", "failure_id_of"]
+
+KEY = "failure_id"
+INDEXED_FIELDS: tuple[str, ...] = (
+    "material_id",
+    "subject",
+    "stage",
+    "code",
+    "prediction_id",
+    "last_updated",
+)
+_MAX_TEXT = 4000  # a foreign traceback must not fill the database
+
+
+class FailureDocument(Document):
+    """The last failure of one subject at one stage."""
+
+    KEY: ClassVar[str] = KEY
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+
+    failure_id: Digest = Field(description="SHA-256 of the subject, the stage and the method.")
+    material_id: str | None = Field(
+        description="Key of the material; none where the input never became one."
+    )
+    subject: str = Field(min_length=1, description="Material or file it is about.")
+    stage: str = Field(min_length=1, description="Where it happened, for instance import.")
+    method: str | None = Field(description="Method that failed; none outside a method.")
+    prediction_id: Digest | None = Field(
+        description="Key of the prediction that was to be made; none outside a prediction."
+    )
+    code: str = Field(description="Published error code.")
+    message: str = Field(min_length=1, description="What is wrong.")
+    cause: str | None = Field(
+        description="Class and message of the error underneath; none where there is none."
+    )
+    next_step: str | None = Field(description="What to do next; none where nothing helps.")
+    attempts: int = Field(ge=1, description="How many times it was tried.")
+
+    @field_validator("code")
+    @classmethod
+    def _published(cls, code: str) -> str:
+        if code not in ERROR_CODES:
+            raise ValueError(f"{code!r} is not a published error code")
+        return code
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Self:
+        if self.failure_id != failure_id_of(self.subject, self.stage, self.method):
+            raise ValueError("failure_id does not belong to subject, stage and method")
+        return self
+
+    @classmethod
+    def from_error(
+        cls,
+        error: BaseException,
+        *,
+        stage: str,
+        material_id: str | None = None,
+        subject: str | None = None,
+        method: str | None = None,
+        prediction_id: str | None = None,
+        attempts: int = 1,
+    ) -> Self:
+        """Document of an error; one without a published code becomes ``UNEXPECTED``.
+
+        Parameters
+        ----------
+        error
+            What was raised.
+        stage
+            Where it happened.
+        material_id
+            Key of the material, or None where the input never became one.
+        subject
+            Material or file; by default the material, else the error's own subject.
+        method, prediction_id
+            Method that failed and key of the prediction that was to be made.
+        attempts
+            How many times it was tried.
+        """
+        known = _as_screening_error(error)
+        about = subject or material_id or known.subject or "unknown"
+        return cls.build(
+            provenance=Provenance.now(
+                method=method, source_ids=(material_id,) if material_id else ()
+            ),
+            failure_id=failure_id_of(about, stage, method),
+            material_id=material_id,
+            subject=about,
+            stage=stage,
+            method=method,
+            prediction_id=prediction_id,
+            code=known.code,
+            message=_storable(known.message) or type(known).__name__,
+            cause=_cause_of(known),
+            next_step=_storable(known.hint) or None,
+            attempts=attempts,
+        )
+
+    def cleared_by(self, success: PredictionDocument | StructureDocument) -> bool:
+        """Whether a later success makes this failure history.
+
+        A failed prediction is cleared by exactly the prediction that was to be made; one of
+        which only the method is known by any prediction of that method for the material; a
+        failed import by a structure read from the same source.
+        """
+        if isinstance(success, StructureDocument):
+            return self.material_id is None and self.subject in success.sources
+        if self.prediction_id is not None:
+            return success.prediction_id == self.prediction_id
+        return (
+            self.method is not None
+            and success.material_id == self.material_id
+            and success.provenance.method == self.method
+        )
+
+
+def failure_id_of(subject: str, stage: str, method: str | None = None) -> str:
+    """Key of the failure of one subject at one stage with one method."""
+    return digest_of({"subject": subject, "stage": stage, "method": method})
+
+
+def _as_screening_error(error: BaseException) -> ScreeningError:
+    """Return the error itself, or an unexpected one that names its class."""
+    if isinstance(error, ScreeningError) and error.code:
+        return error
+    wrapped = UnexpectedError(
+        f"{type(error).__name__}: {error}",
+        subject=getattr(error, "subject", ""),
+        hint="Report it with this message",
+    )
+    wrapped.__cause__ = error.__cause__
+    return wrapped
+
+
+def _cause_of(error: ScreeningError) -> str | None:
+    cause = error.__cause__
+    return None if cause is None else _storable(f"{type(cause).__name__}: {cause}")
+
+
+def _storable(text: str) -> str:
+    """Shorten, and replace what no database stores (lone surrogates, NUL)."""
+    clean = text.encode(errors="replace").decode().replace("\0", "?")
+    return clean if len(clean) <= _MAX_TEXT else clean[: _MAX_TEXT - 1] + "…"

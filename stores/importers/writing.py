@@ -1,0 +1,256 @@
+"""From structures to the database: idempotent, duplicates linked."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from screening.duplicates import find_duplicate
+from screening.errors import InputError, SerializationError
+from screening.structure import Crystal
+from stores.documents import StructureDocument
+from stores.importers.reading import iter_structures
+from stores.importers.records import DEFAULT_READ_LIMITS, ReadLimits, ReadStructure, Rejection
+from stores.query import and_, by_field
+
+if TYPE_CHECKING:
+    from stores.connect import Database
+
+__all__ = ["DuplicateLink", "ImportReport", "import_paths", "import_structures"]
+
+Progress = Callable[[ReadStructure | Rejection], None]
+
+
+@dataclass(frozen=True)
+class DuplicateLink:
+    """A structure that the database has already.
+
+    Attributes
+    ----------
+    source
+        File and block.
+    material_id
+        Its own key: that of `duplicate_of` where both are one crystal to the last bin.
+    duplicate_of
+        The material that stands for it and is computed.
+    """
+
+    source: str
+    material_id: str
+    duplicate_of: str
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    material_ids
+        Materials that the structures read stand for, each once, in the order read. Duplicates
+        are represented by the material they are linked to.
+    new_material_ids
+        Those of them that the database did not have.
+    duplicates
+        Structures that were linked to a material that was there.
+    rejections
+        What could not be read, and why.
+    skipped
+        Names in folders that are of no known format.
+    given_forces
+        Structures that came with forces of displaced supercells.
+    """
+
+    material_ids: tuple[str, ...]
+    new_material_ids: tuple[str, ...]
+    duplicates: tuple[DuplicateLink, ...]
+    rejections: tuple[Rejection, ...]
+    skipped: tuple[str, ...] = ()
+    given_forces: tuple[ReadStructure, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of new materials, duplicates, skipped names and of each rejection's code."""
+        return {
+            "new": len(self.new_material_ids),
+            "duplicates": len(self.duplicates),
+            "skipped": len(self.skipped),
+            "rejected": len(self.rejections),
+            **dict(sorted(Counter(rejection.code for rejection in self.rejections).items())),
+        }
+
+
+@dataclass
+class _Tally:
+    """What has been done so far."""
+
+    material_ids: dict[str, None] = field(default_factory=dict)
+    new: list[str] = field(default_factory=list)
+    duplicates: list[DuplicateLink] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    forces: list[ReadStructure] = field(default_factory=list)
+
+    def report(self) -> ImportReport:
+        """Freeze it."""
+        return ImportReport(
+            tuple(self.material_ids),
+            tuple(self.new),
+            tuple(self.duplicates),
+            tuple(self.rejections),
+            tuple(self.skipped),
+            tuple(self.forces),
+        )
+
+
+def import_paths(
+    database: Database,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    progress: Progress | None = None,
+    limits: ReadLimits = DEFAULT_READ_LIMITS,
+) -> ImportReport:
+    """Import files, folders and archives; a bad file never stops the others.
+
+    Importing the same again changes nothing.
+
+    Parameters
+    ----------
+    database
+        Where the structures go.
+    paths
+        As :func:`stores.importers.iter_structures` takes them.
+    progress
+        Called with every structure and rejection.
+    limits
+        What may be read.
+
+    Raises
+    ------
+    DatabaseError
+        If the database fails; what was read before is stored.
+    """
+    skipped: list[str] = []
+    items = iter_structures(paths, limits, skipped=skipped.append)
+    return import_structures(database, items, progress=progress, skipped=skipped)
+
+
+def import_structures(
+    database: Database,
+    items: Iterable[ReadStructure | Rejection],
+    *,
+    progress: Progress | None = None,
+    skipped: list[str] | None = None,
+) -> ImportReport:
+    """Store structures as they come, from files or a remote database.
+
+    Parameters
+    ----------
+    database
+        Where the structures go.
+    items
+        For instance of :func:`stores.importers.iter_structures` or
+        :func:`stores.importers.iter_blocks`.
+    progress
+        Called with every structure and rejection.
+    skipped
+        A list that is filled while `items` is consumed.
+    """
+    tally = _Tally(skipped=[] if skipped is None else skipped)
+    for item in items:
+        outcome: ReadStructure | Rejection = item
+        if isinstance(item, ReadStructure):
+            try:
+                _store(database, item, tally)
+            except (InputError, SerializationError) as error:
+                outcome = Rejection.of(error, item.file, item.block)
+        if isinstance(outcome, Rejection):
+            tally.rejections.append(outcome)
+        if progress is not None:
+            progress(outcome)
+    return tally.report()
+
+
+def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
+    """Store one structure, or add what is new of it to the document that is there."""
+    document = StructureDocument.from_crystal(
+        item.crystal,
+        source=item.source,
+        label=item.label,
+        static_energy_ev_per_atom=item.static_energy_ev_per_atom,
+        static_energy_source=item.static_energy_source,
+        notes=_notes(item),
+    )
+    own_id = document.material_id
+    known = _load(database, own_id)
+    if known is None:
+        representative = _store_new(database, item.crystal, document)
+    else:
+        merged = known.merged_with(document)
+        if merged is not known:
+            _write(database, merged)
+        representative = known.duplicate_of or own_id
+    if known is None and representative == own_id:
+        tally.new.append(own_id)
+    else:
+        tally.duplicates.append(DuplicateLink(item.source, own_id, representative))
+    tally.material_ids[representative] = None
+    if item.force_data is not None:
+        tally.forces.append(item)
+
+
+def _store_new(database: Database, crystal: Crystal, document: StructureDocument) -> str:
+    """Store a new document; returns the material that stands for it."""
+    twin = find_duplicate(crystal, _candidates(database, crystal))
+    if twin is None:
+        _write(database, document)
+        return document.material_id
+    _write(database, document.replaced(duplicate_of=twin.material_id))
+    stands_for = _load(database, twin.material_id)
+    assert stands_for is not None
+    _write(database, stands_for.with_duplicate(document.material_id))
+    return twin.material_id
+
+
+def _notes(item: ReadStructure) -> tuple[str, ...]:
+    citation = (f"citation: {item.citation}",) if item.citation else ()
+    return (*citation, *item.notes)
+
+
+def _candidates(database: Database, crystal: Crystal) -> Iterable[Crystal]:
+    """Materials with the composition and size of a crystal that stand for themselves."""
+    criteria = and_(
+        by_field("formula_reduced", crystal.formula),
+        by_field("n_atoms", crystal.n_atoms),
+        by_field("duplicate_of", None),
+    )
+    stored = database.structures.query(criteria)
+    documents = sorted(map(StructureDocument.load, stored), key=lambda found: found.material_id)
+    return map(_crystal, documents)
+
+
+def _crystal(document: StructureDocument) -> Crystal:
+    """Crystal of a document."""
+    return Crystal(
+        structure=document.structure.to_pymatgen(),
+        digest=document.structure_digest,
+        material_id=document.material_id,
+        space_group_number=document.space_group_number,
+        space_group_symbol=document.space_group_symbol,
+        formula=document.formula_reduced,
+        chemsys=document.chemsys,
+        n_atoms=document.n_atoms,
+        prototype=document.prototype or "",
+    )
+
+
+def _load(database: Database, material_id: str) -> StructureDocument | None:
+    stored = database.structures.query_one(by_field("material_id", material_id))
+    return None if stored is None else StructureDocument.load(stored)
+
+
+def _write(database: Database, document: StructureDocument) -> None:
+    database.structures.update([document.to_store()], key="material_id")

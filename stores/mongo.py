@@ -1,0 +1,437 @@
+"""Collections on a MongoDB server and in memory, with the manners of the SQLite store.
+
+Both are maggma's stores; added are the serialiser all databases share, atomic steps, and order
+in what MongoDB leaves open.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import bson
+import mongomock_ng
+from maggma.core import Sort
+from maggma.stores import MemoryStore, MongoStore
+from pymongo import MongoClient, ReplaceOne, errors
+
+from screening.errors import DatabaseUnavailableError, QueryError, SerializationError
+from stores.codec import clean_document
+from stores.mongo_errors import mask_passwords, translated_mongo_error
+from stores.pipeline import run_pipeline, split_pipeline
+from stores.query import Criteria
+from stores.shape import (
+    Projection,
+    distinct_values,
+    grouped,
+    order_key,
+    projected,
+    sort_directions,
+    sort_key,
+)
+from stores.sqlite_query import checked_criteria, matches, value_at
+
+__all__ = ["MemoryDocumentStore", "MongoDocumentStore", "forget_space"]
+
+Document = dict[str, Any]
+Directions = Mapping[str, Sort | int] | None
+
+LARGEST_DOCUMENT_BYTES = 16 * 1024 * 1024
+"""Size above which MongoDB refuses a document."""
+
+DEFAULT_DATABASE = "phonoscreen"
+WAIT_MILLISECONDS = 10_000
+
+
+class _Checked:
+    """What both stores add to maggma's; comes before maggma's class."""
+
+    key: str
+    validator: Any
+    logger: Any
+    _collection: Any
+    _write_lock: threading.RLock | None = None
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            errors.PyMongoError,
+            bson.errors.BSONError,
+            OverflowError,
+            NotImplementedError,
+        ) as error:
+            raise translated_mongo_error(error, self.name) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        with self._border():
+            if self._write_lock is None:
+                yield self._collection
+            else:
+                with self._write_lock:
+                    yield self._collection
+
+    def query(
+        self,
+        criteria: Criteria | None = None,
+        properties: Projection = None,
+        sort: Directions = None,
+        skip: int = 0,
+        limit: int = 0,
+        hint: Any = None,
+    ) -> Iterator[Document]:
+        """Yield the documents that meet the criteria; see `SQLiteStore.query`."""
+        wanted, order = checked_criteria(criteria), sort_directions(sort)
+        if skip < 0 or limit < 0:
+            raise QueryError("skip and limit are not negative")
+        projection = _projection(properties)
+        with self._border():
+            yield from self._collection.find(
+                wanted, projection, skip=skip, limit=limit, sort=order or None, hint=hint
+            )
+
+    def query_one(
+        self,
+        criteria: Criteria | None = None,
+        properties: Projection = None,
+        sort: Directions = None,
+    ) -> Document | None:
+        """Return the first document that meets the criteria, or None."""
+        return next(self.query(criteria, properties, sort, limit=1), None)
+
+    def count(self, criteria: Criteria | None = None, hint: Any = None) -> int:  # noqa: ARG002
+        """Count the documents that meet the criteria."""
+        with self._border():
+            number: int = self._collection.count_documents(checked_criteria(criteria))
+            return number
+
+    def distinct(
+        self,
+        field: str,
+        criteria: Criteria | None = None,
+        all_exist: bool = False,  # noqa: ARG002 - maggma's signature
+    ) -> list[Any]:
+        """Return the distinct values of a field in MongoDB's order, arrays unwound."""
+        with self._border():
+            found = self._collection.distinct(field, checked_criteria(criteria))
+        return sorted(found, key=order_key)
+
+    def groupby(
+        self,
+        keys: list[str] | str,
+        criteria: Criteria | None = None,
+        properties: Projection = None,
+        sort: Directions = None,
+        skip: int = 0,
+        limit: int = 0,
+    ) -> Iterator[tuple[Document, list[Document]]]:
+        """Yield the values of the keys and the documents that share them."""
+        fields = [keys] if isinstance(keys, str) else list(keys)
+        wanted = [*properties, *fields] if properties else None
+        return grouped(self.query(criteria, wanted, sort, skip=skip, limit=limit), fields)
+
+    def aggregate(self, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """Run an aggregation pipeline; see `SQLiteStore.aggregate`."""
+        criteria, stages = split_pipeline(pipeline)
+        return run_pipeline(list(self.query(criteria)), stages)
+
+    def has_index(self, key: str | Sequence[str], *, unique: bool = False) -> bool:
+        """Whether a field, or several together, have an index."""
+        fields = [key] if isinstance(key, str) else list(key)
+        if fields == ["_id"]:
+            return True
+        with self._border():
+            present = self._collection.index_information().values()
+        wanted = [(field, 1) for field in fields]
+        return any(
+            list(index["key"]) == wanted and (index.get("unique", False) or not unique)
+            for index in present
+        )
+
+    def ensure_index(self, key: str | Sequence[str], unique: bool = False) -> bool:
+        """Index a field, or several together, where that is not done yet.
+
+        Raises
+        ------
+        DuplicateKeyError
+            If a unique index is asked for and two documents agree.
+        """
+        if self.has_index(key, unique=unique):
+            return True
+        fields = [(key, 1)] if isinstance(key, str) else [(field, 1) for field in key]
+        with self._writing() as collection:
+            collection.create_index(fields, unique=unique)
+        return True
+
+    def update(
+        self, docs: Sequence[Document] | Document, key: Sequence[str] | str | None = None
+    ) -> None:
+        """Insert documents or replace those with the same key; see `SQLiteStore.update`.
+
+        Each document is stored entirely or not at all; several are not one transaction here.
+        """
+        keys = [key] if isinstance(key, str) else list(key or [self.key])
+        documents = [docs] if isinstance(docs, Mapping) else docs
+        cleaned = [x for x in map(self._cleaned, documents) if self._is_valid(x)]
+        requests = [ReplaceOne(self._identity(x, keys), x, upsert=True) for x in cleaned]
+        if requests:
+            with self._writing() as collection:
+                collection.bulk_write(requests, ordered=False)
+
+    def _cleaned(self, document: Mapping[str, Any]) -> Document:
+        cleaned = clean_document(document)
+        size = len(bson.encode(cleaned))
+        if size > LARGEST_DOCUMENT_BYTES:
+            raise SerializationError(
+                f"the document has {size} bytes, MongoDB takes {LARGEST_DOCUMENT_BYTES}",
+                subject=self.name,
+                hint="Put large arrays into blobs",
+            )
+        return cleaned
+
+    def _identity(self, document: Document, keys: Sequence[str]) -> Criteria:
+        values = {field: value_at(document, field.split(".")) for field in keys}
+        missing = [field for field, value in values.items() if value is None]
+        if missing:
+            raise SerializationError(
+                "the document has no value for its key", subject=f"{self.name}: {missing[0]}"
+            )
+        return values
+
+    def _is_valid(self, document: Document) -> bool:
+        """Ask maggma's validator, where there is one."""
+        if self.validator is None or self.validator.is_valid(document):
+            return True
+        errors_found = self.validator.validation_errors(document)
+        if getattr(self.validator, "strict", True):
+            raise SerializationError(f"the document is not valid: {errors_found}")
+        self.logger.error(errors_found)
+        return False
+
+    def insert_new(self, document: Document) -> bool:
+        """Insert a document unless one with its key is there; see `SQLiteStore.insert_new`."""
+        cleaned = self._cleaned(document)
+        identity = self._identity(cleaned, [self.key])[self.key]
+        if isinstance(identity, str):
+            cleaned = {"_id": identity, **cleaned}
+        with self._writing() as collection:
+            if collection.find_one({self.key: identity}, ["_id"]) is not None:
+                return False
+            try:
+                collection.insert_one(cleaned)
+            except errors.DuplicateKeyError:
+                return False
+            return True
+
+    def replace_if(self, key: Any, expected: Mapping[str, Any], document: Document) -> bool:
+        """Replace the document if it holds the expected values; see `SQLiteStore.replace_if`."""
+        cleaned = self._cleaned(document)
+        cleaned.pop("_id", None)
+        criteria = checked_criteria({self.key: key, **expected})
+        with self._writing() as collection:
+            return bool(collection.replace_one(criteria, cleaned).matched_count)
+
+    def remove_docs(self, criteria: Criteria) -> int:
+        """Remove the documents that meet the criteria and return their number."""
+        with self._writing() as collection:
+            return int(collection.delete_many(checked_criteria(criteria)).deleted_count)
+
+
+def _projection(properties: Projection) -> dict[str, Any] | None:
+    if not properties:
+        return None
+    if not isinstance(properties, Mapping):
+        return dict.fromkeys(properties, 1)
+    kinds = {bool(wanted) for field, wanted in properties.items() if field != "_id"}
+    if any(x not in (0, 1) for x in properties.values()) or len(kinds) > 1:
+        raise QueryError("a projection either includes or excludes, only _id may differ")
+    return dict(properties)
+
+
+_clients: dict[tuple[int, str], Any] = {}
+_clients_lock = threading.Lock()
+
+
+def shared_client(uri: str, make: Callable[[], Any]) -> Any:
+    """Return this process's client of a URI; all stores of a process share one."""
+    with _clients_lock:
+        found = _clients.get((os.getpid(), uri))
+        if found is None:
+            found = _clients[os.getpid(), uri] = make()
+        return found
+
+
+def forget_space(space: str) -> None:
+    """Drop the documents of a space in memory."""
+    with _clients_lock:
+        client = _clients.pop((os.getpid(), f"memory://{space}"), None)
+    if client is not None:
+        client.close()
+
+
+def close_client(uri: str) -> None:
+    """Close this process's connections to a server."""
+    with _clients_lock:
+        client = _clients.pop((os.getpid(), uri), None)
+    if client is not None:
+        client.close()
+
+
+class MongoDocumentStore(_Checked, MongoStore):  # type: ignore[misc]  # narrower on purpose
+    """A collection on a MongoDB server.
+
+    Parameters
+    ----------
+    uri
+        ``mongodb://`` or ``mongodb+srv://`` with user and password where needed.
+    collection_name
+        Name of the collection.
+    database
+        Name of the database.
+    key
+        Field that identifies a document.
+    **kwargs
+        As for maggma's Store.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        collection_name: str,
+        database: str = DEFAULT_DATABASE,
+        key: str = "material_id",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(database, collection_name, uri=uri, key=key, **kwargs)
+        self.kwargs = kwargs  # without the key, which a job store may change
+
+    @property
+    def name(self) -> str:
+        """Where the documents are, without the password."""
+        return f"{mask_passwords(self.uri or '')}#{self.database}.{self.collection_name}"
+
+    def connect(self, force_reset: bool = False) -> None:
+        """Choose the collection; a server that cannot be reached shows at the first use."""
+        if self._coll is None or force_reset:
+            with self._border():
+                client = shared_client(self.uri or "", self._client)
+                self._coll = client[self.database][self.collection_name]
+
+    def _client(self) -> Any:
+        options = {"serverSelectionTimeoutMS": WAIT_MILLISECONDS, **self.mongoclient_kwargs}
+        return MongoClient(self.uri, **options)
+
+    def close(self) -> None:
+        """Let go of the collection; other stores keep the client."""
+        self._coll = None
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MongoDocumentStore) and other.name == self.name
+
+
+class MemoryDocumentStore(_Checked, MemoryStore):  # type: ignore[misc]  # narrower on purpose
+    """A collection in the memory of this process, for tests: small, and gone with the process.
+
+    Parameters
+    ----------
+    collection_name
+        Name of the collection.
+    space
+        Name of what plays the server: stores with the same space share their documents, also
+        after pickling, and keep them when they are closed.
+    key
+        Field that identifies a document.
+    **kwargs
+        As for maggma's Store.
+    """
+
+    _write_lock = threading.RLock()
+
+    def __init__(
+        self, collection_name: str, space: str = "", key: str = "material_id", **kwargs: Any
+    ) -> None:
+        super().__init__(collection_name, key=key, **kwargs)
+        self.kwargs = kwargs
+        self.space = space
+
+    @property
+    def name(self) -> str:
+        """Where the documents are."""
+        return f"memory://{self.space}#{self.collection_name}"
+
+    def connect(self, force_reset: bool = False) -> None:
+        """Choose the collection."""
+        if self._coll is None or force_reset:
+            client = shared_client(f"memory://{self.space}", mongomock_ng.MongoClient)
+            self._coll = client[DEFAULT_DATABASE][self.collection_name]
+
+    @property
+    def _collection(self) -> Any:
+        if self._coll is None:
+            raise DatabaseUnavailableError("connect the store before using it", subject=self.name)
+        return self._coll
+
+    def query(
+        self,
+        criteria: Criteria | None = None,
+        properties: Projection = None,
+        sort: Directions = None,
+        skip: int = 0,
+        limit: int = 0,
+        hint: Any = None,  # noqa: ARG002 - there is nothing to plan
+    ) -> Iterator[Document]:
+        """Yield the documents that meet the criteria; see `SQLiteStore.query`."""
+        wanted, order = checked_criteria(criteria), sort_directions(sort)
+        if skip < 0 or limit < 0:
+            raise QueryError("skip and limit are not negative")
+        with self._border():
+            found = [x for x in self._collection.find() if matches(wanted, x)]
+        for field, direction in reversed(order):
+            found.sort(key=lambda x, f=field, d=direction: sort_key(x, f, d), reverse=direction < 0)
+        for document in islice(found, skip, skip + limit if limit else None):
+            yield projected(document, properties)
+
+    def count(self, criteria: Criteria | None = None, hint: Any = None) -> int:  # noqa: ARG002
+        """Count the documents that meet the criteria."""
+        return sum(1 for _ in self.query(criteria))
+
+    def distinct(
+        self,
+        field: str,
+        criteria: Criteria | None = None,
+        all_exist: bool = False,  # noqa: ARG002 - maggma's signature
+    ) -> list[Any]:
+        """Return the distinct values of a field in MongoDB's order, arrays unwound."""
+        return distinct_values(self.query(criteria), field)
+
+    def remove_docs(self, criteria: Criteria) -> int:
+        """Remove the documents that meet the criteria and return their number."""
+        with self._writing() as collection:
+            found = [document["_id"] for document in self.query(criteria)]
+            for identity in found:
+                collection.delete_one({"_id": identity})
+            return len(found)
+
+    def close(self) -> None:
+        """Let go of the collection; the documents stay."""
+        self._coll = None
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MemoryDocumentStore) and other.name == self.name

@@ -1,0 +1,80 @@
+"""The border for pymongo's errors, and the rule that no message shows a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from bson.errors import BSONError
+from pymongo import errors
+
+from screening.errors import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    DatabaseUriError,
+    DiskFullError,
+    DuplicateKeyError,
+    QueryError,
+    SerializationError,
+)
+
+__all__ = ["mask_passwords", "translated_mongo_error"]
+
+DUPLICATE_KEY_CODE = 11000
+NOT_ALLOWED_CODES = frozenset({13, 18, 8000})
+DISK_FULL_CODES = frozenset({14031})
+SECRET_OPTION = re.compile(
+    r"([?&][^=&\s]*(?:password|token|secret|authMechanismProperties)[^=&\s]*=)[^&\s]*",
+    re.IGNORECASE,
+)
+
+KINDS: tuple[tuple[tuple[type[Exception], ...], type[DatabaseError], str], ...] = (
+    ((errors.ConfigurationError, errors.InvalidURI), DatabaseUriError, ""),
+    (
+        (errors.ConnectionFailure,),
+        DatabaseUnavailableError,
+        "Check that the server runs and can be reached",
+    ),
+    (
+        (errors.DocumentTooLarge, BSONError, OverflowError),
+        SerializationError,
+        "Put large arrays into blobs",
+    ),
+    ((errors.OperationFailure, NotImplementedError), QueryError, ""),
+)
+"""Classes of pymongo and what they become, most telling first."""
+
+
+def mask_passwords(text: str) -> str:
+    """Return text with the passwords and tokens of all URIs in it replaced by stars.
+
+    Examples
+    --------
+    >>> mask_passwords("mongodb://me:s3cret@host/db?authMechanismProperties=TOKEN:x&w=1")
+    'mongodb://me:***@host/db?authMechanismProperties=***&w=1'
+    """
+    return SECRET_OPTION.sub(r"\1***", re.sub(r"(://[^/@:\s]*:)\S*@", r"\1***@", text))
+
+
+def translated_mongo_error(error: Exception, subject: str) -> DatabaseError:
+    """Return the platform's error for one of pymongo's or mongomock's, without passwords."""
+    message = mask_passwords(f"{error} ({type(error).__name__})")
+    codes = _codes(error)
+    if DUPLICATE_KEY_CODE in codes:
+        return DuplicateKeyError(message, subject=subject, hint="Each key stands for one document")
+    if codes & DISK_FULL_CODES:
+        return DiskFullError(message, subject=subject, hint="Free space on the server")
+    if codes & NOT_ALLOWED_CODES:
+        return DatabaseUnavailableError(message, subject=subject, hint="Check user and password")
+    for kinds, target, hint in KINDS:
+        if isinstance(error, kinds):
+            return target(message, subject=subject, hint=hint)
+    return DatabaseUnavailableError(message, subject=subject)
+
+
+def _codes(error: Exception) -> set[int]:
+    found = {getattr(error, "code", None)}
+    details = getattr(error, "details", None)
+    if isinstance(details, Mapping):
+        found |= {item.get("code") for item in details.get("writeErrors", [])}
+    return {code for code in found if isinstance(code, int)}

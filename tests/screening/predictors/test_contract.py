@@ -1,0 +1,154 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from screening.calculators import load_calculator
+from screening.errors import ModelRefusedError
+from screening.prediction import Prediction, ThermodynamicsSpread, frozen_array
+from screening.predictors.contract import check_prediction, check_predictor
+from screening.predictors.potential_phonons import PotentialPhonons
+from screening.settings import ScreeningSettings
+from screening.structure import Crystal
+
+
+@pytest.fixture(scope="module")
+def predictor() -> PotentialPhonons:
+    from screening.phonons import PhononSettings
+    from screening.supercell import SupercellSettings
+
+    supercell = SupercellSettings(min_length_angstrom=7.0, min_atoms=20, max_atoms=64)
+    phonons = PhononSettings(supercell=supercell, mesh_length_angstrom=20.0)
+    settings = ScreeningSettings(relaxation=None, phonons=phonons)
+    return PotentialPhonons(load_calculator("ase.calculators.emt.EMT"), settings)
+
+
+@pytest.fixture(scope="module")
+def good(predictor: PotentialPhonons, gold_copper: Crystal) -> Prediction:
+    return predictor.predict(gold_copper)
+
+
+def test_potential_phonons_keep_the_contract(
+    predictor: PotentialPhonons, gold_copper: Crystal
+) -> None:
+    check_predictor(predictor, gold_copper)
+
+
+class Wrong:
+    """A predictor that changes what another one returns or is given."""
+
+    def __init__(self, inner: PotentialPhonons, change: object) -> None:
+        self.inner, self.change, self.calls = inner, change, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def predict(self, crystal: Crystal) -> Prediction:
+        self.calls += 1
+        return self.change(self.inner.predict(crystal), crystal, self.calls)
+
+
+def shifted(prediction: Prediction, amount_mev: float) -> Prediction:
+    old = prediction.thermodynamics
+    new = replace(
+        old,
+        free_energy_mev_per_atom=frozen_array(old.free_energy_mev_per_atom + amount_mev),
+        internal_energy_mev_per_atom=frozen_array(old.internal_energy_mev_per_atom + amount_mev),
+        zero_point_energy_mev_per_atom=old.zero_point_energy_mev_per_atom + amount_mev,
+    )
+    return replace(prediction, thermodynamics=new)
+
+
+def touch(prediction: Prediction, crystal: Crystal, _: int) -> Prediction:
+    crystal.structure.translate_sites([0], [0.1, 0.0, 0.0])
+    return prediction
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (touch, "input structure was changed"),
+        (lambda p, _c, _n: replace(p, method="another"), "method is 'another'"),
+        (lambda p, _c, _n: replace(p, structure_digest="0" * 64), "digest is another"),
+        (lambda p, _c, _n: replace(p, settings={"a": 1}), "do not give their digest"),
+        (lambda p, _c, _n: replace(p, settings={"a": {1}}), "plain JSON"),
+        (lambda p, _c, n: shifted(p, 1e-3 * n), "the same input"),
+        (lambda p, _c, n: shifted(p, 0.1 * (n == 3)), "order and origin"),
+        (lambda p, _c, n: shifted(p, 0.1 * (n == 4)), "a supercell"),
+    ],
+)
+def test_a_predictor_that_breaks_a_rule_is_named(
+    predictor: PotentialPhonons, gold_copper: Crystal, change: object, message: str
+) -> None:
+    own = replace(gold_copper, structure=gold_copper.structure.copy())
+    with pytest.raises(ModelRefusedError, match=message):
+        check_predictor(Wrong(predictor, change), own)
+
+
+def with_thermo(**changes: object) -> object:
+    return lambda p: replace(p, thermodynamics=replace(p.thermodynamics, **changes))
+
+
+def scaled(name: str, factor: float) -> object:
+    return lambda p: with_thermo(**{name: frozen_array(getattr(p.thermodynamics, name) * factor)})(
+        p
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (scaled("heat_capacity_mev_per_k_per_atom", 4.0), "heat capacities leave"),
+        (scaled("entropy_mev_per_k_per_atom", 1.01), "F is not U - TS"),
+        (scaled("entropy_mev_per_k_per_atom", np.nan), "not finite"),
+        (scaled("free_energy_mev_per_atom", 1.01), "F is not U - TS"),
+        (with_thermo(zero_point_energy_mev_per_atom=1.0), "zero-point"),
+        (with_thermo(dropped_weight=1.5), "no fraction"),
+        (with_thermo(temperatures_k=frozen_array([300.0])), "shape"),
+        (
+            lambda p: replace(p, stability=replace(p.stability, lowest_frequency_thz=900.0)),
+            "not in THz",
+        ),
+        (lambda p: replace(p, stability=replace(p.stability, criterion="mine")), "criterion"),
+        (lambda p: replace(p, static_energy_ev_per_atom=float("nan")), "static energy"),
+        (lambda p: replace(p, static_energy_source=None), "needs its source"),
+        (lambda p: replace(p, cost=replace(p.cost, force_calls=-1)), "cost"),
+    ],
+)
+def test_a_wrong_number_is_named(good: Prediction, change: object, message: str) -> None:
+    check_prediction(good)
+    with pytest.raises(ModelRefusedError, match=message):
+        check_prediction(change(good))
+
+
+def test_writeable_arrays_are_refused(good: Prediction) -> None:
+    values = np.array(good.thermodynamics.free_energy_mev_per_atom)
+    with pytest.raises(ModelRefusedError, match="can be changed"):
+        check_prediction(with_thermo(free_energy_mev_per_atom=values)(good))
+
+
+@pytest.mark.parametrize(
+    ("factor", "n_members", "message"), [(-1.0, 3, "negative"), (1.0, 1, "one member")]
+)
+def test_a_spread_is_not_negative(
+    good: Prediction, factor: float, n_members: int, message: str
+) -> None:
+    ones = frozen_array(factor * np.ones_like(good.thermodynamics.temperatures_k))
+    spread = ThermodynamicsSpread(ones, ones, ones, 0.1, n_members)
+    with pytest.raises(ModelRefusedError, match=message):
+        check_prediction(replace(good, spread=spread))
+
+
+def test_arrays_of_wrong_shape_are_refused(good: Prediction) -> None:
+    assert good.band_structure is not None
+    bands = replace(
+        good.band_structure, frequencies_thz=good.band_structure.frequencies_thz[:, :-1]
+    )
+    with pytest.raises(ModelRefusedError, match="bands"):
+        check_prediction(replace(good, band_structure=bands))
+    dos = SimpleNamespace(
+        frequencies_thz=np.linspace(0, 9, 10), total_per_thz=np.ones(10), projected_per_thz=None
+    )
+    with pytest.raises(ModelRefusedError, match="integrates to"):
+        check_prediction(replace(good, density_of_states=dos))

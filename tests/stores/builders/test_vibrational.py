@@ -1,0 +1,191 @@
+"""The best-available summary: the rule, and building only what changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
+
+import pytest
+
+from screening.errors import InconsistentDataError
+from stores.builders.vibrational import best_prediction, build_vibrational, summarise
+from stores.documents.decision import DecisionDocument, IntervalRecord
+from stores.documents.failure import FailureDocument
+from stores.documents.vibrational import VibrationalDocument
+from stores.query import by_field
+
+
+def decision(prediction, outcome="accept", **options):
+    return DecisionDocument.from_outcome(
+        prediction_id=prediction.prediction_id,
+        material_id=prediction.material_id,
+        question=options.pop("question", "q"),
+        outcome=outcome,
+        reason="r",
+        tier=prediction.tier,
+        next_tier=None if outcome == "accept" else 2,
+        **options,
+    )
+
+
+def test_summary_of_one_prediction(make_structure, make_prediction):
+    structure = make_structure("m", energy=-8.5, label="rutile")
+    prediction = make_prediction(structure, 2e-4, std=0.5)
+    summary = summarise(structure, [prediction])
+    assert VibrationalDocument.load(summary.to_store()) == summary
+    assert summary.free_energy_300k_mev_per_atom == pytest.approx(50 - 9.0)
+    assert summary.entropy_300k_mev_per_k_per_atom == pytest.approx(0.06)
+    assert summary.heat_capacity_300k_mev_per_k_per_atom == pytest.approx(0.06)
+    assert summary.free_energy_1000k_mev_per_atom == pytest.approx(50 - 100.0)
+    assert summary.free_energy_300k_std_mev_per_atom == 0.5
+    assert summary.lowest_frequency_std_thz == 0.1
+    assert (summary.static_energy_ev_per_atom, summary.static_energy_source) == (-8.5, "PBE")
+    assert (summary.label, summary.method, summary.tier) == ("rutile", "potential-phonons", 1)
+    assert summary.free_energy_300k_lower_mev_per_atom is None
+
+
+def test_potential_energy_where_none_is_given(make_structure, make_prediction):
+    structure = make_structure("m")
+    summary = summarise(structure, [make_prediction(structure)])
+    assert summary.static_energy_source == "chgnet:0.3.0"
+
+
+def test_rule_of_the_best_prediction(make_structure, make_prediction):
+    structure = make_structure("m")
+    ladder = [
+        make_prediction(structure, tier=0, method_version=9, std=1.0),
+        make_prediction(structure, tier=1, method_version=1),
+        make_prediction(structure, tier=1, method_version=2),
+        make_prediction(structure, tier=1, method_version=1, model_digest="d" * 64, std=1.0),
+        make_prediction(structure, tier=1, method_version=1, model_digest="e" * 64),
+        make_prediction(structure, tier=3, method="dft"),
+    ]
+    accepted = decision(ladder[4])
+    for upto in range(1, len(ladder) + 1):
+        for shuffle in range(5):
+            some = ladder[:upto]
+            Random(shuffle).shuffle(some)
+            assert best_prediction(some, [accepted]) is ladder[upto - 1]
+
+
+def test_no_prediction_no_summary():
+    with pytest.raises(InconsistentDataError):
+        best_prediction([])
+
+
+def test_interval_of_highest_coverage_then_narrowest(make_structure, make_prediction):
+    structure = make_structure("m")
+    prediction = make_prediction(structure)
+    other = make_prediction(structure, method_version=0 + 1, model_digest="d" * 64, tier=0)
+
+    def interval(lower, upper, coverage):
+        return IntervalRecord(
+            quantity="free_energy_300k_mev_per_atom",
+            lower=lower,
+            upper=upper,
+            coverage=coverage,
+            calibration="c",
+        )
+
+    decisions = [
+        decision(prediction, question="a", intervals=[interval(1.0, 2.0, 0.5)]),
+        decision(prediction, question="b", intervals=[interval(0.0, 9.0, 0.9)]),
+        decision(prediction, question="c", intervals=[interval(0.0, 5.0, 0.9)]),
+        decision(other, question="d", intervals=[interval(3.0, 3.1, 0.99)]),
+    ]
+    summary = summarise(structure, [prediction, other], decisions)
+    assert summary.free_energy_300k_lower_mev_per_atom == 0.0
+    assert summary.free_energy_300k_upper_mev_per_atom == 5.0
+
+
+def test_build_writes_once_and_then_nothing(db, make_structure, make_prediction):
+    structures = [make_structure(f"m{i}") for i in range(5)]
+    db.put(*structures, *(make_prediction(one) for one in structures[:4]))
+    first = build_vibrational(db)
+    assert first.written == ("m0", "m1", "m2", "m3")
+    db.reset_counts()
+    again = build_vibrational(db)
+    assert (again.written, again.removed, again.n_unchanged) == ((), (), 4)
+    assert db.n_written == 0
+
+
+def test_only_what_changed_is_rebuilt(db, make_structure, make_prediction):
+    structures = [make_structure(f"m{i}") for i in range(4)]
+    predictions = [make_prediction(one) for one in structures]
+    db.put(*structures, *predictions)
+    build_vibrational(db)
+    db.put(make_prediction(structures[0], tier=3, method="dft"))  # a better prediction
+    db.put(structures[1].replaced(label="anatase"))  # a changed structure
+    db.put(decision(predictions[2]))  # a decision
+    assert build_vibrational(db).written == ("m0", "m1", "m2")
+    stored = db.vibrational.query_one({"material_id": "m0"})
+    assert (stored["tier"], stored["n_predictions"]) == (3, 2)
+
+
+def test_only_the_materials_asked_for(db, make_structure, make_prediction):
+    structures = [make_structure(f"m{i}") for i in range(3)]
+    db.put(*structures, *(make_prediction(one) for one in structures))
+    assert build_vibrational(db, ["m1"]).written == ("m1",)
+    assert build_vibrational(db).written == ("m0", "m2")
+
+
+def test_clocks_do_not_matter(db, make_structure, make_prediction):
+    random = Random(3)
+    for i in range(300):
+        structure = make_structure(f"m{i}")
+        moment = random.choice(
+            [
+                None,
+                datetime(1999, 1, 1, tzinfo=UTC),
+                datetime(2100, 1, 1, tzinfo=timezone(timedelta(hours=2))),
+                datetime(2026, 1, 1),  # noqa: DTZ001 - a naive time on purpose
+            ]
+        )
+        for store, one in (
+            (db.structures, structure),
+            (db.predictions, make_prediction(structure)),
+        ):
+            store.update([one.to_store() | {"last_updated": moment}])
+    assert len(build_vibrational(db).written) == 300
+    assert build_vibrational(db).n_unchanged == 300
+
+
+def test_summary_goes_with_its_last_prediction(db, make_structure, make_prediction):
+    structure = make_structure("m")
+    db.put(structure, make_prediction(structure))
+    build_vibrational(db)
+    db.predictions.remove_docs(by_field("material_id", "m"))
+    assert build_vibrational(db).removed == ("m",)
+    assert db.vibrational.count() == 0
+
+
+def test_missing_structure_is_a_named_failure_and_clears(db, make_structure, make_prediction):
+    structure, other = make_structure("m"), make_structure("n")
+    db.put(other, make_prediction(other), make_prediction(structure))
+    report = build_vibrational(db)
+    assert report.written == ("n",)
+    assert [(f.code, f.subject) for f in report.failures] == [("NOT_FOUND", "m")]
+    assert FailureDocument.load(db.failures.query_one()).stage == "build_vibrational"
+    db.reset_counts()
+    build_vibrational(db)
+    assert db.n_written == 0  # the same failure is not written again
+    db.put(structure)
+    assert build_vibrational(db).written == ("m",)
+    assert db.failures.count() == 0
+
+
+def test_corrupt_prediction_is_a_named_failure_of_its_material_only(
+    db, make_structure, make_prediction
+):
+    structures = [make_structure(f"m{i}") for i in range(3)]
+    db.put(*structures, *(make_prediction(one) for one in structures))
+    build_vibrational(db)
+    broken = make_prediction(structures[1], method_version=2).to_store()
+    broken["thermodynamics"]["free_energy_mev_per_atom"][0] += 1e-9
+    db.predictions.update([broken])
+    report = build_vibrational(db)
+    assert [(f.code, f.material_id) for f in report.failures] == [("CORRUPT_DATA", "m1")]
+    assert db.vibrational.count() == 3  # the last good answer stays
+    db.predictions.remove_docs(by_field("prediction_id", broken["prediction_id"]))
+    build_vibrational(db)
+    assert db.failures.count() == 0

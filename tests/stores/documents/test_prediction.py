@@ -1,0 +1,97 @@
+"""Prediction documents: everything but the arrays, there and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from screening.errors import SerializationError
+from screening.prediction import frozen_array
+from screening.predictors.interface import prediction_key
+from stores.documents.prediction import PredictionDocument
+
+
+def test_round_trip(make_prediction):
+    made = PredictionDocument.from_prediction(make_prediction(), "ps-1")
+    assert PredictionDocument.load(made.to_store()) == made
+    assert made.prediction_id == prediction_key(
+        "a" * 64, "potential-phonons", 1, "b" * 64, "c" * 64
+    )
+    assert made.provenance.source_ids == ("ps-1",)
+
+
+def test_prediction_comes_back_without_its_arrays(make_prediction):
+    given = make_prediction()
+    again = PredictionDocument.from_prediction(given, "ps-1").to_prediction()
+    scalars = (
+        "method",
+        "method_version",
+        "tier",
+        "model",
+        "model_digest",
+        "structure_digest",
+        "settings",
+        "settings_digest",
+        "structure",
+        "cost",
+        "static_energy_ev_per_atom",
+        "static_energy_source",
+        "relaxation",
+        "warnings",
+    )
+    for name in scalars:
+        assert getattr(again, name) == getattr(given, name)
+    np.testing.assert_array_equal(
+        again.thermodynamics.free_energy_mev_per_atom, given.thermodynamics.free_energy_mev_per_atom
+    )
+    np.testing.assert_array_equal(
+        again.spread.free_energy_std_mev_per_atom, given.spread.free_energy_std_mev_per_atom
+    )
+    assert again.force_data is None
+
+
+def test_optional_parts_may_be_absent(make_prediction):
+    bare = make_prediction(
+        spread=None, relaxation=None, static_energy_ev_per_atom=None, static_energy_source=None
+    )
+    made = PredictionDocument.from_prediction(bare, "ps-1")
+    assert (made.spread, made.relaxation, made.static_energy_ev_per_atom) == (None, None, None)
+
+
+def test_numpy_numbers_become_plain(make_prediction):
+    made = PredictionDocument.from_prediction(
+        make_prediction(static_energy_ev_per_atom=np.float64(-5.9)), "ps-1"
+    )
+    assert type(made.to_store()["static_energy_ev_per_atom"]) is float
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_curve_with_a_number_that_is_not_finite(make_prediction, make_thermodynamics, value):
+    curves = (
+        "free_energy_mev_per_atom",
+        "entropy_mev_per_k_per_atom",
+        "heat_capacity_mev_per_k_per_atom",
+        "internal_energy_mev_per_atom",
+    )
+    for name in curves:
+        broken = make_thermodynamics(**{name: frozen_array([0.0, value, 1.0])})
+        with pytest.raises(SerializationError, match=name):
+            PredictionDocument.from_prediction(make_prediction(thermodynamics=broken), "ps-1")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_no_scalar_that_is_not_finite(make_prediction, value):
+    given = make_prediction()
+    for broken in (
+        {"static_energy_ev_per_atom": value},
+        {"stability": replace(given.stability, lowest_frequency_thz=value)},
+        {"cost": replace(given.cost, wall_seconds=value)},
+        {"relaxation": replace(given.relaxation, max_stress_gpa=value)},
+        {"spread": replace(given.spread, lowest_frequency_std_thz=value)},
+        {"settings": {"cutoff": value}},
+    ):
+        with pytest.raises(SerializationError):
+            PredictionDocument.from_prediction(make_prediction(**broken), "ps-1")

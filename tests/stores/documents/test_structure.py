@@ -1,0 +1,97 @@
+"""Structure documents: identity, sources, duplicates, energies."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from screening.errors import InconsistentDataError, SerializationError
+from screening.structure import canonical_crystal
+from stores.documents.structure import StructureDocument
+
+
+def document(crystal, source="a.cif", **options):
+    return StructureDocument.from_crystal(crystal, source=source, **options)
+
+
+def test_round_trip(crystal):
+    made = document(
+        crystal,
+        label="periclase",
+        static_energy_ev_per_atom=-6.0,
+        static_energy_source="PBE",
+        notes=("x",),
+    )
+    assert StructureDocument.load(made.to_store()) == made
+    assert made.key == crystal.material_id
+    assert made.elements == ("Mg", "O")
+    assert made.volume_angstrom3_per_atom == pytest.approx(4.21**3 / 8)
+    assert made.structure.to_pymatgen() == crystal.structure
+
+
+def test_a_real_crystal_comes_back():
+    anatase = Structure.from_spacegroup(
+        "I4_1/amd", Lattice.tetragonal(3.785, 9.514), ["Ti", "O"], [[0, 0, 0], [0, 0, 0.2081]]
+    )
+    given = canonical_crystal(anatase)
+    made = document(given)
+    again = StructureDocument.load(made.to_store()).to_crystal()
+    assert again == given
+    assert again.structure.frac_coords.tobytes() == given.structure.frac_coords.tobytes()
+    assert canonical_crystal(again.structure).digest == given.digest
+    assert (made.formula_reduced, made.chemsys, made.n_atoms) == ("TiO2", "O-Ti", 6)
+
+
+def test_merging_keeps_all_sources_and_the_first_energy(crystal):
+    one = document(crystal, "a.cif", static_energy_ev_per_atom=-6.0, static_energy_source="PBE")
+    two = document(
+        crystal, "b.cif", label="p", static_energy_ev_per_atom=-6.1, static_energy_source="SCAN"
+    )
+    merged = one.merged_with(two)
+    assert merged.sources == ("a.cif", "b.cif")
+    assert merged.label == "p"
+    assert merged.static_energy_ev_per_atom == -6.0
+    assert [
+        (e.static_energy_ev_per_atom, e.static_energy_source) for e in merged.other_energies
+    ] == [(-6.1, "SCAN")]
+    assert merged.merged_with(two) is merged
+    assert merged.merged_with(one) is merged
+
+
+def test_merging_takes_an_energy_where_there_was_none(crystal):
+    one = document(crystal)
+    two = document(crystal, static_energy_ev_per_atom=-6.1, static_energy_source="SCAN")
+    merged = one.merged_with(two)
+    assert (merged.static_energy_ev_per_atom, merged.static_energy_source) == (-6.1, "SCAN")
+    assert merged.other_energies == ()
+
+
+def test_merging_other_structures_is_refused(crystal):
+    other = SimpleNamespace(**vars(crystal) | {"digest": "f" * 64})
+    with pytest.raises(InconsistentDataError, match="another structure"):
+        document(crystal).merged_with(document(other))
+
+
+def test_merging_two_masters_is_refused(crystal):
+    with pytest.raises(InconsistentDataError, match="duplicate of"):
+        document(crystal, duplicate_of="x").merged_with(document(crystal, duplicate_of="y"))
+
+
+def test_duplicates_are_sorted_and_said_once(crystal):
+    made = document(crystal).with_duplicate("ps-2").with_duplicate("ps-1")
+    assert made.duplicates == ("ps-1", "ps-2")
+    assert made.with_duplicate("ps-1") is made
+
+
+def test_nonsense_is_refused(crystal):
+    with pytest.raises(SerializationError, match="go together"):
+        document(crystal, static_energy_ev_per_atom=-1.0)
+    with pytest.raises(SerializationError, match="static_energy_ev_per_atom"):
+        document(crystal, static_energy_ev_per_atom=math.nan, static_energy_source="PBE")
+    with pytest.raises(SerializationError, match="duplicate of itself"):
+        document(crystal, duplicate_of=crystal.material_id)
+    with pytest.raises(SerializationError, match="n_atoms"):
+        document(SimpleNamespace(**vars(crystal) | {"n_atoms": 3}))
