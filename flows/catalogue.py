@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flows.events import MaterialEvent, Outcome
+from flows.materials import key_of
 from screening.errors import NotFoundError, QueryError
 from screening.predictors.interface import Predictor
 from screening.structure import Crystal
 from stores.connect import Database
 from stores.documents import StructureDocument, VibrationalDocument
 from stores.query import Criteria, by_field, in_values, parse_filter
-
-from flows.events import MaterialEvent, Outcome
-from flows.materials import key_of
 
 __all__ = [
     "WorkList",
@@ -171,5 +170,5 @@ def summaries_where(
     return list(database.vibrational.query(criteria, sort=sort, limit=limit))
 
 
-def _criteria(text: str, model: type[StructureDocument] | type[VibrationalDocument]) -> Criteria:
+def _criteria(text: str, model: type[StructureDocument | VibrationalDocument]) -> Criteria:
     return parse_filter(text, tuple(model.model_fields))

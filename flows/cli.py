@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.exports import ExportFormat
 from screening.errors import (
     DatabaseError,
     InputError,
@@ -23,8 +24,6 @@ from screening.errors import (
     ScreeningError,
     SettingError,
 )
-
-from flows.exports import ExportFormat
 
 __all__ = ["ExitCode", "app", "main"]
 
@@ -65,7 +64,9 @@ Calculator = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", "-w", help="Worker processes, one thread each. [default: cores]"),
+    typer.Option(
+        "--workers", "-w", help="Worker processes, one thread each; 0: none. [default: cores]"
+    ),
 ]
 Settings = Annotated[
     Path | None, typer.Option("--settings", help="JSON file with settings of the science.")
@@ -167,9 +168,7 @@ def rank(
         list[str] | None, typer.Argument(help="Reduced formulas such as TiO2; nothing: all.")
     ] = None,
     *,
-    temperatures: Annotated[
-        str, typer.Option(help="Temperatures of the table in K.")
-    ] = "300,1000",
+    temperatures: Annotated[str, typer.Option(help="Temperatures of the table in K.")] = "300,1000",
     as_json: Json = False,
 ) -> None:
     """Show the order of polymorphs, their transitions, and what stays out of the order."""
@@ -371,7 +370,9 @@ def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], i
     if text is not None or not paths:
         with open_database(_uri()) as database:
             selected = set(materials_where(database, text or ""))
-        names = tuple(name for name in names if name in selected) if paths else tuple(sorted(selected))
+        names = (
+            tuple(name for name in names if name in selected) if paths else tuple(sorted(selected))
+        )
     return names, n_rejected
 
 
@@ -384,7 +385,7 @@ def _screen_with_progress(names: Sequence[str], maker: Any, workers: int | None)
     if workers is None:
         in_memory = _uri().startswith("memory:")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        workers = 1 if in_memory else min(MAX_DEFAULT_WORKERS, cores or 1)
+        workers = 0 if in_memory else min(MAX_DEFAULT_WORKERS, cores or 1)
     with ScreenProgress(len(names), err) as progress:
         return run(_uri(), names, maker, workers=workers, listener=progress)
 

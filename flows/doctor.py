@@ -94,7 +94,7 @@ def _calculator(specification: str) -> str:
     from screening.calculators import load_calculator
 
     calculator = load_calculator(specification)
-    number = 13 if calculator.elements is None else sorted(calculator.elements)[0]
+    number = 13 if calculator.elements is None else min(calculator.elements)
     cell = 4.05 * (np.ones((3, 3)) - np.eye(3)) / 2
     calculator.forces(cell, np.zeros((1, 1, 3)), np.array([number]))
     return f"{calculator.name}, SHA-256 {calculator.digest[:16]}"

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from screening.errors import NotFoundError
-from stores.connect import Database
-from stores.query import in_values
-
 from flows import plots
 from flows.results import StoredMaterial, material, phonons_of
 from flows.tables import experiments_of
+from screening.errors import NotFoundError
+from stores.connect import Database
+from stores.query import in_values
 
 __all__ = ["draw_material", "draw_overview", "draw_rankings", "rankings_of", "structures_of"]
 
@@ -106,9 +105,7 @@ def structures_of(
     return list(database.structures.query(in_values("material_id", names)))
 
 
-def _views(
-    database: Database, documents: Sequence[Mapping[str, Any]]
-) -> list[plots.RankingView]:
+def _views(database: Database, documents: Sequence[Mapping[str, Any]]) -> list[plots.RankingView]:
     experiments = experiments_of(structures_of(database, documents))
     return [plots.ranking_view(one, experiments=experiments) for one in documents]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 
+from flows.results import StoredMaterial, StoredPhonons, material, phonons_of
 from screening.errors import NotFoundError
 from stores import exporters
 from stores.connect import Database
-
-from flows.results import StoredMaterial, StoredPhonons, material, phonons_of
+from stores.documents.base import utc_now
 
 __all__ = ["ExportFormat", "export"]
 
@@ -106,7 +106,7 @@ def _phononwebsite(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -
 def _emmet(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
     document = exporters.emmet_document(
         phonons.document.structure.to_pymatgen(),
-        last_updated=phonons.document.last_updated,
+        last_updated=phonons.document.last_updated or utc_now(),
         material_id=stored.structure.material_id,
         band_structure=phonons.band_structure,
         density_of_states=phonons.density_of_states,

@@ -10,22 +10,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from jobflow import JobStore, run_locally
 from threadpoolctl import threadpool_limits
 
-from screening.errors import SettingError
+from flows.events import Listener, MaterialEvent, Outcome, listening
+from flows.makers.batch import ScreenBatchMaker
+from screening.errors import ScreeningError, SettingError, WorkerLostError
 from stores.connect import open_database
 
-from flows.events import Listener, MaterialEvent, listening
-from flows.makers.batch import ScreenBatchMaker
-
-__all__ = ["LocalRun", "limit_threads", "run_local"]
+__all__ = ["Death", "LocalRun", "limit_threads", "run_local"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,21 @@ class LocalRun:
             yield self.material_ids[start : start + self.batch_size]
 
 
+@dataclass(frozen=True)
+class Death:
+    """A worker process that died, the material it was computing, and the signal or exit code."""
+
+    material_id: str
+    cause: str
+
+
 def limit_threads(n_threads: int) -> None:
     """Bound the threads of numerical libraries, those loaded and those to come."""
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     threadpool_limits(n_threads)
 
 
-def run_local(run: LocalRun, *, workers: int = 1, listener: Listener | None = None) -> None:
+def run_local(run: LocalRun, *, workers: int = 1, listener: Listener | None = None) -> list[Death]:
     """Run all batches, in this process or in worker processes.
 
     Parameters
@@ -69,28 +76,36 @@ def run_local(run: LocalRun, *, workers: int = 1, listener: Listener | None = No
     run
         What to run.
     workers
-        Number of processes; 1 runs here.
+        Number of worker processes; 0 runs everything in this process, without protection
+        against a calculator that crashes it.
     listener
         Told of every event of every worker, always in this process.
 
+    Returns
+    -------
+    list of Death
+        Workers that died, with the material each was computing.
+
     Raises
     ------
+    WorkerLostError
+        If a worker died while it computed nothing.
     SettingError
         If several processes are asked to share a database that lives in memory.
     """
-    if workers < 1:
+    if workers < 0:
         raise SettingError(f"{workers} workers cannot work", subject="--workers", hint="Use 1")
-    if workers > 1 and run.database_uri.startswith("memory:"):
+    if workers > 0 and run.database_uri.startswith("memory:"):
         raise SettingError(
             "a database in memory belongs to one process",
             subject="--workers",
-            hint="Use --workers 1, or a sqlite:/// or mongodb:// database",
+            hint="Use --workers 0, or a sqlite:/// or mongodb:// database",
         )
-    if workers == 1:
+    if workers == 0:
         with listening(listener):
             _run_batches(run)
-    else:
-        _run_in_processes(run, workers, listener)
+        return []
+    return _run_in_processes(run, workers, listener)
 
 
 def _run_batches(run: LocalRun) -> None:
@@ -99,28 +114,30 @@ def _run_batches(run: LocalRun) -> None:
         store = JobStore(database.store("jobs", key="uuid"))
         for material_ids in run.batches():
             job = run.maker.make(run.database_uri, material_ids)
-            run_locally(job, log=False, store=store, ensure_success=True, raise_immediately=True)
+            with warnings.catch_warnings():
+                # jobflow 0.4 changes into its folder with a function monty has deprecated
+                warnings.filterwarnings("ignore", "cd is deprecated", FutureWarning)
+                run_locally(
+                    job, log=False, store=store, ensure_success=True, raise_immediately=True
+                )
 
 
-def _run_in_processes(run: LocalRun, workers: int, listener: Listener | None) -> None:
+def _run_in_processes(run: LocalRun, workers: int, listener: Listener | None) -> list[Death]:
     context = multiprocessing.get_context("spawn")
-    processes: list[BaseProcess] = []
-    pipes: list[Connection] = []
+    crew: dict[Connection, _Worker] = {}
     try:
         for number in range(workers):
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_work, args=(_rotated(run, number, workers), sender), daemon=True
-            )
+            arguments = (_rotated(run, number, workers), sender)
+            process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             sender.close()  # so that the pipe ends when the worker does
-            processes.append(process)
-            pipes.append(receiver)
-        _forward(pipes, listener)
+            crew[receiver] = _Worker(process)
+        return _forward(crew, listener)
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        for worker in crew.values():
+            worker.process.terminate()
+            worker.process.join()
 
 
 def _rotated(run: LocalRun, number: int, workers: int) -> LocalRun:
@@ -129,19 +146,52 @@ def _rotated(run: LocalRun, number: int, workers: int) -> LocalRun:
     return replace(run, material_ids=run.material_ids[shift:] + run.material_ids[:shift])
 
 
-def _forward(pipes: Sequence[Connection], listener: Listener | None) -> None:
+def _forward(crew: dict[Connection, _Worker], listener: Listener | None) -> list[Death]:
     """Pass events on until every worker has closed its pipe, by ending or by dying."""
-    open_pipes = list(pipes)
+    deaths = []
+    open_pipes = list(crew)
     while open_pipes:
         for pipe in wait(open_pipes):
             assert isinstance(pipe, Connection)
+            worker = crew[pipe]
             try:
-                event: MaterialEvent = pipe.recv()
+                message: MaterialEvent | ScreeningError = pipe.recv()
             except EOFError:
                 open_pipes.remove(pipe)
+                deaths += worker.death()
                 continue
+            if isinstance(message, ScreeningError):
+                raise message
+            worker.note(message)
             if listener is not None:
-                listener(event)
+                listener(message)
+    return deaths
+
+
+@dataclass
+class _Worker:
+    """A worker process and what it was last heard of."""
+
+    process: BaseProcess
+    material_id: str | None = None
+
+    def note(self, event: MaterialEvent) -> None:
+        """Remember what it is computing."""
+        self.material_id = event.material_id if event.outcome is Outcome.STARTED else None
+
+    def death(self) -> list[Death]:
+        """Return what it died of and over which material, if it did not end by itself."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code == 0:
+            return []
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if self.material_id is None:
+            raise WorkerLostError(
+                f"a worker process ended with {cause} between two materials",
+                hint="Run the same command with --workers 0 to see why",
+            )
+        return [Death(self.material_id, cause)]
 
 
 def _work(run: LocalRun, sender: Connection) -> None:
@@ -161,11 +211,13 @@ def _work(run: LocalRun, sender: Connection) -> None:
             _run_batches(run)
     except KeyboardInterrupt:
         pass
+    except ScreeningError as error:  # not of one material: the whole run cannot go on
+        sender.send(error)
     finally:
         sender.close()
 
 
-def _interrupt(signal_number: int, frame: Any) -> None:
+def _interrupt(_signal_number: int, _frame: object) -> None:
     """Turn a polite signal into an exception, so that claims are given back."""
     raise KeyboardInterrupt
 

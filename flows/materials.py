@@ -7,12 +7,10 @@ again and writing the same keys.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 
-from screening.errors import QuarantinedError
+from flows.events import MaterialEvent, Outcome, emit
 from screening.prediction import Prediction
 from screening.predictors.interface import Predictor, prediction_key
 from screening.structure import Crystal
@@ -22,15 +20,10 @@ from stores.documents import FailureDocument, PhononDocument, PredictionDocument
 from stores.documents.phonon import phonon_arrays
 from stores.query import by_field
 
-from flows.events import MaterialEvent, Outcome, emit
-
-__all__ = ["LEASE_SECONDS", "MAX_ATTEMPTS", "key_of", "screen_material", "write_prediction"]
+__all__ = ["LEASE_SECONDS", "key_of", "record_failure", "screen_material", "write_prediction"]
 
 LEASE_SECONDS = 60.0
 """A claim that nobody renewed for this long may be taken over."""
-
-MAX_ATTEMPTS = 3
-"""A material that was begun this often and never ended has killed its workers."""
 
 STAGE = "predict"
 
@@ -97,7 +90,7 @@ def _screen_claimed(
         if known is not None:
             return known
         emit(_event(crystal, Outcome.STARTED))
-        with _renewed(claim):
+        with claim.kept():
             return _predict_and_write(database, crystal, predictor, claim, started)
     finally:
         claim.release()
@@ -107,15 +100,10 @@ def _predict_and_write(
     database: Database, crystal: Crystal, predictor: Predictor, claim: Claim, started: float
 ) -> MaterialEvent:
     try:
-        if claim.attempts > MAX_ATTEMPTS:
-            raise QuarantinedError(
-                f"begun {claim.attempts - 1} times and never ended",
-                subject=crystal.material_id,
-                hint="Look for a crash of the calculator, then run 'phonoscreen retry'",
-            )
         prediction = predictor.predict(crystal)
     except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
-        return _record_failure(database, crystal, predictor, claim, error, started)
+        failed = record_failure(database, crystal, predictor, error, claim.attempts)
+        return replace(failed, wall_seconds=time.monotonic() - started)
     if not claim.still_mine():  # the lease lapsed (sleep, overload): the other's result counts
         return _event(crystal, Outcome.BUSY_ELSEWHERE)
     write_prediction(database, prediction, crystal.material_id)
@@ -123,25 +111,24 @@ def _predict_and_write(
     return _event(crystal, Outcome.COMPUTED, seconds, prediction.stability.verdict.value)
 
 
-def _record_failure(  # noqa: PLR0913 - a failure names everything it is about
+def record_failure(
     database: Database,
     crystal: Crystal,
     predictor: Predictor,
-    claim: Claim,
     error: Exception,
-    started: float,
+    attempts: int,
 ) -> MaterialEvent:
+    """Write the failure of one material; returns the event that says so."""
     document = FailureDocument.from_error(
         error,
         stage=STAGE,
         material_id=crystal.material_id,
         method=predictor.method,
         prediction_id=key_of(crystal.digest, predictor),
-        attempts=claim.attempts,
+        attempts=attempts,
     )
     database.failures.update(document.to_store())
-    detail = f"{document.code}: {document.message}"
-    return _event(crystal, Outcome.FAILED, time.monotonic() - started, detail)
+    return _event(crystal, Outcome.FAILED, detail=f"{document.code}: {document.message}")
 
 
 def write_prediction(database: Database, prediction: Prediction, material_id: str) -> None:
@@ -153,21 +140,3 @@ def write_prediction(database: Database, prediction: Prediction, material_id: st
         database.phonons.update(phonons.to_store())
     database.predictions.update(document.to_store())
     database.failures.remove_docs(by_field("prediction_id", document.prediction_id))
-
-
-@contextmanager
-def _renewed(claim: Claim) -> Iterator[None]:
-    """Renew a claim from a thread of its own while a long computation runs."""
-    stop = threading.Event()
-
-    def keep() -> None:
-        while not stop.wait(LEASE_SECONDS / 4):
-            claim.renew()
-
-    thread = threading.Thread(target=keep, name="claim-renewal", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

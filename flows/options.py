@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from screening.errors import SettingError
 from screening.settings import ScreeningSettings
+from screening.thermodynamics import LowModePolicy
 
 __all__ = ["parse_temperatures", "screening_settings"]
 
@@ -17,7 +19,7 @@ MAX_TEMPERATURES = 10_000
 PARTS = 3
 
 
-def screening_settings(  # noqa: PLR0913 - one argument per option
+def screening_settings(
     file: Path | None = None,
     *,
     relax: bool = True,
@@ -45,7 +47,7 @@ def screening_settings(  # noqa: PLR0913 - one argument per option
     if temperatures_k is not None:
         curves = replace(curves, temperatures_k=parse_temperatures(temperatures_k))
     if low_mode_policy is not None:
-        curves = replace(curves, low_mode_policy=low_mode_policy)
+        curves = replace(curves, low_mode_policy=cast("LowModePolicy", low_mode_policy))
     if stability_criterion is not None:
         settings = replace(settings, stability_criterion=stability_criterion)
     return replace(settings, phonons=phonons, thermodynamics=curves)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from flows.tables import Status
 from screening.errors import NotFoundError
 from screening.prediction import BandStructure, DensityOfStates, ForceData
 from stores.connect import Database
@@ -17,8 +18,6 @@ from stores.documents import (
     VibrationalDocument,
 )
 from stores.query import by_field
-
-from flows.tables import Status
 
 __all__ = ["StoredMaterial", "StoredPhonons", "material", "phonons_of", "status_of"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from screening.errors import ERROR_CODES, SettingError
 from stores.connect import Database
 from stores.query import by_field
-
-from screening.errors import ERROR_CODES, SettingError
 
 __all__ = ["forget_failures"]
 

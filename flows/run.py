@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from screening.errors import InputError
-from stores.connect import Database, open_database
-
-from flows.catalogue import originals_of, work_list
+from flows.catalogue import crystal_of, originals_of, work_list
 from flows.events import Listener, MaterialEvent, Outcome
-from flows.local import LocalRun, run_local
+from flows.local import Death, LocalRun, run_local
 from flows.makers.batch import ScreenBatchMaker
-from flows.materials import MAX_ATTEMPTS
+from flows.materials import record_failure
 from flows.predictors import cached_predictor
 from flows.summaries import build_summaries
+from screening.errors import InputError, QuarantinedError
+from screening.predictors.interface import Predictor
+from stores.connect import Database, open_database
 
 __all__ = ["ScreenReport", "screen"]
+
+MAX_DEATHS = 3
+"""A material that killed this many workers is set aside."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,6 @@ class _Tally:
             self.final[event.material_id] = event
         if self.listener is not None:
             self.listener(event)
-
-    def lost(self, material_ids: Sequence[str]) -> bool:
-        """Whether a worker began one of these materials and never said how it ended."""
-        busy = Outcome.BUSY_ELSEWHERE
-        return any(
-            name not in self.final or self.final[name].outcome is not busy for name in material_ids
-        )
 
 
 _WEIGHTS = {
@@ -124,7 +120,7 @@ def screen(
     return _report(tally, written, time.monotonic() - started)
 
 
-def _predict(  # noqa: PLR0913 - the parts of one run
+def _predict(
     database: Database,
     database_uri: str,
     wanted: Sequence[str],
@@ -136,14 +132,28 @@ def _predict(  # noqa: PLR0913 - the parts of one run
     work = work_list(database, wanted, predictor)
     for event in work.settled:
         tally(event)
-    for _ in range(MAX_ATTEMPTS + 1):  # a worker's death leaves work for another round
-        if not work.pending:
-            return
+    deaths = Counter[str]()
+    while work.pending:
         run = LocalRun(database_uri, work.pending, maker)
-        run_local(run, workers=min(workers, len(work.pending)), listener=tally)
-        work = work_list(database, work.pending, predictor)
-        if not tally.lost(work.pending):
+        lost = run_local(run, workers=min(workers, len(work.pending)), listener=tally)
+        if not lost:
             return
+        for death in lost:
+            deaths[death.material_id] += 1
+            if deaths[death.material_id] >= MAX_DEATHS:
+                tally(_quarantine(database, predictor, death))
+        work = work_list(database, work.pending, predictor)
+
+
+def _quarantine(database: Database, predictor: Predictor, death: Death) -> MaterialEvent:
+    """Set a material aside that kills its worker every time."""
+    error = QuarantinedError(
+        f"killed {MAX_DEATHS} worker processes, the last by {death.cause}",
+        subject=death.material_id,
+        hint="Look for a crash of the calculator or for too little memory, then retry",
+    )
+    crystal = crystal_of(database, death.material_id)
+    return record_failure(database, crystal, predictor, error, MAX_DEATHS)
 
 
 def _report(tally: _Tally, written: dict[str, int], seconds: float) -> ScreenReport:

@@ -9,7 +9,7 @@ primitive basis this is exact and needs no search.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import cast
 
@@ -28,6 +28,7 @@ from screening.prediction import FloatArray
 __all__ = [
     "DEFAULT_SYMPREC_ANGSTROM",
     "DisplacementPlan",
+    "LatticeIndex",
     "SupercellSymmetry",
     "locate_atoms",
     "phonopy_cell",
@@ -76,6 +77,14 @@ class DisplacementPlan:
         copies = np.repeat(still[None], len(self.displaced_atoms), axis=0)
         copies[np.arange(len(copies)), self.displaced_atoms] += self.displacements_angstrom
         return copies
+
+    def subset(self, indices: IntArray) -> DisplacementPlan:
+        """Return the plan with only these displacements, in this order."""
+        return replace(
+            self,
+            displaced_atoms=self.displaced_atoms[indices],
+            displacements_angstrom=self.displacements_angstrom[indices],
+        )
 
 
 def phonopy_cell(structure: Structure) -> PhonopyAtoms:
@@ -194,7 +203,7 @@ class SupercellSymmetry(Symmetry):
         self._matrix = supercell_matrix
         self._sites, self._cells = sites, translations
         self._symprec_angstrom = symprec_angstrom
-        self._index = _LatticeIndex(supercell_matrix, sites, translations)
+        self._index = LatticeIndex(supercell_matrix, sites, translations)
         found = primitive_symmetry(primitive, symprec_angstrom)
         operations = found.symmetry_operations
         columns = supercell_matrix.T
@@ -298,8 +307,21 @@ class SupercellSymmetry(Symmetry):
         return rotations
 
 
-class _LatticeIndex:
-    """Looks up supercell atoms by site and translation in exact integers."""
+class LatticeIndex:
+    """Look-up of supercell atoms by site and translation, in exact integers.
+
+    Parameters
+    ----------
+    matrix
+        Integers, rows are supercell vectors in primitive vectors, shape (3, 3).
+    sites, translations
+        Where every atom lies, as returned by `locate_atoms`.
+
+    Raises
+    ------
+    InconsistentDataError
+        If two atoms are the same.
+    """
 
     def __init__(self, matrix: IntArray, sites: IntArray, translations: IntArray) -> None:
         self._volume = abs(round(np.linalg.det(matrix)))

@@ -187,9 +187,9 @@ def _check_species(structure: Structure, subject: str) -> None:
                     hint="Give an ordered structure",
                 )
             element = element_of(species)
-            if element.symbol in {"D", "T"}:
+            if element.name in {"D", "T"}:  # their symbol and number are hydrogen's
                 raise SuspiciousSpeciesError(
-                    f"site {index} is {element.symbol}, an isotope",
+                    f"site {index} is {element.name}, an isotope",
                     subject=subject,
                     hint="Write H: masses are those of natural elements",
                 )

@@ -45,7 +45,9 @@ __all__ = [
     "PhononSettings",
     "compute_forces",
     "compute_member_forces",
+    "displacement_plan",
     "force_data_from_phonopy_yaml",
+    "forces_of_plan",
     "frequencies_at",
     "harmonic_from_forces",
     "mean_force_data",
@@ -89,6 +91,8 @@ class PhononSettings:
     adaptive
         Whether a smaller supercell is taken where it is proven equal (see
         `screening.adaptive`).
+    adaptive_tolerance_mev_per_atom
+        Largest estimated error of the free energy at 300 K in meV/atom for that.
     """
 
     supercell: SupercellSettings = field(default_factory=SupercellSettings)
@@ -96,17 +100,21 @@ class PhononSettings:
     mesh_length_angstrom: float = DEFAULT_MESH_LENGTH_ANGSTROM
     symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM
     adaptive: bool = False
+    adaptive_tolerance_mev_per_atom: float = 0.5
 
     def __post_init__(self) -> None:
-        lengths = {
+        positive = {
+            "adaptive_tolerance_mev_per_atom": self.adaptive_tolerance_mev_per_atom,
             "displacement_angstrom": self.displacement_angstrom,
             "mesh_length_angstrom": self.mesh_length_angstrom,
             "symprec_angstrom": self.symprec_angstrom,
         }
-        for name, value in lengths.items():
+        for name, value in positive.items():
             if value is not None and not 0.0 < value < np.inf:
                 raise SettingError(
-                    f"{value} Å is no length", subject=name, hint="Give a positive number"
+                    f"{value} is not positive and finite",
+                    subject=name,
+                    hint="Give a positive number",
                 )
 
 
@@ -143,8 +151,8 @@ def compute_forces(
     NonFiniteForcesError, WrongShapeError
         If the calculator's forces cannot be used.
     """
-    plan = _plan(structure, calculator, settings, supercell_matrix, axes_matrix)
-    return _force_data(structure, calculator, plan)
+    plan = displacement_plan(structure, calculator, settings, supercell_matrix, axes_matrix)
+    return forces_of_plan(structure, calculator, plan)
 
 
 def compute_member_forces(
@@ -158,8 +166,8 @@ def compute_member_forces(
 
     Parameters and errors are those of `compute_forces`.
     """
-    plan = _plan(structure, committee, settings, supercell_matrix, axes_matrix)
-    return tuple(_force_data(structure, member, plan) for member in committee.members)
+    plan = displacement_plan(structure, committee, settings, supercell_matrix, axes_matrix)
+    return tuple(forces_of_plan(structure, member, plan) for member in committee.members)
 
 
 def mean_force_data(members: Sequence[ForceData]) -> ForceData:
@@ -191,13 +199,14 @@ def mean_force_data(members: Sequence[ForceData]) -> ForceData:
     )
 
 
-def _plan(
+def displacement_plan(
     structure: Structure,
     calculator: _Forces,
     settings: PhononSettings,
-    supercell_matrix: IntArray | None,
-    axes_matrix: IntArray | None,
+    supercell_matrix: IntArray | None = None,
+    axes_matrix: IntArray | None = None,
 ) -> DisplacementPlan:
+    """Choose supercell and displacements as `compute_forces` does."""
     length = settings.displacement_angstrom
     if supercell_matrix is None:
         supercell_matrix = choose_supercell(structure, settings.supercell)
@@ -210,7 +219,8 @@ def _plan(
     )
 
 
-def _force_data(structure: Structure, calculator: _Forces, plan: DisplacementPlan) -> ForceData:
+def forces_of_plan(structure: Structure, calculator: _Forces, plan: DisplacementPlan) -> ForceData:
+    """Compute the forces of a plan and the residual forces, as `compute_forces` does."""
     forces = calculator.forces(plan.lattice, plan.positions_angstrom, plan.numbers)
     primitive_numbers = np.array([int(site.specie.Z) for site in structure], dtype=np.int64)
     still = calculator.forces(

@@ -96,9 +96,9 @@ def _difference(curves: Curves, pair: tuple[int, int]) -> FloatArray:
 def _sign_changes(values: FloatArray) -> Iterator[tuple[int, int]]:
     """Neighbouring indices of opposite sign; zeros between them belong to the change."""
     nonzero = np.flatnonzero(values)
-    for left, right in zip(nonzero[:-1].tolist(), nonzero[1:].tolist(), strict=True):
-        if (values[left] < 0) != (values[right] < 0):
-            yield left, right
+    negative = values[nonzero] < 0
+    for place in np.flatnonzero(negative[1:] != negative[:-1]).tolist():
+        yield int(nonzero[place]), int(nonzero[place + 1])
 
 
 def _crossing(curves: Curves, pair: tuple[int, int], left: int, right: int) -> Crossing:

@@ -11,7 +11,8 @@ from stores.query import and_, by_field, compare, in_values, not_in
 from stores.sqlite_connection import SQLiteConnection
 
 if TYPE_CHECKING:
-    from stores.mongo import MemoryDocumentStore, MongoDocumentStore
+    from stores.memory import MemoryDocumentStore
+    from stores.mongo import MongoDocumentStore
     from stores.sqlite import SQLiteStore
 
 __all__ = ["BlobBackend", "MongoBlobs", "SQLiteBlobs", "blob_backend"]

@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from screening.errors import DatabaseUriError, DuplicateKeyError, IndexMissingError
-from stores.mongo_errors import mask_passwords
+from stores.passwords import mask_passwords
 
 if TYPE_CHECKING:
     from stores.blobs import BlobStore
     from stores.claims import Claims
-    from stores.mongo import MemoryDocumentStore, MongoDocumentStore
+    from stores.memory import MemoryDocumentStore
+    from stores.mongo import MongoDocumentStore
     from stores.sqlite import SQLiteStore
 
     DocumentStore = SQLiteStore | MongoDocumentStore | MemoryDocumentStore
@@ -204,8 +205,7 @@ class Database:
         """
         if name not in self._stores:
             store = self._make_store(name, Declaration(key, tuple(indexes), unique))
-            store.connect()
-            _check_indexes(store, key, indexes, unique=unique)
+            _connect(store, key, indexes, unique=unique)
             self._stores[name] = store
         return self._stores[name]
 
@@ -232,8 +232,10 @@ class Database:
         self.close()
 
 
-def _check_indexes(store: DocumentStore, key: str, indexes: Sequence[str], *, unique: bool) -> None:
+def _connect(store: DocumentStore, key: str, indexes: Sequence[str], *, unique: bool) -> None:
+    """Connect a store and make sure of its indexes."""
     try:
+        store.connect()
         present = store.ensure_index(key, unique=unique)
     except DuplicateKeyError as error:
         raise IndexMissingError(
@@ -281,6 +283,8 @@ def open_database(uri: str = DEFAULT_URI, *, read_only: bool = False) -> Databas
     try:
         for name in declarations():
             database.collection(name)
+        if not read_only:
+            database.blobs  # noqa: B018 - makes its table
     except BaseException:
         database.close()
         raise
@@ -325,7 +329,7 @@ def _sqlite_database(uri: str, rest: str, *, read_only: bool) -> Database:
 
 
 def _memory_database(uri: str, name: str) -> Database:
-    from stores.mongo import MemoryDocumentStore, forget_space
+    from stores.memory import MemoryDocumentStore, forget_space
 
     space = name or uuid4().hex
 

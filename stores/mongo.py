@@ -1,7 +1,7 @@
-"""Collections on a MongoDB server and in memory, with the manners of the SQLite store.
+"""Collections on a MongoDB server, with the manners of the SQLite store.
 
-Both are maggma's stores; added are the serialiser all databases share, atomic steps, and order
-in what MongoDB leaves open.
+Added to maggma's store are the serialiser all databases share, atomic steps, and order in what
+MongoDB leaves open.
 """
 
 from __future__ import annotations
@@ -10,32 +10,23 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import bson
-import mongomock_ng
 from maggma.core import Sort
-from maggma.stores import MemoryStore, MongoStore
+from maggma.stores import MongoStore
 from pymongo import MongoClient, ReplaceOne, errors
 
-from screening.errors import DatabaseUnavailableError, QueryError, SerializationError
+from screening.errors import DatabaseUriError, QueryError, SerializationError
 from stores.codec import clean_document
-from stores.mongo_errors import mask_passwords, translated_mongo_error
+from stores.mongo_errors import translated_mongo_error
+from stores.passwords import mask_passwords
 from stores.pipeline import run_pipeline, split_pipeline
 from stores.query import Criteria
-from stores.shape import (
-    Projection,
-    distinct_values,
-    grouped,
-    order_key,
-    projected,
-    sort_directions,
-    sort_key,
-)
-from stores.sqlite_query import checked_criteria, matches, value_at
+from stores.shape import Projection, grouped, order_key, sort_directions
+from stores.sqlite_query import checked_criteria, value_at
 
-__all__ = ["MemoryDocumentStore", "MongoDocumentStore", "forget_space"]
+__all__ = ["CheckedStore", "MongoDocumentStore", "close_client", "shared_client"]
 
 Document = dict[str, Any]
 Directions = Mapping[str, Sort | int] | None
@@ -47,8 +38,8 @@ DEFAULT_DATABASE = "phonoscreen"
 WAIT_MILLISECONDS = 10_000
 
 
-class _Checked:
-    """What both stores add to maggma's; comes before maggma's class."""
+class CheckedStore:
+    """What is added to maggma's stores, on a server and in memory; comes before their class."""
 
     key: str
     validator: Any
@@ -59,7 +50,7 @@ class _Checked:
     if TYPE_CHECKING:
 
         @property
-        def name(self) -> str: ...
+        def name(self) -> str: ...  # noqa: D102 - maggma's
 
     @contextmanager
     def _border(self) -> Iterator[None]:
@@ -191,7 +182,10 @@ class _Checked:
 
     def _cleaned(self, document: Mapping[str, Any]) -> Document:
         cleaned = clean_document(document)
-        size = len(bson.encode(cleaned))
+        try:
+            size = len(bson.encode(cleaned))
+        except (UnicodeError, bson.errors.BSONError) as error:
+            raise SerializationError(f"cannot write the document: {error}") from None
         if size > LARGEST_DOCUMENT_BYTES:
             raise SerializationError(
                 f"the document has {size} bytes, MongoDB takes {LARGEST_DOCUMENT_BYTES}",
@@ -272,14 +266,6 @@ def shared_client(uri: str, make: Callable[[], Any]) -> Any:
         return found
 
 
-def forget_space(space: str) -> None:
-    """Drop the documents of a space in memory."""
-    with _clients_lock:
-        client = _clients.pop((os.getpid(), f"memory://{space}"), None)
-    if client is not None:
-        client.close()
-
-
 def close_client(uri: str) -> None:
     """Close this process's connections to a server."""
     with _clients_lock:
@@ -288,7 +274,7 @@ def close_client(uri: str) -> None:
         client.close()
 
 
-class MongoDocumentStore(_Checked, MongoStore):  # type: ignore[misc]  # narrower on purpose
+class MongoDocumentStore(CheckedStore, MongoStore):  # type: ignore[misc]  # narrower on purpose
     """A collection on a MongoDB server.
 
     Parameters
@@ -329,8 +315,13 @@ class MongoDocumentStore(_Checked, MongoStore):  # type: ignore[misc]  # narrowe
                 self._coll = client[self.database][self.collection_name]
 
     def _client(self) -> Any:
-        options = {"serverSelectionTimeoutMS": WAIT_MILLISECONDS, **self.mongoclient_kwargs}
-        return MongoClient(self.uri, **options)
+        options = dict(self.mongoclient_kwargs)
+        if "serverselectiontimeoutms" not in (self.uri or "").lower():
+            options.setdefault("serverSelectionTimeoutMS", WAIT_MILLISECONDS)
+        try:
+            return MongoClient(self.uri, **options)
+        except (ValueError, OSError) as error:
+            raise DatabaseUriError(mask_passwords(str(error)), subject=self.name) from None
 
     def close(self) -> None:
         """Let go of the collection; other stores keep the client."""
@@ -341,97 +332,3 @@ class MongoDocumentStore(_Checked, MongoStore):  # type: ignore[misc]  # narrowe
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MongoDocumentStore) and other.name == self.name
-
-
-class MemoryDocumentStore(_Checked, MemoryStore):  # type: ignore[misc]  # narrower on purpose
-    """A collection in the memory of this process, for tests: small, and gone with the process.
-
-    Parameters
-    ----------
-    collection_name
-        Name of the collection.
-    space
-        Name of what plays the server: stores with the same space share their documents, also
-        after pickling, and keep them when they are closed.
-    key
-        Field that identifies a document.
-    **kwargs
-        As for maggma's Store.
-    """
-
-    _write_lock = threading.RLock()
-
-    def __init__(
-        self, collection_name: str, space: str = "", key: str = "material_id", **kwargs: Any
-    ) -> None:
-        super().__init__(collection_name, key=key, **kwargs)
-        self.kwargs = kwargs
-        self.space = space
-
-    @property
-    def name(self) -> str:
-        """Where the documents are."""
-        return f"memory://{self.space}#{self.collection_name}"
-
-    def connect(self, force_reset: bool = False) -> None:
-        """Choose the collection."""
-        if self._coll is None or force_reset:
-            client = shared_client(f"memory://{self.space}", mongomock_ng.MongoClient)
-            self._coll = client[DEFAULT_DATABASE][self.collection_name]
-
-    @property
-    def _collection(self) -> Any:
-        if self._coll is None:
-            raise DatabaseUnavailableError("connect the store before using it", subject=self.name)
-        return self._coll
-
-    def query(
-        self,
-        criteria: Criteria | None = None,
-        properties: Projection = None,
-        sort: Directions = None,
-        skip: int = 0,
-        limit: int = 0,
-        hint: Any = None,  # noqa: ARG002 - there is nothing to plan
-    ) -> Iterator[Document]:
-        """Yield the documents that meet the criteria; see `SQLiteStore.query`."""
-        wanted, order = checked_criteria(criteria), sort_directions(sort)
-        if skip < 0 or limit < 0:
-            raise QueryError("skip and limit are not negative")
-        with self._border():
-            found = [x for x in self._collection.find() if matches(wanted, x)]
-        for field, direction in reversed(order):
-            found.sort(key=lambda x, f=field, d=direction: sort_key(x, f, d), reverse=direction < 0)
-        for document in islice(found, skip, skip + limit if limit else None):
-            yield projected(document, properties)
-
-    def count(self, criteria: Criteria | None = None, hint: Any = None) -> int:  # noqa: ARG002
-        """Count the documents that meet the criteria."""
-        return sum(1 for _ in self.query(criteria))
-
-    def distinct(
-        self,
-        field: str,
-        criteria: Criteria | None = None,
-        all_exist: bool = False,  # noqa: ARG002 - maggma's signature
-    ) -> list[Any]:
-        """Return the distinct values of a field in MongoDB's order, arrays unwound."""
-        return distinct_values(self.query(criteria), field)
-
-    def remove_docs(self, criteria: Criteria) -> int:
-        """Remove the documents that meet the criteria and return their number."""
-        with self._writing() as collection:
-            found = [document["_id"] for document in self.query(criteria)]
-            for identity in found:
-                collection.delete_one({"_id": identity})
-            return len(found)
-
-    def close(self) -> None:
-        """Let go of the collection; the documents stay."""
-        self._coll = None
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MemoryDocumentStore) and other.name == self.name

@@ -1,8 +1,7 @@
-"""The border for pymongo's errors, and the rule that no message shows a password."""
+"""The border at which pymongo's errors become the platform's, without passwords."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from bson.errors import BSONError
@@ -17,17 +16,13 @@ from screening.errors import (
     QueryError,
     SerializationError,
 )
+from stores.passwords import mask_passwords
 
-__all__ = ["mask_passwords", "translated_mongo_error"]
+__all__ = ["translated_mongo_error"]
 
 DUPLICATE_KEY_CODE = 11000
 NOT_ALLOWED_CODES = frozenset({13, 18, 8000})
 DISK_FULL_CODES = frozenset({14031})
-SECRET_OPTION = re.compile(
-    r"([?&][^=&\s]*(?:password|token|secret|authMechanismProperties)[^=&\s]*=)[^&\s]*",
-    re.IGNORECASE,
-)
-
 KINDS: tuple[tuple[tuple[type[Exception], ...], type[DatabaseError], str], ...] = (
     ((errors.ConfigurationError, errors.InvalidURI), DatabaseUriError, ""),
     (
@@ -43,17 +38,6 @@ KINDS: tuple[tuple[tuple[type[Exception], ...], type[DatabaseError], str], ...] 
     ((errors.OperationFailure, NotImplementedError), QueryError, ""),
 )
 """Classes of pymongo and what they become, most telling first."""
-
-
-def mask_passwords(text: str) -> str:
-    """Return text with the passwords and tokens of all URIs in it replaced by stars.
-
-    Examples
-    --------
-    >>> mask_passwords("mongodb://me:s3cret@host/db?authMechanismProperties=TOKEN:x&w=1")
-    'mongodb://me:***@host/db?authMechanismProperties=***&w=1'
-    """
-    return SECRET_OPTION.sub(r"\1***", re.sub(r"(://[^/@:\s]*:)\S*@", r"\1***@", text))
 
 
 def translated_mongo_error(error: Exception, subject: str) -> DatabaseError:

@@ -46,10 +46,8 @@ class ScreenBatchMaker(Maker):
     settings: dict[str, Any] = field(default_factory=dict)
 
     def make(self, database_uri: str, material_ids: Sequence[str]) -> Job:
-        """Return the job that predicts these materials."""
-        made = screen_batch_job(
-            database_uri, list(material_ids), self.calculator, dict(self.settings)
-        )
+        """Return the job that predicts these materials; an earlier job's output may name them."""
+        made = screen_batch_job(database_uri, material_ids, self.calculator, dict(self.settings))
         made.name = self.name
         return made
 
@@ -67,8 +65,7 @@ class SummaryMaker(Maker):
         after: Sequence[Any] = (),
     ) -> Job:
         """Return the job; ``after`` takes outputs of jobs that must be finished before."""
-        ids = None if material_ids is None else list(material_ids)
-        made = build_summaries_job(database_uri, ids, list(after))
+        made = build_summaries_job(database_uri, material_ids, list(after))
         made.name = self.name
         return made
 

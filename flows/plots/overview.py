@@ -19,6 +19,7 @@ __all__ = ["plot_overview", "plot_rankings"]
 
 ROW_HEIGHT_INCH = 0.36
 BAR_HEIGHT = 0.72
+LONGEST_NOTE = 44
 LONE_COLOUR = "#BFD9EA"
 ROOM_PER_LETTER = 0.015  # of the axis: shorter bars stay without a name
 
@@ -53,13 +54,21 @@ def plot_overview(views: Sequence[RankingView], *, title: str = "") -> Figure:
     axes.set_ylim(len(views) - 0.5, -0.5)
     for row, view in enumerate(views):
         _draw_row(axes, row, view)
-        _write_experiment(axes, row, view.experiment)
+        _write_experiment(axes, row, _shortened(view.experiment))
     polish(axes, x_label="Temperature (K)")
-    axes.set_yticks(range(len(views)), [formula_text(view.formula) for view in views])
+    axes.set_yticks(range(len(views)), [_row_name(view) for view in views])
     axes.tick_params(axis="y", length=0, labelsize=FONT_SIZE_POINTS)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     _explain(axes, views)
+    if any(_row_name(view).endswith("*") for view in views):
+        figure.supxlabel(
+            "* further phases are known and cannot be ordered",
+            fontsize=FONT_SIZE_POINTS - 1,
+            color="0.35",
+            x=0.01,
+            ha="left",
+        )
     return figure
 
 
@@ -91,6 +100,11 @@ def plot_rankings(views: Sequence[RankingView], *, columns: int = 2, title: str 
     figure.supxlabel("Temperature (K)", fontsize=FONT_SIZE_POINTS)
     figure.supylabel("Free energy against the reference (meV/atom)", fontsize=FONT_SIZE_POINTS)
     return figure
+
+
+def _row_name(view: RankingView) -> str:
+    """Write the formula, with a star where the row hides phases that cannot be ordered."""
+    return formula_text(view.formula) + ("*" if len(view.phases) > 1 and view.excluded else "")
 
 
 def _draw_row(axes: Axes, row: int, view: RankingView) -> None:
@@ -141,6 +155,17 @@ def _write(
         bbox={"facecolor": ground, "linewidth": 0.0, "pad": 1.2},
         zorder=4,
     )
+
+
+def _shortened(text: str) -> str:
+    """Keep as many whole clauses as fit beside a row."""
+    clauses = text.split("; ")
+    kept = clauses[0]
+    for clause in clauses[1:]:
+        if len(kept) + len(clause) > LONGEST_NOTE:
+            return f"{kept}; …"
+        kept += f"; {clause}"
+    return kept
 
 
 def _write_experiment(axes: Axes, row: int, text: str) -> None:

@@ -16,7 +16,7 @@ from flows.plots.style import (
     new_figure,
     polish,
 )
-from screening.prediction import BandStructure, DensityOfStates, FloatArray
+from screening.prediction import BandStructure, DensityOfStates, FloatArray, Stability, Verdict
 from screening.units import THZ_TO_INVERSE_CM
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def plot_phonons(
     density_of_states: DensityOfStates | None = None,
     *,
     species: Sequence[str] = (),
+    stability: Stability | None = None,
     title: str = "",
     imaginary_below_thz: float = IMAGINARY_BELOW_THZ,
 ) -> Figure:
@@ -54,6 +55,8 @@ def plot_phonons(
         Results for the same primitive cell.
     species
         Element of every site, shape (site,); projected densities are then summed by element.
+    stability
+        Verdict to write below: the lowest frequency of all often lies off the path.
     title
         See `figure_title`.
     imaginary_below_thz
@@ -79,6 +82,8 @@ def plot_phonons(
     for panel in axes:
         _mark_imaginary(panel)
     _add_wavenumbers(axes[-1])
+    if stability is not None:
+        _write_verdict(figure, stability)
     return figure
 
 
@@ -223,6 +228,18 @@ def _draw_dos(axes: Axes, dos: DensityOfStates, species: Sequence[str]) -> None:
     polish(axes, x_label="DOS (states/THz)")
     if len(elements) > 1:
         axes.legend(frameon=False, loc="best", handlelength=1.2, fontsize=FONT_SIZE_POINTS - 1)
+
+
+def _write_verdict(figure: Figure, stability: Stability) -> None:
+    lowest = stability.lowest_frequency_thz
+    value = f"{lowest:.2f}" if lowest >= 0.0 else f"{-lowest:.2f}i"
+    place = ", ".join(f"{component:.3g}" for component in stability.lowest_frequency_q_point)
+    figure.supxlabel(
+        f"{stability.verdict.value} (criterion {stability.criterion}): lowest frequency "
+        f"{value} THz on the {stability.lowest_frequency_region} at q = ({place})",
+        fontsize=FONT_SIZE_POINTS - 1,
+        color=IMAGINARY_COLOUR if stability.verdict is Verdict.UNSTABLE else "0.35",
+    )
 
 
 def _add_wavenumbers(axes: Axes) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ExcludedPhase", "PhaseCurve", "RankingView", "draw_ranking", "plot_ranking"]
 
 EXCLUDED_SHOWN = 6
+FAR_MEV_PER_ATOM = 120.0
 CLOSE_TRANSITIONS = 0.12  # of the temperature range: closer ones are labelled on two rows
 
 
@@ -105,7 +106,8 @@ def plot_ranking(view: RankingView, *, title: str = "") -> Figure:
     Figure
         Not yet written to a file; see `save_figure`.
     """
-    figure = new_figure(7.2, 3.6 + 0.17 * min(len(view.excluded), EXCLUDED_SHOWN + 1))
+    footer = _footer(view)
+    figure = new_figure(7.2, 3.6 + 0.17 * (footer.count("\n") + bool(footer)))
     axes = figure.subplots()
     heading = title or "  ·  ".join(x for x in (formula_text(view.formula), view.model) if x)
     figure.suptitle(heading, fontsize=FONT_SIZE_POINTS + 1.5)
@@ -124,7 +126,6 @@ def plot_ranking(view: RankingView, *, title: str = "") -> Figure:
         x_label="Temperature (K)",
         y_label=f"$A - A$({reference})  (meV/atom)" if reference else "$ΔA$ (meV/atom)",
     )
-    footer = _footer(view)
     if footer:
         figure.supxlabel(
             footer, fontsize=FONT_SIZE_POINTS - 1, color=EXCLUDED_COLOUR, x=0.02, ha="left"
@@ -142,8 +143,8 @@ def draw_ranking(axes: Axes, view: RankingView, *, label_size: float = FONT_SIZE
         axes.set_yticks([])
         return
     temperatures = np.asarray(view.temperatures_k)
-    curves = np.array([phase.relative_free_energy_mev_per_atom for phase in view.phases])
-    lowest = curves.min(axis=0)
+    lowest = _lowest(view)
+    shown = _on_scale(view)
     if len(view.phases) > 1:
         axes.fill_between(
             temperatures,
@@ -157,15 +158,32 @@ def draw_ranking(axes: Axes, view: RankingView, *, label_size: float = FONT_SIZE
     else:
         axes.set_ylim(-1.0, view.tie_mev_per_atom)
         axes.text(0.5, 0.5, "only one phase can be ordered", transform=axes.transAxes, ha="center")
-    for number, phase in enumerate(view.phases):
-        _draw_phase(axes, temperatures, phase, number)
+    for number in shown:
+        _draw_phase(axes, temperatures, view.phases[number], number)
     axes.set_xlim(temperatures[0], temperatures[-1])
     if len(view.phases) > 1:
         axes.margins(y=0.08)
     axes.grid(color="0.93", linewidth=0.6)
     axes.set_axisbelow(True)
-    _name_curves(axes, view, label_size)
+    _name_curves(axes, view, shown, label_size)
     _mark_transitions(axes, view, label_size)
+
+
+def _lowest(view: RankingView) -> FloatArray:
+    """Lowest free energy of all phases against the reference, shape (temperature,)."""
+    curves = [phase.relative_free_energy_mev_per_atom for phase in view.phases]
+    return np.asarray(np.min(curves, axis=0))
+
+
+def _on_scale(view: RankingView) -> list[int]:
+    """Numbers of the phases to draw: far ones would flatten the others, if there are some."""
+    lowest = _lowest(view)
+    near = [
+        number
+        for number, phase in enumerate(view.phases)
+        if np.min(phase.relative_free_energy_mev_per_atom - lowest) < FAR_MEV_PER_ATOM
+    ]
+    return near if len(near) > 1 else list(range(len(view.phases)))
 
 
 def phase_colour(number: int) -> str:
@@ -196,13 +214,14 @@ def _draw_phase(axes: Axes, temperatures: FloatArray, phase: PhaseCurve, number:
         )
 
 
-def _name_curves(axes: Axes, view: RankingView, label_size: float) -> None:
+def _name_curves(axes: Axes, view: RankingView, shown: list[int], label_size: float) -> None:
     """Write names right of the axes, moved apart where curves end close together."""
     bottom, top = axes.get_ylim()
     height_points = axes.figure.bbox.height / axes.figure.dpi * 72 * _share_of_height(axes)
     gap = (top - bottom) * 1.25 * label_size / height_points
-    ends = [float(phase.relative_free_energy_mev_per_atom[-1]) for phase in view.phases]
-    for number, (phase, place) in enumerate(zip(view.phases, spread_apart(ends, gap), strict=True)):
+    phases = [view.phases[number] for number in shown]
+    ends = [float(phase.relative_free_energy_mev_per_atom[-1]) for phase in phases]
+    for number, phase, place in zip(shown, phases, spread_apart(ends, gap), strict=True):
         axes.annotate(
             f"{phase.label} {space_group_text(phase.space_group_symbol)}".strip(),
             (1.0, place),
@@ -256,14 +275,28 @@ def _reference_label(view: RankingView) -> str:
 
 
 def _footer(view: RankingView) -> str:
-    """Excluded phases with their reasons, and what experiment says."""
-    lines = [f"Not ordered: {_excluded_text(phase)}" for phase in view.excluded[:EXCLUDED_SHOWN]]
+    """Phases beyond the scale, excluded ones with their reasons, and what experiment says."""
+    lines = _far_texts(view)
+    lines += [f"Not ordered: {_excluded_text(phase)}" for phase in view.excluded[:EXCLUDED_SHOWN]]
     more = len(view.excluded) - EXCLUDED_SHOWN
     if more > 0:
         lines.append(f"and {more} more not ordered")
     if view.experiment:
         lines.append(f"Experiment: {view.experiment}")
     return "\n".join(lines)
+
+
+def _far_texts(view: RankingView) -> list[str]:
+    """Name every phase that is too far above the others to be drawn with them."""
+    shown = _on_scale(view) if view.phases else []
+    texts = []
+    for number, phase in enumerate(view.phases):
+        if number not in shown:
+            above = phase.relative_free_energy_mev_per_atom - _lowest(view)
+            name = f"{phase.label} {space_group_text(phase.space_group_symbol)}".strip()
+            reach = f"{above.min():.0f} to {above.max():.0f} meV/atom above the lowest"
+            texts.append(f"Beyond the scale: {name}: {reach}")
+    return texts
 
 
 def _excluded_text(phase: ExcludedPhase) -> str:

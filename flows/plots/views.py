@@ -13,7 +13,6 @@ __all__ = ["ranking_view"]
 
 STABLE_WORDS = "stable"
 TIE_MEV_PER_ATOM = 10.0
-LONGEST_NOTE = 50
 
 
 def ranking_view(
@@ -93,5 +92,4 @@ def _stable_phases(names: Mapping[str, str], experiments: Mapping[str, str]) -> 
         if clause.startswith(STABLE_WORDS):
             where = clause.removeprefix(STABLE_WORDS).replace(" form at", " at").strip()
             found.append(f"{name} {where}".strip())
-    text = "; ".join(found)
-    return text if len(text) <= LONGEST_NOTE else f"{text[: LONGEST_NOTE - 1].rstrip()}…"
+    return "; ".join(found)

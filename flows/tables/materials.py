@@ -39,8 +39,14 @@ def table_query(
     Free energies of vibration are marked with ``*`` where the thermodynamics are not valid
     for comparison.
     """
+    found = list(documents)
+    invalid = any(not one["thermodynamics_valid"] for one in found)
     return make_table(
-        _QUERY_COLUMNS, [_query_row(one) for one in documents], width=width, title=title
+        _QUERY_COLUMNS,
+        [_query_row(one) for one in found],
+        width=width,
+        title=title,
+        caption="*: not valid for comparison, too many modes are low or imaginary" * invalid,
     )
 
 
@@ -91,9 +97,8 @@ def table_show(
     width
         Characters of the terminal.
     """
-    parts: list[Table | Text] = [_facts(_structure_facts(structure))]
-    if summary is not None:
-        parts.append(_facts(_summary_facts(summary)))
+    facts = _structure_facts(structure) + (_summary_facts(summary) if summary else [])
+    parts: list[Table | Text] = [_facts(facts)]
     if prediction is not None:
         parts.append(_curves(prediction["thermodynamics"], prediction["spread"]))
         parts.extend(Text(f"! {line}", style="yellow") for line in prediction["warnings"])
@@ -105,7 +110,7 @@ def table_show(
 
 
 def _query_row(one: Mapping[str, Any]) -> list[Text | str]:
-    mark = "" if one["thermodynamics_valid"] else "*"
+    mark = " " if one["thermodynamics_valid"] else "*"
     return [
         one["material_id"],
         one["formula_reduced"],

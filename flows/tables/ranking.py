@@ -15,13 +15,21 @@ __all__ = ["RANKING_TEMPERATURES_K", "experiments_of", "table_ranking"]
 RANKING_TEMPERATURES_K = (300.0, 1000.0)
 """Temperatures with a column of their own; the first one decides the order of the rows."""
 
-CAPTION = "ΔA: free energy above the phase of lowest static energy.  =: tied with the lowest."
+EXPERIMENT = "experiment:"
+CITATION = "citation:"
+CAPTION = (
+    "ΔA: free energy above the phase of lowest static energy.  Rank =: tied with the lowest;  "
+    "-: not ordered, see the note."
+)
 
 Documents = Iterable[Mapping[str, Any]]
 
 
 def experiments_of(structures: Documents) -> dict[str, str]:
     """Collect what experiment says, from documents of the ``structures`` collection.
+
+    Notes that begin with ``experiment:`` are meant. Where no document has any, all notes but
+    citations are taken.
 
     Returns
     -------
@@ -30,13 +38,22 @@ def experiments_of(structures: Documents) -> dict[str, str]:
 
     Examples
     --------
-    >>> experiments_of([{"material_id": "ps-1", "notes": ["stable form"]}])
+    >>> notes = ["citation: a paper", "experiment: stable form"]
+    >>> experiments_of([{"material_id": "ps-1", "notes": notes}])
     {'ps-1': 'stable form'}
     """
+    notes = {one["material_id"]: list(one.get("notes") or ()) for one in structures}
+    marked = {
+        key: [note.removeprefix(EXPERIMENT) for note in found if note.startswith(EXPERIMENT)]
+        for key, found in notes.items()
+    }
+    if not any(marked.values()):
+        marked = {
+            key: [note for note in found if not note.startswith(CITATION)]
+            for key, found in notes.items()
+        }
     return {
-        document["material_id"]: "; ".join(document["notes"])
-        for document in structures
-        if document.get("notes")
+        key: "; ".join(note.strip() for note in found) for key, found in marked.items() if found
     }
 
 
@@ -137,7 +154,7 @@ def _rows(
             *(MISSING for _ in temperatures_k),
             number(known.get(key, {}).get("lowest_frequency_thz")),
             verdict(known.get(key, {}).get("verdict")),
-            f"not ordered: {one['detail']}",
+            one["detail"],
             said.get(key, ""),
         ]
         formula = ""

@@ -24,7 +24,8 @@ from screening.calculators.chgnet_graph import (
     cell_gradients,
     fold_graph,
 )
-from screening.calculators.chgnet_network import Network, energy_and_gradients, network_from_state
+from screening.calculators.chgnet_network import energy_and_gradients
+from screening.calculators.chgnet_weights import Network, network_from_state
 from screening.calculators.interface import IndexArray
 from screening.errors import (
     CalculatorFailedError,
@@ -39,8 +40,14 @@ __all__ = ["CHGNET_DISPLACEMENT_ANGSTROM", "DEFAULT_VERSION", "ChgnetEngine", "l
 DEFAULT_VERSION = "0.3.0"
 
 CHGNET_DISPLACEMENT_ANGSTROM = 0.03
-"""Finite displacement for CHGNet. Its energy surface is rough on the scale of 0.01 Å (the
-on-site curvature of GaAs grows from 0.14 to 0.88 eV/Å^2 between the limit and 0.03 Å)."""
+"""Finite displacement for CHGNet in Å.
+
+Its energy surface is rough: the on-site curvature of GaAs grows from 0.14 to 0.88 eV/Å^2
+between the limit and 0.03 Å. Against PBE frequencies of 30 rock-salt and zinc-blende
+binaries (64-atom supercells) the mean absolute error is 2.11 / 1.94 / 1.82 / 1.78 THz and the
+spread of the free energy's error at 300 K 20.2 / 18.2 / 14.7 / 14.3 meV/atom for displacements
+of 0.01 / 0.03 / 0.05 / 0.1 Å; the largest ones smooth over double wells.
+"""
 
 _SOFT = "CHGNet 0.3.0 is soft: frequencies are about 26 % too low on average against PBE"
 _PACKAGED = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Structure
 
+from screening.adaptive import adaptive_forces
 from screening.calculators import ForceCalculator, check_elements
 from screening.errors import NonFiniteForcesError
 from screening.phonons import compute_forces, compute_member_forces, mean_force_data
@@ -24,6 +25,7 @@ from screening.predictors.interface import Tier
 from screening.predictors.metering import Meter, Metered
 from screening.relaxation import relax
 from screening.settings import ScreeningSettings
+from screening.supercell import supercell_warnings
 
 if TYPE_CHECKING:
     from screening.structure import Crystal
@@ -85,7 +87,7 @@ class PotentialPhonons:
         numbers = _numbers(crystal.structure)
         check_elements(calculator, numbers, subject=crystal.formula)
         structure, relaxation, energy = self._geometry(crystal, calculator)
-        forces, members = self._forces(structure, calculator)
+        forces, members, notes = self._forces(structure, calculator)
         physics = physics_from_forces(forces, self._settings)
         return Prediction(
             method=self.method,
@@ -110,6 +112,7 @@ class PotentialPhonons:
             warnings=(
                 *calculator.notes,
                 *relaxation_warnings(relaxation),
+                *notes,
                 *force_warnings(forces),
                 *physics_warnings(physics),
             ),
@@ -130,13 +133,21 @@ class PotentialPhonons:
 
     def _forces(
         self, structure: Structure, calculator: Metered
-    ) -> tuple[ForceData, tuple[ForceData, ...]]:
-        """Return the forces to predict with, and those of the members of a committee."""
+    ) -> tuple[ForceData, tuple[ForceData, ...], tuple[str, ...]]:
+        """Return the forces to predict with, those of a committee's members, and notes."""
         settings = self._settings.phonons
-        if not calculator.members:
-            return compute_forces(structure, calculator, settings), ()
-        members = compute_member_forces(structure, calculator, settings)
-        return mean_force_data(members), members
+        members: tuple[ForceData, ...] = ()
+        notes: tuple[str, ...] = ()
+        if settings.adaptive:
+            adaptive = adaptive_forces(structure, calculator, settings)
+            forces, members, notes = adaptive.force_data, adaptive.members, adaptive.notes
+        elif calculator.members:
+            members = compute_member_forces(structure, calculator, settings)
+            forces = mean_force_data(members)
+        else:
+            forces = compute_forces(structure, calculator, settings)
+        matrix = forces.supercell_matrix
+        return forces, members, (*supercell_warnings(structure, matrix, settings.supercell), *notes)
 
 
 def _numbers(structure: Structure) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -135,23 +135,6 @@ class StructureDocument(Document):
         )
 
     def to_crystal(self) -> Crystal:
-        """Return the crystal, its cell bit for bit the one that was stored."""
-        from screening.structure import Crystal
-
-        return Crystal(
-            structure=self.structure.to_pymatgen(),
-            digest=self.structure_digest,
-            material_id=self.material_id,
-            space_group_number=self.space_group_number,
-            space_group_symbol=self.space_group_symbol,
-            formula=self.formula_reduced,
-            chemsys=self.chemsys,
-            n_atoms=self.n_atoms,
-            prototype=self.prototype or "",
-            notes=self.notes,
-        )
-
-    def to_crystal(self) -> Crystal:
         """Crystal as it was when it was imported; nothing is searched or checked again."""
         from screening.structure import Crystal
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Element
 
 from screening.errors import (
     InconsistentDataError,
@@ -22,7 +22,7 @@ from screening.errors import (
     TooLargeError,
 )
 from screening.prediction import FloatArray, frozen_array
-from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.records import Block, Parsed, ReadLimits, cartesian_structure
 
 __all__ = ["read_extxyz"]
 
@@ -94,12 +94,8 @@ def _frame(lines: list[str], row: int, n_atoms: int) -> Parsed:
             )
     if "pos" not in columns:
         raise ParseError(f"line {row + 2}: Properties has no pos")
-    structure = Structure(
-        lattice,
-        _symbols(words, columns, row),
-        _numbers(words, columns["pos"], row),
-        coords_are_cartesian=True,
-    )
+    positions = _numbers(words, columns["pos"], row)
+    structure = cartesian_structure(lattice, _symbols(words, columns, row), positions)
     forces = next((_numbers(words, columns[k], row) for k in _FORCE_KEYS if k in columns), None)
     energy, source = _energy(fields, n_atoms)
     return Parsed(
@@ -118,7 +114,7 @@ def _comment(line: str, row: int) -> dict[str, str]:
     return {key: value.strip("\"'{}[]") for key, value in _PAIR.findall(line)}
 
 
-def _lattice(fields: dict[str, str], row: int) -> Lattice:
+def _lattice(fields: dict[str, str], row: int) -> FloatArray:
     """Cell of a frame that is periodic in three directions."""
     if "Lattice" not in fields:
         raise NotPeriodicError(f"line {row + 1}: no Lattice", hint="Only crystals are screened")
@@ -132,7 +128,7 @@ def _lattice(fields: dict[str, str], row: int) -> Lattice:
         raise ParseError(f"line {row + 1}: Lattice: {error}") from error
     if not np.isfinite(matrix).all():
         raise NonFiniteInputError(f"line {row + 1}: a lattice vector is not finite")
-    return Lattice(matrix)
+    return matrix
 
 
 def _columns(properties: str, row: int) -> dict[str, tuple[int, int]]:

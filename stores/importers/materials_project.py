@@ -41,8 +41,8 @@ def fetch_materials_project(
         If the client is not installed, or the service cannot be reached.
     """
     rester = client or _client(api_key)
-    for ids in _batches(_ids(rester, criteria), batch_size):
-        for document in _search(rester, material_ids=ids, fields=_FIELDS):
+    for ids in _batches(_ids(rester, api_key, criteria), batch_size):
+        for document in _search(rester, api_key, material_ids=ids, fields=_FIELDS):
             energy = document.uncorrected_energy_per_atom
             name = str(document.material_id)
             source = None if energy is None else f"Materials Project {name} (uncorrected)"
@@ -63,8 +63,8 @@ def _client(api_key: str) -> Any:
         raise _unavailable(error, api_key) from error
 
 
-def _ids(rester: Any, criteria: dict[str, Any]) -> list[str]:
-    documents = _search(rester, fields=["material_id"], **criteria)
+def _ids(rester: Any, api_key: str, criteria: dict[str, Any]) -> list[str]:
+    documents = _search(rester, api_key, fields=["material_id"], **criteria)
     return sorted(str(document.material_id) for document in documents)
 
 
@@ -73,11 +73,11 @@ def _batches(ids: Sequence[str], size: int) -> Iterator[list[str]]:
         yield list(ids[start : start + size])
 
 
-def _search(rester: Any, **criteria: Any) -> list[Any]:
+def _search(rester: Any, api_key: str, **criteria: Any) -> list[Any]:
     try:
         return list(rester.materials.summary.search(**criteria))
     except Exception as error:
-        raise _unavailable(error, "") from error
+        raise _unavailable(error, api_key) from error
 
 
 def _unavailable(error: Exception, api_key: str) -> ServiceUnavailableError:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Element
 
 from screening.errors import (
     DisorderedError,
@@ -22,7 +22,7 @@ from screening.errors import (
     SuspiciousSpeciesError,
     TooLargeError,
 )
-from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.records import Block, Parsed, ReadLimits, cartesian_structure
 
 __all__ = ["fetch_optimade", "is_optimade", "structures_of_response"]
 
@@ -70,7 +70,7 @@ def _parsed(entry: Any, limits: ReadLimits) -> Parsed:
     symbols = [_symbol(name, elements) for name in names]
     lattice = _array(attributes, "lattice_vectors", (3, 3))
     positions = _array(attributes, "cartesian_site_positions", (len(names), 3))
-    structure = Structure(Lattice(lattice), symbols, positions, coords_are_cartesian=True)
+    structure = cartesian_structure(lattice, symbols, positions)
     return Parsed(structure, label=str(entry.get("id") or "") or None)
 
 

@@ -10,7 +10,7 @@ from pymatgen.core import Element, Lattice, Structure
 
 from screening.errors import NonFiniteInputError, ParseError, SuspiciousSpeciesError, TooLargeError
 from screening.prediction import FloatArray
-from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.records import Block, Parsed, ReadLimits, cartesian_structure
 
 __all__ = ["read_poscar"]
 
@@ -35,7 +35,8 @@ def read_poscar(text: str, limits: ReadLimits) -> Iterator[Block]:
     if len(lines) <= _HEADER_LINES:
         raise ParseError(f"{len(lines)} lines are no POSCAR")
     vectors = np.array([_floats(lines, index, _VECTOR) for index in (2, 3, 4)])
-    vectors = vectors * _scale(lines, vectors)
+    scale = _scale(lines, vectors)
+    vectors = vectors * scale
     symbols = _symbols(lines[5], lines[6], limits)
     row = _HEADER_LINES
     if lines[row].strip()[:1].lower() == "s":
@@ -48,10 +49,9 @@ def read_poscar(text: str, limits: ReadLimits) -> Iterator[Block]:
     positions = np.array([_floats(lines, row + 1 + i, _VECTOR) for i in range(len(symbols))])
     _refuse_more(lines, row + 1 + len(symbols), len(symbols))
     if cartesian:
-        positions = positions * _scale(lines, np.array([_floats(lines, i, 3) for i in (2, 3, 4)]))
-    structure = Structure(
-        Lattice(vectors), symbols, positions, coords_are_cartesian=cartesian, to_unit_cell=False
-    )
+        structure = cartesian_structure(vectors, symbols, positions * scale)
+    else:
+        structure = Structure(Lattice(vectors), symbols, positions)
     label = lines[0].strip()
     yield "", Parsed(structure, label=label or None)
 

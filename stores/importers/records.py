@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from pymatgen.core import Structure
+import numpy as np
+from pymatgen.core import Lattice, Structure
 
-from screening.errors import ParseError, ScreeningError
+from screening.errors import CellError, ParseError, ScreeningError
 from screening.prediction import FloatArray, ForceData
 from screening.structure import Crystal, StructureLimits
 
@@ -20,6 +22,7 @@ __all__ = [
     "ReadLimits",
     "ReadStructure",
     "Rejection",
+    "cartesian_structure",
     "display_name",
 ]
 
@@ -159,6 +162,23 @@ class Rejection:
         place = f"{self.file}#{self.block}" if self.block else self.file
         hint = f". {self.hint}" if self.hint else ""
         return f"{self.code} {place}: {self.message}{hint}"
+
+
+def cartesian_structure(
+    matrix: FloatArray, symbols: Sequence[str], positions_angstrom: FloatArray
+) -> Structure:
+    """Structure from Cartesian positions.
+
+    Raises
+    ------
+    CellError
+        If the cell has no volume, in which positions have no fractions.
+    """
+    with np.errstate(all="ignore"):
+        volume = abs(float(np.linalg.det(matrix)))
+    if not (np.isfinite(volume) and volume > 0):
+        raise CellError(f"the volume of the cell is {volume:g} Å³")
+    return Structure(Lattice(matrix), list(symbols), positions_angstrom, coords_are_cartesian=True)
 
 
 def display_name(name: str | os.PathLike[str], limit: int = _MAX_NAME) -> str:

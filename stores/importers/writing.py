@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from screening.duplicates import find_duplicate
-from screening.errors import InputError, SerializationError
+from screening.errors import InputError, NotFoundError, SerializationError
 from screening.structure import Crystal
 from stores.documents import StructureDocument
 from stores.importers.reading import iter_structures
@@ -189,10 +189,9 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
     if known is None:
         representative = _store_new(database, item.crystal, document)
     else:
-        merged = known.merged_with(document)
-        if merged is not known:
-            _write(database, merged)
+        _write_changed(database, known, known.merged_with(document))
         representative = known.duplicate_of or own_id
+        _link(database, representative, own_id)
     if known is None and representative == own_id:
         tally.new.append(own_id)
     else:
@@ -209,10 +208,18 @@ def _store_new(database: Database, crystal: Crystal, document: StructureDocument
         _write(database, document)
         return document.material_id
     _write(database, document.replaced(duplicate_of=twin.material_id))
-    stands_for = _load(database, twin.material_id)
-    assert stands_for is not None
-    _write(database, stands_for.with_duplicate(document.material_id))
+    _link(database, twin.material_id, document.material_id)
     return twin.material_id
+
+
+def _link(database: Database, representative: str, own_id: str) -> None:
+    """Tell a material for whom it stands; repairs what a kill between two writes left."""
+    if representative == own_id:
+        return
+    known = _load(database, representative)
+    if known is None:
+        raise NotFoundError(f"{own_id} is a duplicate of it", subject=representative)
+    _write_changed(database, known, known.with_duplicate(own_id))
 
 
 def _notes(item: ReadStructure) -> tuple[str, ...]:
@@ -250,6 +257,13 @@ def _crystal(document: StructureDocument) -> Crystal:
 def _load(database: Database, material_id: str) -> StructureDocument | None:
     stored = database.structures.query_one(by_field("material_id", material_id))
     return None if stored is None else StructureDocument.load(stored)
+
+
+def _write_changed(
+    database: Database, known: StructureDocument, changed: StructureDocument
+) -> None:
+    if changed is not known:
+        _write(database, changed)
 
 
 def _write(database: Database, document: StructureDocument) -> None:

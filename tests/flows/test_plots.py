@@ -20,6 +20,7 @@ from screening.errors import SettingError
 from screening.prediction import (
     BandStructure,
     DensityOfStates,
+    Stability,
     Thermodynamics,
     ThermodynamicsSpread,
     Verdict,
@@ -148,6 +149,13 @@ class TestPhonons:
         np.testing.assert_allclose(by_name["O"], density.projected_per_thz[1:].sum(axis=0))
         np.testing.assert_allclose(by_name["Ti"] + by_name["O"], by_name["total"])
 
+    def test_verdict_names_what_lies_off_the_path(self) -> None:
+        stability = Stability(
+            Verdict.UNSTABLE, "phonoscreen", -1.73, frozen_array([0.25, 0, 1 / 3]), "mesh", {}
+        )
+        found = texts(plots.plot_phonons(bands(-1.0), stability=stability))
+        assert any("1.73i THz on the mesh at q = (0.25, 0, 0.333)" in text for text in found)
+
     def test_close_special_points_do_not_overlap(self) -> None:
         crowded = replace(
             bands(),
@@ -268,6 +276,14 @@ class TestRanking:
         assert len(names) == 7
         assert not boxes_overlap(figure, names)
 
+    def test_a_far_phase_does_not_flatten_the_others(self) -> None:
+        view = plots.ranking_view(ranking_document(a=(0, 6.0), b=(2, 6.0), far=(300, 6.0)))
+        figure = plots.plot_ranking(view)
+        assert figure.axes[0].get_ylim()[1] < 50
+        assert any(
+            "Beyond the scale: far" in text and "300 to 300 meV" in text for text in texts(figure)
+        )
+
     def test_nothing_to_order_is_said(self) -> None:
         figure = plots.plot_ranking(plots.ranking_view(ranking_document(a=(0, -1.0))))
         assert "no phase can be ordered" in texts(figure)
@@ -300,6 +316,9 @@ class TestOverview:
         found = texts(plots.plot_overview([good, bad]))
         assert "none of 1 can be ordered" in found
         assert "a: the only one of 2 that can be ordered" in found
+        some = plots.ranking_view(ranking_document(a=(0, 6.0), b=(50, 6.0), c=(60, -6.0)))
+        axes = plots.plot_overview([some]).axes[0]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["TiO$_{2}$*"]
 
     def test_nothing_is_an_error(self) -> None:
         bad = plots.ranking_view(ranking_document(a=(0, -6.0)))

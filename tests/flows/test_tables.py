@@ -175,7 +175,7 @@ class TestRankingTable:
         assert firsts[1][:2] == ["2=", "beta"]
         assert firsts[2][:2] == ["3", "far"]
         assert firsts[3][:2] == ["-", "soft"]
-        assert "not ordered" in rows_of(text, "soft")[0]
+        assert ranking["excluded"][0]["detail"] in rows_of(text, "soft")[0]
         assert "90.0" in rows_of(text, "far")[0]
 
     def test_brackets_in_names_are_no_markup(self, ranking: dict[str, Any]) -> None:
@@ -198,6 +198,16 @@ class TestRankingTable:
         assert "stable below 286 K" in line
         assert "0.50" in line
         assert "experiment" not in rendered(tables.table_ranking([ranking]))
+
+    def test_notes_of_the_import_are_not_experiment(self) -> None:
+        documents = [
+            {"material_id": "a", "notes": ["citation: x", "experiment: stable", "forces kept"]},
+            {"material_id": "b", "notes": ["forces kept"]},
+            {"material_id": "c", "notes": []},
+        ]
+        assert tables.experiments_of(documents) == {"a": "stable"}
+        unmarked = [{"material_id": "a", "notes": ["citation: x", "stable"]}]
+        assert tables.experiments_of(unmarked) == {"a": "stable"}
 
     def test_a_temperature_off_the_grid_is_a_dash(self, ranking: dict[str, Any]) -> None:
         text = rendered(tables.table_ranking([ranking], temperatures_k=[450.0]))

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from stores.connect import open_database
-from stores.mongo import MemoryDocumentStore, MongoDocumentStore, forget_space, shared_client
+from stores.memory import MemoryDocumentStore, forget_space
+from stores.mongo import MongoDocumentStore
 from stores.sqlite import SQLiteStore
 
 MONGODB_URI = os.environ.get("PHONOSCREEN_TEST_MONGODB_URI", "")

@@ -1,4 +1,5 @@
 """One contract for SQLite, memory and MongoDB, and what only SQLite promises."""
+# ruff: noqa: DTZ001 - databases keep times in UTC without zone
 
 from __future__ import annotations
 
@@ -287,13 +288,17 @@ JSON_VALUES = st.recursive(
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.binary()
     | st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)).map(
-        lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000)
+        lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000, fold=0)
     ),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.text(st.characters(exclude_characters=".$\0", exclude_categories=["Cs"]), max_size=8),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text(
+                st.characters(exclude_characters=".$\0", exclude_categories=["Cs"]), max_size=8
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
@@ -307,8 +312,14 @@ def test_every_plain_value_comes_back(shared_store, value):
     assert repr(found) == repr(value)
 
 
-@settings(max_examples=200, deadline=None)
-@given(value=st.recursive(st.floats() | st.complex_numbers() | st.sets(st.integers()), st.lists))
+@settings(max_examples=100, deadline=None)
+@given(
+    value=st.recursive(
+        st.floats() | st.complex_numbers() | st.sets(st.integers(), max_size=2),
+        lambda inner: st.lists(inner, max_size=3),
+        max_leaves=4,
+    )
+)
 def test_any_value_is_stored_or_refused_with_a_code(shared_store, value):
     try:
         shared_store.update({"material_id": "a", "value": value})
@@ -441,6 +452,28 @@ CRITERIA = st.recursive(
 )
 
 
+@pytest.fixture(scope="module")
+def stores_by_index(tmp_path_factory):
+    """Two stores, with and without indexes on the fields that queries name."""
+    made = {}
+    for indexed in (True, False):
+        path = tmp_path_factory.mktemp("examples") / "a.db"
+        made[indexed] = SQLiteStore(path, "q", "k", indexes=FIELDS if indexed else [])
+        made[indexed].connect()
+    yield made
+    for store in made.values():
+        store.close()
+
+
+def emptied(store):
+    """A store without documents that has forgotten which fields held arrays."""
+    store.remove_docs({})
+    with store._connection.writing() as connection:
+        connection.execute('UPDATE "_phonoscreen_fields" SET scalar = 1')
+    store._table.forget()
+    return store
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     documents=st.lists(document(), max_size=8),
@@ -448,15 +481,12 @@ CRITERIA = st.recursive(
     sort=st.sampled_from([None, ("a", 1), ("b", -1)]),
     indexed=st.booleans(),
 )
-def test_any_query_gives_what_mongomock_gives(tmp_path_factory, documents, criteria, sort, indexed):
+def test_any_query_gives_what_mongomock_gives(stores_by_index, documents, criteria, sort, indexed):
     rows = [{"_id": str(i), "k": str(i), **made} for i, made in enumerate(documents)]
     collection = mongomock_ng.MongoClient().db.things
     if rows:
         collection.insert_many([dict(row) for row in rows])
-    store = SQLiteStore(
-        tmp_path_factory.mktemp("q") / "a.db", "q", "k", indexes=FIELDS if indexed else []
-    )
-    store.connect()
+    store = emptied(stores_by_index[indexed])
     store.update(rows)
     order = [sort, ("_id", 1)] if sort else [("_id", 1)]
     expected = list(collection.find(criteria, sort=order))
@@ -466,17 +496,14 @@ def test_any_query_gives_what_mongomock_gives(tmp_path_factory, documents, crite
     assert store.count(criteria) == len(expected)
     store.remove_docs(criteria)
     assert store.count() == len(rows) - len(expected)
-    store.close()
 
 
 @settings(max_examples=100, deadline=None)
 @given(values=st.lists(SCALARS, max_size=12))
-def test_an_index_sorts_as_memory_does(tmp_path_factory, values):
+def test_an_index_sorts_as_memory_does(stores_by_index, values):
     rows = [{"k": str(i), "a": value} for i, value in enumerate(values)]
-    store = SQLiteStore(tmp_path_factory.mktemp("s") / "a.db", "s", "k", indexes=["a"])
-    plain = SQLiteStore(tmp_path_factory.mktemp("s") / "b.db", "s", "k")
+    store, plain = emptied(stores_by_index[True]), emptied(stores_by_index[False])
     for each in (store, plain):
-        each.connect()
         each.update(rows)
     for direction in (1, -1):
         by_index = [d["k"] for d in store.query({}, sort={"a": direction})]
@@ -485,8 +512,6 @@ def test_an_index_sorts_as_memory_does(tmp_path_factory, values):
         for name in ("$eq", "$lt", "$gte", "$ne"):
             criteria = {"a": {name: value}}
             assert store.count(criteria) == plain.count(criteria), criteria
-    store.close()
-    plain.close()
 
 
 # ---------------------------------------------------------------- indexes of SQLite
@@ -498,7 +523,7 @@ def test_an_indexed_field_may_hold_arrays(sqlite):
     sqlite.update([{"material_id": "b", "x": [1, 5]}, {"material_id": "c", "x": {"y": 1}}])
     assert keys(sqlite.query({"x": 1})) == ["a", "b"]
     assert keys(sqlite.query({"x": {"$gt": 4}})) == ["b"]
-    assert keys(sqlite.query({}, sort={"x": -1}))[0] == "b" or True
+    assert keys(sqlite.query({}, sort={"x": -1})) == ["c", "b", "a"]
     assert sqlite.distinct("x") == [1, 5, {"y": 1}]
 
 
@@ -634,10 +659,8 @@ def test_a_damaged_file(tmp_path):
     for start in range(4096, len(content), 4096):
         content[start : start + 64] = b"\xff" * 64
     path.write_bytes(content)
-    with pytest.raises(CorruptDataError):
-        store.connect()
+    with pytest.raises(CorruptDataError), store:
         list(store.query())
-    store.close()
 
 
 def test_a_damaged_document(sqlite):
@@ -763,7 +786,9 @@ def test_map_builder_is_incremental(tmp_path):
     target.close()
 
 
-def test_jobflow_keeps_outputs_and_blobs(tmp_path):
+@pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning")  # jobflow calls monty's
+def test_jobflow_keeps_outputs_and_blobs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     from jobflow import Flow, JobStore, job, run_locally
 
     path = tmp_path / "jobs.db"
@@ -773,8 +798,9 @@ def test_jobflow_keeps_outputs_and_blobs(tmp_path):
 
     first = job(_produce, data="big")(3)
     second = job(_consume)(first.output)
-    run_locally(Flow([first, second]), store=job_store, ensure_success=True)
-    run_locally(Flow([first, second]), store=job_store, ensure_success=True)
+    flow = Flow([first, second])
+    for _ in range(2):  # the second run replaces the outputs of the first
+        run_locally(flow, store=job_store, ensure_success=True)
     copy = pickle.loads(pickle.dumps(job_store))
     copy.connect()
     assert copy.get_output(second.uuid) == 6

@@ -221,3 +221,44 @@ def test_calculator_errors_pass_through_typed(
             load_calculator("ase.calculators.emt.EMT"),
             replace(quick_settings, relaxation=RelaxationSettings(max_steps=1)),
         ).predict(replace(copper, structure=copper.structure.copy().scale_lattice(14.0)))
+
+
+def test_an_adaptive_supercell_gives_the_same_free_energy_for_fewer_forces(
+    copper: Crystal, gold_copper: Crystal
+) -> None:
+    calculator = load_calculator("ase.calculators.emt.EMT")
+    for crystal in (copper, gold_copper):
+        plain, adaptive = (
+            PotentialPhonons(
+                calculator,
+                ScreeningSettings(relaxation=None, phonons=PhononSettings(adaptive=adaptive)),
+            ).predict(crystal)
+            for adaptive in (False, True)
+        )
+        check_prediction(adaptive)
+        assert adaptive.settings_digest != plain.settings_digest
+        np.testing.assert_allclose(
+            adaptive.thermodynamics.free_energy_mev_per_atom[:31],
+            plain.thermodynamics.free_energy_mev_per_atom[:31],
+            atol=0.5,
+        )
+
+
+def test_an_adaptive_committee_has_a_spread(
+    fake: type, copper: Crystal, quick_settings: ScreeningSettings
+) -> None:
+    settings = replace(quick_settings, phonons=replace(quick_settings.phonons, adaptive=True))
+    committee = fake(members=(fake(scale=0.8), fake(scale=1.25)))
+    found = PotentialPhonons(committee, settings).predict(copper)
+    assert found.spread is not None
+    classical = 1.5 * BOLTZMANN_MEV_PER_K * 3000.0 * np.std(np.log([0.8, 1.25]), ddof=1)
+    assert found.spread.free_energy_std_mev_per_atom[-1] == pytest.approx(classical, rel=1e-3)
+
+
+def test_a_supercell_below_the_wanted_length_is_said(
+    fake: type, gold_copper: Crystal, quick_settings: ScreeningSettings
+) -> None:
+    small = SupercellSettings(min_length_angstrom=20.0, min_atoms=20, max_atoms=40)
+    settings = replace(quick_settings, phonons=replace(quick_settings.phonons, supercell=small))
+    found = PotentialPhonons(fake(), settings).predict(gold_copper)
+    assert any("supercell" in text for text in found.warnings)

@@ -1,4 +1,4 @@
-"""A database in memory and factories for what builders read."""
+"""A database that counts and factories for what builders read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from screening.prediction import (
     Verdict,
     frozen_array,
 )
-from stores.connect import open_database
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 
@@ -68,11 +67,9 @@ class CountingDatabase:
         return sum(store.n_written for store in vars(self).values())
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def db(request, tmp_path):
-    uri = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/screening.db"
-    with open_database(uri) as database:
-        yield CountingDatabase(database)
+@pytest.fixture
+def db(database):
+    return CountingDatabase(database)
 
 
 def cell(formula):

@@ -1,0 +1,155 @@
+"""Importing with all that belongs to it: rejections become documents, given forces predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.events import MaterialEvent, Outcome
+from flows.materials import screen_material
+from screening.errors import ERROR_CODES, ParseError, ScreeningError
+from screening.predictors.given_forces import GivenForces
+from screening.settings import ScreeningSettings
+from stores.connect import Database, open_database
+from stores.documents import FailureDocument
+from stores.importers import ImportReport, ReadStructure, Rejection, import_paths
+from stores.query import by_field, in_values
+
+__all__ = ["Imported", "import_structures"]
+
+STAGE = "import"
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import brought.
+
+    Attributes
+    ----------
+    report
+        Structures, duplicates and rejections.
+    given
+        What became of the forces that came with some structures.
+    """
+
+    report: ImportReport
+    given: tuple[MaterialEvent, ...] = ()
+
+    @property
+    def material_ids(self) -> tuple[str, ...]:
+        """Materials that the files stand for."""
+        return self.report.material_ids
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """What could not be read."""
+        return self.report.rejections
+
+    def lines(self) -> list[str]:
+        """Say it in words: a summary, then every rejection."""
+        new, again = len(self.report.new_material_ids), len(self.report.duplicates)
+        head = f"{new} new materials, {again} known already, {len(self.rejections)} rejected"
+        if self.report.skipped:
+            head += f", {len(self.report.skipped)} files of other formats skipped"
+        forces = [
+            f"forces of {event.formula} ({event.material_id}): {event.detail or event.outcome}"
+            for event in self.given
+        ]
+        return [head, *forces, *(str(one) for one in self.rejections)]
+
+    def payload(self) -> dict[str, Any]:
+        """Return plain JSON with documented names."""
+        return {
+            "material_ids": list(self.material_ids),
+            "new_material_ids": list(self.report.new_material_ids),
+            "duplicates": [
+                {"source": x.source, "material_id": x.material_id, "duplicate_of": x.duplicate_of}
+                for x in self.report.duplicates
+            ],
+            "rejections": [
+                {"code": x.code, "file": x.file, "block": x.block, "message": x.message}
+                for x in self.rejections
+            ],
+            "skipped": list(self.report.skipped),
+        }
+
+
+def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
+    """Import files, folders and archives; forces that come along are made predictions.
+
+    Parameters
+    ----------
+    database_uri
+        The database.
+    paths
+        Files and folders, as :func:`stores.importers.iter_structures` takes them.
+
+    Returns
+    -------
+    Imported
+        A second call with the same files writes nothing.
+
+    Raises
+    ------
+    DatabaseError
+        If the database fails; what was read before is stored.
+    """
+    with open_database(database_uri) as database:
+        report = import_paths(database, paths)
+        _record(database, report)
+        given = tuple(_predict_given(database, read) for read in report.given_forces)
+    return Imported(report, given)
+
+
+def _record(database: Database, report: ImportReport) -> None:
+    """Write rejections as failures, and clear those of files that can be read now."""
+    failed = [_failure(rejection) for rejection in report.rejections]
+    if failed:
+        database.failures.update([one.to_store() for one in failed])
+    stale = _readable_now(database, report, {one.failure_id for one in failed})
+    for start in range(0, len(stale), _CHUNK):
+        database.failures.remove_docs(in_values("failure_id", stale[start : start + _CHUNK]))
+
+
+def _failure(rejection: Rejection) -> FailureDocument:
+    kind = ERROR_CODES.get(rejection.code, ParseError)
+    error = kind(rejection.message, hint=rejection.hint)
+    source = f"{rejection.file}#{rejection.block}" if rejection.block else rejection.file
+    return FailureDocument.from_error(error, stage=STAGE, subject=source)
+
+
+def _readable_now(database: Database, report: ImportReport, failed: set[str]) -> list[str]:
+    stage = by_field("stage", STAGE)
+    rows = list(database.failures.query(stage, ["failure_id", "subject"]))
+    if not rows:
+        return []
+    fields = ["sources"]
+    named = in_values("material_id", list(report.material_ids))
+    read = {source for row in database.structures.query(named, fields) for source in row["sources"]}
+    return [
+        row["failure_id"]
+        for row in rows
+        if row["subject"] in read and row["failure_id"] not in failed
+    ]
+
+
+def _predict_given(database: Database, read: ReadStructure) -> MaterialEvent:
+    """Make a prediction of forces that came with a structure."""
+    assert read.force_data is not None
+    try:
+        predictor = GivenForces(
+            read.force_data,
+            ScreeningSettings(),
+            source=read.static_energy_source or "given forces",
+            static_energy_ev_per_atom=read.static_energy_ev_per_atom,
+        )
+    except ScreeningError as error:
+        document = FailureDocument.from_error(error, stage=STAGE, subject=read.source)
+        database.failures.update(document.to_store())
+        crystal = read.crystal
+        detail = f"{error.code}: {error.message}"
+        return MaterialEvent(crystal.material_id, crystal.formula, Outcome.FAILED, detail=detail)
+    return screen_material(database, read.crystal, predictor)

@@ -1,0 +1,52 @@
+"""Crystals that a toy potential knows, a database file, and the maker of the batches."""
+
+from pathlib import Path
+
+import pytest
+from flows.imports import import_structures
+from flows.makers import ScreenBatchMaker
+from pymatgen.core import Lattice, Structure
+from screening.phonons import PhononSettings
+from screening.settings import ScreeningSettings
+from screening.supercell import SupercellSettings
+
+EDGES_ANGSTROM = {"Al": 4.05, "Cu": 3.61, "Ag": 4.09}
+FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+BCC = [[0, 0, 0], [0.5, 0.5, 0.5]]
+
+
+@pytest.fixture
+def crystals(tmp_path: Path) -> Path:
+    """A folder with three metals in two structures each."""
+    folder = tmp_path / "crystals"
+    folder.mkdir()
+    for symbol, edge in EDGES_ANGSTROM.items():
+        Structure(Lattice.cubic(edge), [symbol] * 4, FCC).to(folder / f"{symbol}-fcc.cif")
+        bcc = Lattice.cubic(edge / 2 ** (1 / 3))
+        Structure(bcc, [symbol] * 2, BCC).to(folder / f"{symbol}-bcc.cif")
+    return folder
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """A database file of its own."""
+    return f"sqlite:///{tmp_path}/screening.db"
+
+
+@pytest.fixture
+def names(uri: str, crystals: Path) -> tuple[str, ...]:
+    """The crystals, imported."""
+    return import_structures(uri, [crystals]).material_ids
+
+
+@pytest.fixture
+def small() -> ScreeningSettings:
+    """Settings for small supercells: quick, and of no other use."""
+    supercell = SupercellSettings(min_length_angstrom=5.0, min_atoms=8, max_atoms=64)
+    return ScreeningSettings(phonons=PhononSettings(supercell=supercell))
+
+
+@pytest.fixture
+def maker(small: ScreeningSettings) -> ScreenBatchMaker:
+    """Maker with ASE's effective-medium potential."""
+    return ScreenBatchMaker(calculator="ase.calculators.emt.EMT", settings=small.as_dict())

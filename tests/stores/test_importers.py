@@ -1,0 +1,435 @@
+"""Reading structures from files: formats, metadata, laziness, and writing them once."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib.util
+import io
+import json
+import lzma
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.cif import CifWriter
+
+from screening.structure import canonical_crystal
+from stores.connect import open_database
+from stores.documents import StructureDocument
+from stores.importers import (
+    ReadLimits,
+    ReadStructure,
+    Rejection,
+    import_paths,
+    import_structures,
+    iter_blocks,
+    iter_structures,
+)
+from stores.query import by_field
+
+_spec = importlib.util.spec_from_file_location("hostile", Path(__file__).with_name("hostile.py"))
+hostile = importlib.util.module_from_spec(_spec)
+sys.modules["hostile"] = hostile
+_spec.loader.exec_module(hostile)
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "force_sets"
+ROCKSALT = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+SILICON = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.431), ["Si"], [[0, 0, 0]])
+
+
+def read(path: Path, **options: object) -> list[ReadStructure | Rejection]:
+    return list(iter_structures([path], **options))
+
+
+def only(path: Path) -> ReadStructure:
+    (item,) = read(path)
+    assert isinstance(item, ReadStructure), item
+    return item
+
+
+def rejected(path: Path) -> Rejection:
+    (item,) = read(path)
+    assert isinstance(item, Rejection), item
+    return item
+
+
+# ---------------------------------------------------------------- formats
+
+
+def test_the_same_crystal_in_every_format_is_one_material(tmp_path):
+    (tmp_path / "a.cif").write_text(str(CifWriter(ROCKSALT, symprec=1e-3)))
+    (tmp_path / "b.cif").write_text(str(CifWriter(ROCKSALT.get_primitive_structure())))
+    (tmp_path / "POSCAR").write_text(ROCKSALT.to(fmt="poscar"))
+    (tmp_path / "c.vasp").write_text((ROCKSALT * (2, 1, 1)).to(fmt="poscar"))
+    (tmp_path / "d.json").write_text(json.dumps(ROCKSALT.as_dict()))
+    ROCKSALT.to_ase_atoms().write(tmp_path / "e.extxyz", format="extxyz")
+    (tmp_path / "f.yaml").write_text(hostile.YAML)
+    items = read(tmp_path)
+    assert len(items) == 7
+    assert {item.crystal.digest for item in items} == {canonical_crystal(ROCKSALT).digest}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
+)
+@pytest.mark.parametrize("name", sorted(hostile.SEEDS))
+def test_compressed_files_are_read_like_plain_ones(tmp_path, name, suffix, compress):
+    (tmp_path / name).write_text(hostile.SEEDS[name])
+    (tmp_path / f"{name}{suffix}").write_bytes(compress(hostile.SEEDS[name].encode()))
+    plain, packed = read(tmp_path / name), read(tmp_path / f"{name}{suffix}")
+    assert [i.crystal.digest for i in plain] == [i.crystal.digest for i in packed]
+
+
+def test_blocks_of_a_cif_stand_for_themselves(tmp_path):
+    second = hostile.CIF.replace("data_rutile", "data_broken").replace("0.3053 0.3053", "0.3 q")
+    third = hostile.CIF.replace("data_rutile", "data_wide").replace("4.5937", "4.7")
+    text = "data_global\n_journal 'none'\n" + hostile.CIF + second + third
+    (tmp_path / "many.cif").write_text(text)
+    first, broken, wide = read(tmp_path / "many.cif")
+    assert (first.block, first.label, first.source) == (
+        "rutile",
+        "rutile",
+        f"{tmp_path / 'many.cif'}#rutile",
+    )
+    assert (broken.code, broken.block) == ("PARSE_ERROR", "broken")
+    assert wide.crystal.digest != first.crystal.digest
+
+
+def test_a_semicolon_text_that_looks_like_a_block_is_text(tmp_path):
+    (tmp_path / "a.cif").write_text(hostile.CIF + "_comment\n;\ndata_fake\nloop_\n;\n")
+    assert only(tmp_path / "a.cif").block == "rutile"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "number"),
+    [("'P 42/m n m'", 136), ("P4_2/mnm", 136), ("'P 42/m 21/n 2/m'", 136), ("'-P 4n 2n'", 136)],
+)
+def test_space_groups_go_by_many_names(tmp_path, symbol, number):
+    (tmp_path / "a.cif").write_text(hostile.CIF.replace("'P 42/m n m'", symbol))
+    crystal = only(tmp_path / "a.cif").crystal
+    assert (crystal.space_group_number, crystal.n_atoms) == (number, 6)
+
+
+def test_an_ambiguous_origin_is_refused_and_a_stated_one_is_used(tmp_path):
+    silicon = (
+        "data_Si\n_cell_length_a 5.431\n_cell_length_b 5.431\n_cell_length_c 5.431\n"
+        "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
+        "_space_group_name_H-M_alt '{}'\nloop_\n_atom_site_label\n_atom_site_fract_x\n"
+        "_atom_site_fract_y\n_atom_site_fract_z\nSi1 {}\n"
+    )
+    reference = canonical_crystal(SILICON).digest
+    for name, position in (("F d -3 m:1", "0 0 0"), ("F d -3 m :2", "0.125 0.125 0.125")):
+        (tmp_path / "a.cif").write_text(silicon.format(name, position))
+        assert only(tmp_path / "a.cif").crystal.digest == reference
+    (tmp_path / "a.cif").write_text(silicon.format("F d -3 m", "0 0 0"))
+    assert "origin" in rejected(tmp_path / "a.cif").message
+
+
+def test_thirds_with_three_digits_find_their_special_position(tmp_path):
+    text = (
+        "data_ZnO\n_cell_length_a 3.250\n_cell_length_b 3.250\n_cell_length_c 5.207\n"
+        "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 120\n"
+        "_space_group_name_H-M_alt 'P 63 m c'\nloop_\n_atom_site_label\n_atom_site_fract_x\n"
+        "_atom_site_fract_y\n_atom_site_fract_z\nZn1 0.333 0.667 0\nO1 0.333 0.667 0.382\n"
+    )
+    (tmp_path / "a.cif").write_text(text)
+    crystal = only(tmp_path / "a.cif").crystal
+    assert (crystal.space_group_symbol, crystal.n_atoms) == ("P6_3mc", 4)
+
+
+def test_a_cif_without_symmetry_says_so(tmp_path):
+    text = hostile.CIF.replace("_space_group_IT_number 136\n", "")
+    text = text.replace("_space_group_name_H-M_alt 'P 42/m n m'\n", "")
+    text = text.replace("_chemical_formula_sum 'Ti O2'\n", "")
+    (tmp_path / "a.cif").write_text(text)
+    assert "no symmetry is given: read as P1" in only(tmp_path / "a.cif").notes
+
+
+def test_frames_of_extxyz_keep_energies_and_forces(tmp_path):
+    broken = hostile._FRAME.replace("Na 0 0 0 0", "Na 0 0 q 0")
+    (tmp_path / "a.extxyz").write_text(hostile._FRAME + broken + hostile.EXTXYZ)
+    items = read(tmp_path / "a.extxyz")
+    assert [type(item) for item in items] == [ReadStructure, Rejection, *[ReadStructure] * 3]
+    assert items[0].static_energy_ev_per_atom == -3.5
+    assert items[0].static_energy_source == "given (energy of an extxyz file)"
+    assert items[0].parsed.forces_ev_per_angstrom.shape == (2, 3)
+    assert (items[1].block, items[1].message[:6]) == ("frame 2", "line 7")
+
+
+def test_poscar_variants(tmp_path):
+    direct = only_text(tmp_path, hostile.POSCAR)
+    volume = hostile.POSCAR.replace("1.0\n", f"-{2 * 2.7047**3}\n", 1)
+    assert only_text(tmp_path, volume).digest == direct.digest
+    scaled = hostile.POSCAR.replace("1.0\n", "5.4094\n", 1).replace("2.7047", "0.5")
+    assert only_text(tmp_path, scaled).digest == direct.digest
+    cartesian = scaled.replace("Direct", "Cartesian")
+    assert only_text(tmp_path, cartesian).digest == direct.digest
+    selective = hostile.POSCAR.replace("Direct", "Selective dynamics\nDirect")
+    selective = selective.replace("0.25 0.25 0.25", "0.25 0.25 0.25 T T F")
+    assert only_text(tmp_path, selective).digest == direct.digest
+    potcar = hostile.POSCAR.replace("Zn S", "Zn_pv/0a1b S_h")
+    assert only_text(tmp_path, potcar).digest == direct.digest
+    velocities = hostile.POSCAR + "\n0.0 0.0 0.0\n0.0 0.0 0.0\n"
+    assert only_text(tmp_path, velocities).digest == direct.digest
+
+
+def only_text(folder: Path, text: str):
+    (folder / "POSCAR").write_text(text)
+    return only(folder / "POSCAR").crystal
+
+
+def test_left_handed_axes_do_not_mirror_the_crystal(tmp_path):
+    quartz = Structure.from_spacegroup(
+        "P3_121",
+        Lattice.hexagonal(4.913, 5.405),
+        ["Si", "O"],
+        [[0.4697, 0, 1 / 3], [0.4135, 0.2669, 0.4522]],
+    )
+    swapped = Structure(
+        Lattice(quartz.lattice.matrix[[1, 0, 2]]), quartz.species, quartz.frac_coords[:, [1, 0, 2]]
+    )
+    assert np.linalg.det(swapped.lattice.matrix) < 0
+    given, left = only_text(tmp_path, quartz.to(fmt="poscar")), canonical_crystal(swapped)
+    assert given.space_group_number == left.space_group_number == 152
+    assert given.digest == left.digest
+
+
+def test_entries_keep_their_energy_and_lose_nothing_else(tmp_path):
+    entry = ComputedStructureEntry(ROCKSALT, -27.2, correction=-1.0, entry_id="mp-1")
+    (tmp_path / "a.json").write_text(json.dumps({"one": entry.as_dict(), "two": entry.as_dict()}))
+    items = read(tmp_path / "a.json")
+    assert [item.block for item in items] == ["one", "two"]
+    assert items[0].static_energy_ev_per_atom == pytest.approx(-3.4)
+    assert items[0].static_energy_source == "given (uncorrected energy of the entry mp-1)"
+
+
+def test_magnetic_moments_are_dropped_and_said_so(tmp_path):
+    magnetic = ROCKSALT.copy(site_properties={"magmom": [2.0] * len(ROCKSALT)})
+    (tmp_path / "a.json").write_text(json.dumps(magnetic.as_dict()))
+    item = only(tmp_path / "a.json")
+    assert item.notes == ("magnetic moments were dropped",)
+    assert item.crystal.digest == canonical_crystal(ROCKSALT).digest
+    assert canonical_crystal(magnetic).notes == ("magnetic moments were dropped",)
+
+
+def test_phonopy_yaml_gives_forces(tmp_path):
+    (tmp_path / "phonopy_params.yaml").write_text(hostile.YAML)
+    item = only(tmp_path / "phonopy_params.yaml")
+    assert item.force_data.forces_ev_per_angstrom.shape == (2, 16, 3)
+    assert canonical_crystal(item.force_data.primitive).digest == item.crystal.digest
+    data = hostile.phonopy_dict()
+    del data["displacements"]
+    (tmp_path / "phonopy.yaml").write_text(hostile.dump_yaml(data))
+    assert only(tmp_path / "phonopy.yaml").force_data is None
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the reference force sets are not here")
+def test_real_force_sets_are_read():
+    items = read(SHARED)
+    assert {item.crystal.formula for item in items} == {
+        "Al2O3",
+        "MgB2",
+        "MgO",
+        "NaCl",
+        "TiO2",
+        "ZnO",
+    }
+    assert all(item.force_data is not None for item in items)
+
+
+def test_archives_are_read_in_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("sub/a.cif", hostile.CIF)
+        archive.writestr("b.json.gz", gzip.compress(hostile.JSON.encode()))
+        archive.writestr("README.txt", "text")
+    with tarfile.open(tmp_path / "b.tar.xz", "w:xz") as archive:
+        data = hostile.POSCAR.encode()
+        member = tarfile.TarInfo("run/CONTCAR")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    skipped: list[str] = []
+    items = read(tmp_path, skipped=skipped.append)
+    assert [item.file.removeprefix(f"{tmp_path}/") for item in items] == [
+        "a.zip/sub/a.cif",
+        "a.zip/b.json.gz",
+        "a.zip/b.json.gz",
+        "b.tar.xz/run/CONTCAR",
+    ]
+    assert skipped == [f"{tmp_path}/a.zip/README.txt"]
+
+
+def test_folders_are_walked_in_order_and_strangers_named(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("sub/c.cif", "b.cif", "a.cif", ".hidden.cif"):
+        (tmp_path / name).write_text(hostile.CIF)
+    (tmp_path / "notes.txt").write_text("x")
+    skipped: list[str] = []
+    items = read(tmp_path, skipped=skipped.append)
+    assert [Path(item.file).name for item in items] == ["a.cif", "b.cif", "c.cif"]
+    assert [Path(name).name for name in skipped] == ["notes.txt"]
+
+
+def test_a_stranger_named_directly_and_a_missing_file_are_rejected(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    assert "no format" in rejected(tmp_path / "notes.txt").message
+    assert "no such file" in rejected(tmp_path / "nothing.cif").message
+    assert rejected(tmp_path / "nul\0.cif").code == "PARSE_ERROR"
+
+
+def test_reading_is_lazy(tmp_path):
+    paths = iter([tmp_path / "a.cif", None])
+    (tmp_path / "a.cif").write_text(hostile.CIF)
+    items = iter_structures(paths)
+    assert isinstance(next(items), ReadStructure)
+    assert next(paths) is None  # not asked for yet
+
+
+def test_limits_are_the_callers(tmp_path):
+    (tmp_path / "a.extxyz").write_text(hostile.EXTXYZ)
+    items = read(tmp_path / "a.extxyz", limits=ReadLimits(max_structures_per_file=2))
+    assert [getattr(item, "code", "read") for item in items] == ["read", "read", "TOO_LARGE"]
+    items = read(tmp_path / "a.extxyz", limits=ReadLimits(max_file_bytes=100))
+    assert [item.code for item in items] == ["TOO_LARGE"]
+
+
+# ---------------------------------------------------------------- metadata
+
+
+def test_metadata_gives_names_energies_and_citations(tmp_path):
+    (tmp_path / "a.cif").write_text(hostile.CIF)
+    (tmp_path / "b.extxyz").write_text(hostile.EXTXYZ)
+    (tmp_path / "metadata.csv").write_text(
+        "file,label,static_energy_ev_per_atom,energy_source,citation,notes\n"
+        'a.cif,rutile,-8.9,PBE,"Baur, 1971",room temperature\n'
+        "b.extxyz#frame 2,middle,,,,\n"
+    )
+    item, first, second, _ = read(tmp_path)
+    assert (item.label, item.citation, item.static_energy_ev_per_atom) == (
+        "rutile",
+        "Baur, 1971",
+        -8.9,
+    )
+    assert item.static_energy_source == "PBE"
+    assert item.notes[-1] == "room temperature"
+    assert (first.label, second.label) == (None, "middle")
+    assert second.static_energy_ev_per_atom == -3.5
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("a.cif,rutile,-8.9,,,", "INCONSISTENT_DATA"),
+        ("a.cif,rutile,nan,PBE,,", "NONFINITE_INPUT"),
+        ("a.cif,rutile,low,PBE,,", "PARSE_ERROR"),
+        ("b.cif,rutile,,,,", "PARSE_ERROR"),
+        ("../a.cif,rutile,,,,", "PARSE_ERROR"),
+        ("a.cif,rutile,,,,,,", "PARSE_ERROR"),
+    ],
+)
+def test_a_bad_row_is_rejected_and_its_file_read(tmp_path, row, code):
+    (tmp_path / "a.cif").write_text(hostile.CIF)
+    (tmp_path / "metadata.csv").write_text(
+        f"file,label,static_energy_ev_per_atom,energy_source,citation,notes\n{row}\n"
+    )
+    rejection, item = read(tmp_path)
+    assert (rejection.code, rejection.block) == (code, "line 2")
+    assert item.crystal.formula == "TiO2"
+
+
+# ---------------------------------------------------------------- the database
+
+
+def folder_with_duplicates(tmp_path: Path) -> Path:
+    """Three copies of one crystal, one of them with other last digits, and another crystal."""
+    folder = tmp_path / "crystals"
+    folder.mkdir()
+    (folder / "a.cif").write_text(hostile.CIF)
+    (folder / "b.cif").write_text(hostile.CIF)
+    (folder / "c.cif").write_text(hostile.CIF.replace("4.5937", "4.5949"))
+    (folder / "d.vasp").write_text(hostile.POSCAR)
+    (folder / "e.cif").write_text("data_x\n")
+    (folder / "f.yaml").write_text(hostile.YAML)
+    return folder
+
+
+def test_an_import_stores_each_crystal_once_and_links_duplicates(database_uri, tmp_path):
+    folder = folder_with_duplicates(tmp_path)
+    seen: list[object] = []
+    with open_database(database_uri) as database:
+        report = import_paths(database, [folder], progress=seen.append)
+        stored = list(database.structures.query({}))
+        rutile = StructureDocument.load(
+            database.structures.query_one(by_field("material_id", report.material_ids[0]))
+        )
+    assert len(seen) == 6
+    assert report.counts == {
+        "new": 3,
+        "duplicates": 2,
+        "skipped": 0,
+        "rejected": 1,
+        "PARSE_ERROR": 1,
+    }
+    assert len(stored) == 4
+    same, near = report.duplicates
+    assert same.material_id == same.duplicate_of == near.duplicate_of == rutile.material_id
+    assert near.material_id != rutile.material_id
+    assert rutile.duplicates == (near.material_id,)
+    assert rutile.sources == (f"{folder / 'a.cif'}#rutile", f"{folder / 'b.cif'}#rutile")
+    (forces,) = report.given_forces
+    assert forces.crystal.formula == "NaCl"
+
+
+def test_importing_again_changes_nothing(database_uri, tmp_path):
+    folder = folder_with_duplicates(tmp_path)
+    with open_database(database_uri) as database:
+        first = import_paths(database, [folder])
+        before = sorted(map(repr, database.structures.query({})))
+        second = import_paths(database, [folder])
+        after = sorted(map(repr, database.structures.query({})))
+    assert after == before
+    assert second.material_ids == first.material_ids
+    assert second.new_material_ids == ()
+
+
+def test_an_import_killed_between_two_writes_is_completed(tmp_path):
+    folder = folder_with_duplicates(tmp_path)
+    with open_database(f"sqlite:///{tmp_path / 'test.db'}") as database:
+        report = import_paths(database, [folder])
+        known = by_field("material_id", report.material_ids[0])
+        document = StructureDocument.load(database.structures.query_one(known))
+        database.structures.update([document.replaced(duplicates=()).to_store()])
+        import_paths(database, [folder])
+        healed = StructureDocument.load(database.structures.query_one(known))
+    assert healed.duplicates == document.duplicates
+
+
+def test_a_given_energy_reaches_the_document(tmp_path):
+    folder = tmp_path / "crystals"
+    folder.mkdir()
+    (folder / "a.cif").write_text(hostile.CIF)
+    (folder / "metadata.csv").write_text(
+        "file,static_energy_ev_per_atom,energy_source,citation\na.cif,-8.9,PBE,Baur 1971\n"
+    )
+    with open_database(f"sqlite:///{tmp_path / 'test.db'}") as database:
+        (material_id,) = import_paths(database, [folder]).material_ids
+        stored = database.structures.query_one(by_field("material_id", material_id))
+    assert stored["static_energy_ev_per_atom"] == -8.9
+    assert stored["static_energy_source"] == "PBE"
+    assert stored["notes"][0] == "citation: Baur 1971"
+
+
+def test_structures_from_elsewhere_are_stored_like_files(tmp_path):
+    from stores.importers import Parsed
+
+    blocks = iter([("one", Parsed(ROCKSALT)), ("two", Parsed(SILICON))])
+    with open_database(f"sqlite:///{tmp_path / 'test.db'}") as database:
+        report = import_structures(database, iter_blocks("elsewhere", blocks))
+    assert report.counts["new"] == 2
