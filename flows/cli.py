@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from flows.cli_output import (
+    err,
+    out,
+    print_checks,
+    print_error,
+    print_json,
+    print_lines,
+    print_paths,
+    print_rankings,
+    ranking_payload,
+)
 from flows.exports import ExportFormat
 from screening.errors import (
     DatabaseError,
@@ -47,8 +55,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
 _state = {"database_uri": ""}
 MAX_DEFAULT_WORKERS = 4
 
@@ -99,9 +105,9 @@ def import_command(
 
     report = import_structures(_uri(), paths)
     if as_json:
-        _print_json(report.payload())
+        print_json(report.payload())
     else:
-        _print_import(report)
+        print_lines(report.lines())
     if not report.material_ids:
         raise typer.Exit(ExitCode.NOTHING_USABLE)
     if report.rejections:
@@ -138,6 +144,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
     as_json: Json = False,
 ) -> None:
     """Predict what is missing, and rank. Run it again to go on where it stopped."""
+    from flows import tables
     from flows.makers import ScreenBatchMaker
     from flows.options import screening_settings
 
@@ -154,10 +161,10 @@ def screen(  # noqa: PLR0913 - every option is an argument
     names, n_rejected = _wanted(paths or [], query)
     report = _screen_with_progress(names, maker, workers)
     if as_json:
-        _print_json(_tables().payload_screen(report))
+        print_json(tables.payload_screen(report))
     else:
-        out.print(_tables().table_screen(report, width=out.width))
-        _print_rankings(None, several=True)
+        out.print(tables.table_screen(report, width=out.width))
+        print_rankings(_uri(), None, several=True)
     if report.failures or n_rejected:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
@@ -173,9 +180,9 @@ def rank(
 ) -> None:
     """Show the order of polymorphs, their transitions, and what stays out of the order."""
     if as_json:
-        _print_json(_ranking_payload(formulas))
+        print_json(ranking_payload(_uri(), formulas))
     else:
-        _print_rankings(formulas, temperatures_k=_numbers(temperatures))
+        print_rankings(_uri(), formulas, temperatures_k=_numbers(temperatures))
 
 
 @app.command()
@@ -192,6 +199,7 @@ def query(
     as_json: Json = False,
 ) -> None:
     """List the summaries that a filter selects."""
+    from flows import tables
     from flows.catalogue import summaries_where
     from stores.connect import open_database
     from stores.documents import VibrationalDocument
@@ -201,9 +209,9 @@ def query(
     with open_database(_uri()) as database:
         rows = summaries_where(database, text, sort=order, limit=limit)
     if as_json:
-        _print_json(_tables().payload_query(rows))
+        print_json(tables.payload_query(rows))
     else:
-        out.print(_tables().table_query(rows, width=out.width))
+        out.print(tables.table_query(rows, width=out.width))
 
 
 @app.command()
@@ -213,6 +221,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show all that is known of one material."""
+    from flows import tables
     from flows.catalogue import find_material
     from flows.results import material
     from stores.connect import open_database
@@ -226,9 +235,9 @@ def show(
     }
     structure = stored.structure.to_store()
     if as_json:
-        _print_json(_tables().payload_show(structure, **parts))
+        print_json(tables.payload_show(structure, **parts))
     else:
-        out.print(_tables().table_show(structure, **parts, width=out.width))
+        out.print(tables.table_show(structure, **parts, width=out.width))
 
 
 @app.command()
@@ -259,7 +268,7 @@ def plot(
                 written += drawing.draw_rankings(database, [name], folder, suffix)
             else:
                 written += drawing.draw_material(database, found, folder, suffix)
-    _print_paths(written)
+    print_paths(written)
 
 
 @app.command()
@@ -279,21 +288,22 @@ def export(
         chosen = [find_material(database, name) for name in names or ()]
         if query is not None or not names:
             chosen += materials_where(database, query or "verdict exists")
-        _print_paths(write(database, kind, dict.fromkeys(chosen), folder))
+        print_paths(write(database, kind, dict.fromkeys(chosen), folder))
 
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Count what the database holds, what failed and what waits."""
+    from flows import tables
     from flows.results import status_of
     from stores.connect import open_database
 
     with open_database(_uri()) as database:
         found = status_of(database)
     if as_json:
-        _print_json(_tables().payload_status(found))
+        print_json(tables.payload_status(found))
     else:
-        out.print(_tables().table_status(found))
+        out.print(tables.table_status(found))
 
 
 @app.command()
@@ -309,7 +319,7 @@ def retry(
     with open_database(_uri()) as database:
         names = forget_failures(database, code)
     if as_json:
-        _print_json({"forgotten": list(names)})
+        print_json({"forgotten": list(names)})
     else:
         out.print(f"{len(names)} failures forgotten; run 'phonoscreen screen' to try them again")
 
@@ -327,23 +337,15 @@ def doctor(
 
     checks = run_checks(_uri(), calculator)
     if as_json:
-        _print_json({"checks": [asdict(check) for check in checks]})
+        print_json({"checks": [asdict(check) for check in checks]})
     else:
-        marks = {True: "[green]ok[/]  ", False: "[red]bad[/] ", None: "[dim]--[/]  "}
-        for check in checks:
-            out.print(f"{marks[check.ok]} {check.name:<12} {escape(check.detail)}")
+        print_checks(checks)
     if any(check.ok is False for check in checks):
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _uri() -> str:
     return _state["database_uri"]
-
-
-def _tables() -> Any:
-    from flows import tables
-
-    return tables
 
 
 def _numbers(text: str) -> list[float]:
@@ -365,7 +367,7 @@ def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], i
     names: tuple[str, ...] = ()
     if paths:
         report = import_structures(_uri(), paths)
-        _print_import(report)
+        print_lines(report.lines())
         names, n_rejected = report.material_ids, len(report.rejections)
     if text is not None or not paths:
         with open_database(_uri()) as database:
@@ -390,62 +392,6 @@ def _screen_with_progress(names: Sequence[str], maker: Any, workers: int | None)
         return run(_uri(), names, maker, workers=workers, listener=progress)
 
 
-def _print_import(report: Any) -> None:
-    for line in report.lines():
-        err.print(line, highlight=False)
-
-
-def _ranking_payload(formulas: Sequence[str] | None) -> dict[str, Any]:
-    documents, materials, experiments = _ranking_parts(formulas)
-    payload = _tables().payload_ranking(documents, materials=materials, experiments=experiments)
-    return dict(payload)
-
-
-def _print_rankings(
-    formulas: Sequence[str] | None,
-    *,
-    several: bool = False,
-    temperatures_k: Sequence[float] = (300.0, 1000.0),
-) -> None:
-    documents, materials, experiments = _ranking_parts(formulas)
-    if several:
-        documents = [d for d in documents if len(d["polymorphs"]) + len(d["excluded"]) > 1]
-    if documents:
-        table = _tables().table_ranking(
-            documents,
-            materials=materials,
-            experiments=experiments,
-            temperatures_k=temperatures_k,
-            width=out.width,
-        )
-        out.print(table)
-
-
-def _ranking_parts(
-    formulas: Sequence[str] | None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
-    """Rankings, the summaries of their phases, and what experiment says of them."""
-    from flows.drawing import rankings_of, structures_of
-    from stores.connect import open_database
-    from stores.query import in_values
-
-    with open_database(_uri()) as database:
-        documents = rankings_of(database, formulas or None)
-        structures = structures_of(database, documents)
-        names = [one["material_id"] for one in structures]
-        materials = list(database.vibrational.query(in_values("material_id", names)))
-    return documents, materials, _tables().experiments_of(structures)
-
-
-def _print_json(payload: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(payload, indent=2, allow_nan=False, default=str) + "\n")
-
-
-def _print_paths(paths: Sequence[Path]) -> None:
-    for path in paths:
-        sys.stdout.write(f"{path}\n")
-
-
 def _exit_code_of(error: ScreeningError) -> ExitCode:
     if isinstance(error, (SettingError, QueryError, NotFoundError)):
         return ExitCode.WRONG_USAGE
@@ -460,7 +406,7 @@ def main() -> None:
     try:
         app()
     except ScreeningError as error:
-        err.print(f"[red]{error.code or type(error).__name__}[/] {escape(str(error))}")
+        print_error(error)
         sys.exit(_exit_code_of(error))
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on")

@@ -36,7 +36,11 @@ def draw_material(database: Database, material_id: str, folder: Path, suffix: st
     if phonons.band_structure is not None:
         species = [str(x) for x in phonons.document.structure.species]
         figure = plots.plot_phonons(
-            phonons.band_structure, phonons.density_of_states, species=species, title=title
+            phonons.band_structure,
+            phonons.density_of_states,
+            species=species,
+            stability=stored.prediction.stability.to_result(),
+            title=title,
         )
         written.append(plots.save_figure(figure, folder / f"{stem}-phonons{suffix}"))
     spread = stored.prediction.spread
@@ -68,7 +72,9 @@ def draw_rankings(
 
 def draw_overview(database: Database, folder: Path, suffix: str) -> list[Path]:
     """Draw the phase of lowest free energy of every composition with several phases."""
-    documents = [one for one in rankings_of(database) if len(one["polymorphs"]) > 1]
+    documents = [
+        one for one in rankings_of(database) if len(one["polymorphs"]) + len(one["excluded"]) > 1
+    ]
     figure = plots.plot_overview(_views(database, documents))
     return [plots.save_figure(figure, folder / f"overview{suffix}")]
 

@@ -93,12 +93,12 @@ def _forces(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
 
 
 def _phononwebsite(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
-    from screening.harmonic import eigenvectors_at, harmonic_from_forces
+    from screening.harmonic import harmonic_from_forces
 
     if phonons.band_structure is None or phonons.force_data is None:
         raise NotFoundError("this method has no bands", subject=stored.structure.material_id)
     bands = phonons.band_structure
-    vectors = eigenvectors_at(harmonic_from_forces(phonons.force_data), bands.q_points)
+    vectors = exporters.path_eigenvectors(harmonic_from_forces(phonons.force_data), bands)
     structure = phonons.force_data.primitive
     return exporters.write_phononwebsite(path, structure, bands, vectors, name=_title(stored))
 

@@ -12,7 +12,7 @@ and right-handed quartz have the same energies and the same phonons.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -44,6 +44,16 @@ _TIE_ANGSTROM = 5e-4
 _COEFFICIENTS = np.array(
     [c for c in product((-2, -1, 0, 1, 2), repeat=3) if any(c)], dtype=np.int64
 )
+# Primitive vectors in rows, by the vectors of the conventional cell.
+_CENTRINGS = {
+    "P": np.eye(3),
+    "A": np.array([[2, 0, 0], [0, 1, 1], [0, -1, 1]]) / 2,
+    "C": np.array([[1, -1, 0], [1, 1, 0], [0, 0, 2]]) / 2,
+    "F": np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2,
+    "I": np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2,
+    "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
+}
+_LAST_BITS = 1e-9
 # The eleven pairs of space groups that are mirror images of each other: one name for both.
 _ENANTIOMORPH = {
     78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180,
@@ -75,25 +85,74 @@ Description = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Bins of the lattice, atomic numbers, and codes of the positions in the same order."""
 
 
-def find_symmetry(cell: Cell, symprec_angstrom: float, subject: str) -> Symmetry:
-    """Space group within a tolerance.
+def find_symmetry(cell: Cell, symprec_angstrom: float, subject: str = "") -> tuple[Symmetry, Cell]:
+    """Space group within a tolerance, and the idealised standard primitive cell.
+
+    Returns
+    -------
+    tuple of Symmetry and Cell
+        Orbits and letters belong to the atoms of the cell returned.
 
     Raises
     ------
     CellError
         Where no symmetry is found, not even translations: atoms coincide within the tolerance.
     """
-    import spglib
-
-    dataset = _call(
-        spglib.get_symmetry_dataset, cell, subject, symprec=symprec_angstrom, angle_tolerance=-1.0
-    )
-    return Symmetry(
+    dataset = _dataset(cell, symprec_angstrom, subject)
+    # One atom of each primitive translation, in the standard cell and in the cell given.
+    in_primitive, standard = np.unique(dataset.std_mapping_to_primitive, return_index=True)
+    given_primitive, given = np.unique(dataset.mapping_to_primitive, return_index=True)
+    given = given[np.searchsorted(given_primitive, in_primitive)]
+    transform = _CENTRINGS[dataset.international[0]]
+    fractions = np.asarray(dataset.std_positions)[standard] @ np.linalg.inv(transform)
+    symmetry = Symmetry(
         number=int(dataset.number),
         symbol=str(dataset.international),
-        orbits=np.asarray(dataset.crystallographic_orbits, dtype=np.int64),
-        wyckoff_letters=tuple(dataset.wyckoffs),
+        orbits=np.asarray(dataset.crystallographic_orbits, dtype=np.int64)[given],
+        wyckoff_letters=tuple(np.asarray(dataset.wyckoffs)[given].tolist()),
         is_chiral=bool((np.linalg.det(dataset.rotations) > 0).all()),
+    )
+    numbers = np.asarray(dataset.std_types, dtype=np.int64)[standard]
+    return symmetry, Cell(transform @ np.asarray(dataset.std_lattice), fractions % 1.0, numbers)
+
+
+def _dataset(cell: Cell, symprec_angstrom: float, subject: str) -> Any:
+    """Call the symmetry finder; its failures are errors of ours."""
+    import spglib
+
+    try:
+        described: Any = (cell.vectors, cell.fractions % 1.0, cell.numbers)
+        dataset = spglib.get_symmetry_dataset(described, symprec=symprec_angstrom)
+    except Exception as error:  # releases differ: None, or an exception of their own
+        raise CellError(f"no symmetry can be found: {error}", subject=subject) from error
+    if dataset is None:
+        raise CellError(
+            "no symmetry can be found", subject=subject, hint="Look for coincident atoms"
+        )
+    return dataset
+
+
+def standard_cell(
+    cell: Cell, symprec_angstrom: float, subject: str = ""
+) -> tuple[Cell, Symmetry, Description]:
+    """Return the idealised standard primitive cell, its symmetry and its description.
+
+    The cell is standardised once to find its symmetry and once more from the canonical
+    description, so that the origin and the order do not depend on the input.
+    """
+    symmetry, ideal = find_symmetry(cell, symprec_angstrom, subject)
+    description, canonical = _smallest_description(ideal, symmetry)
+    final_symmetry, final = find_symmetry(canonical, symprec_angstrom, subject)
+    order = _canonical_order(final)
+    fractions = np.where(final.fractions[order] > 1.0 - _LAST_BITS, 0.0, final.fractions[order])
+    return (
+        Cell(final.vectors, fractions, final.numbers[order]),
+        replace(
+            final_symmetry,
+            orbits=final_symmetry.orbits[order],
+            wyckoff_letters=tuple(final_symmetry.wyckoff_letters[i] for i in order),
+        ),
+        description,
     )
 
 
@@ -108,21 +167,6 @@ def reduced_vectors(vectors: FloatArray) -> FloatArray:
     if reduced is None:
         reduced = Lattice(vectors).get_lll_reduced_lattice().matrix
     return np.asarray(reduced, dtype=np.float64)
-
-
-def standard_cell(
-    cell: Cell, symprec_angstrom: float, subject: str
-) -> tuple[Cell, Symmetry, Description]:
-    """Return the idealised standard primitive cell, its symmetry and its description.
-
-    The cell is standardised once to find its symmetry and once more from the canonical
-    description, so that the origin and the order do not depend on the input.
-    """
-    ideal = _standardised(cell, symprec_angstrom, subject)
-    symmetry = find_symmetry(ideal, symprec_angstrom, subject)
-    description, canonical = _smallest_description(ideal, symmetry)
-    final = _sorted_cell(_standardised(canonical, symprec_angstrom, subject))
-    return final, find_symmetry(final, symprec_angstrom, subject), description
 
 
 def space_group_type(number: int) -> int:
@@ -150,45 +194,10 @@ def description_digest(description: Description, space_group_number: int) -> str
     )
 
 
-def _call(function: Any, cell: Cell, subject: str, **options: Any) -> Any:
-    """Call the symmetry finder; its failures are errors of ours."""
-    try:
-        result = function((cell.vectors, cell.fractions % 1.0, cell.numbers), **options)
-    except Exception as error:  # releases before 2.7 return None, later ones may raise
-        raise CellError(f"no symmetry can be found: {error}", subject=subject) from error
-    if result is None:
-        raise CellError(
-            "no symmetry can be found", subject=subject, hint="Look for coincident atoms"
-        )
-    return result
-
-
-def _standardised(cell: Cell, symprec_angstrom: float, subject: str) -> Cell:
-    """Idealised standard primitive cell."""
-    import spglib
-
-    vectors, fractions, numbers = _call(
-        spglib.standardize_cell,
-        cell,
-        subject,
-        to_primitive=True,
-        no_idealize=False,
-        symprec=symprec_angstrom,
-        angle_tolerance=-1.0,
-    )
-    return Cell(
-        np.asarray(vectors, dtype=np.float64),
-        np.asarray(fractions, dtype=np.float64),
-        np.asarray(numbers, dtype=np.int64),
-    )
-
-
-def _sorted_cell(cell: Cell) -> Cell:
-    """Sites in the order of atomic number and position, fractions in [0, 1)."""
+def _canonical_order(cell: Cell) -> list[int]:
+    """Order of atomic number and position, blind to the last bits."""
     bins = np.full(3, 100 * _POSITION_BINS, dtype=np.int64)
-    order = np.lexsort((_codes(cell.fractions, bins), cell.numbers))
-    fractions = cell.fractions[order] % 1.0
-    return Cell(cell.vectors, np.where(fractions > 1.0 - 1e-9, 0.0, fractions), cell.numbers[order])
+    return [int(i) for i in np.lexsort((_codes(cell.fractions, bins), cell.numbers))]
 
 
 def _smallest_description(cell: Cell, symmetry: Symmetry) -> tuple[Description, Cell]:

@@ -162,7 +162,7 @@ def _symmetry_notes(cell: Cell, number: int, symprec: float, subject: str) -> tu
     """Tell when rounded coordinates hide a higher symmetry."""
     if symprec >= _LOOSE_SYMPREC_ANGSTROM:
         return ()
-    loose = find_symmetry(cell, _LOOSE_SYMPREC_ANGSTROM, subject)
+    loose, _ = find_symmetry(cell, _LOOSE_SYMPREC_ANGSTROM, subject)
     if loose.number == number:
         return ()
     note = (

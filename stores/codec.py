@@ -241,10 +241,11 @@ def decode_document(text: str) -> dict[str, Any]:
 
 
 def _revive(value: Any) -> Any:
-    """Turn extended JSON back into times, bytes and object ids."""
-    if isinstance(value, list):
-        return [_revive(item) for item in value]
-    if not isinstance(value, dict):
+    """Turn extended JSON back into times, bytes and object ids, in place."""
+    if type(value) is list:
+        for position, item in enumerate(value):
+            if type(item) is dict or type(item) is list:
+                value[position] = _revive(item)
         return value
     if len(value) == 1:
         if DATE in value:
@@ -253,4 +254,7 @@ def _revive(value: Any) -> Any:
             return base64.b64decode(value[BINARY]["base64"], validate=True)
         if OBJECT_ID in value:
             return ObjectId(value[OBJECT_ID])
-    return {key: _revive(item) for key, item in value.items()}
+    for key, item in value.items():
+        if type(item) is dict or type(item) is list:
+            value[key] = _revive(item)
+    return value

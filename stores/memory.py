@@ -12,6 +12,7 @@ import mongomock_ng
 from maggma.stores import MemoryStore
 
 from screening.errors import DatabaseUnavailableError, QueryError
+from stores.matching import checked_criteria, matches
 from stores.mongo import (
     DEFAULT_DATABASE,
     CheckedStore,
@@ -22,7 +23,6 @@ from stores.mongo import (
 )
 from stores.query import Criteria
 from stores.shape import Projection, distinct_values, projected, sort_directions, sort_key
-from stores.sqlite_query import checked_criteria, matches
 
 __all__ = ["MemoryDocumentStore", "forget_space"]
 

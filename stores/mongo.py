@@ -19,12 +19,13 @@ from pymongo import MongoClient, ReplaceOne, errors
 
 from screening.errors import DatabaseUriError, QueryError, SerializationError
 from stores.codec import clean_document
+from stores.matching import checked_criteria
 from stores.mongo_errors import translated_mongo_error
 from stores.passwords import mask_passwords
 from stores.pipeline import run_pipeline, split_pipeline
 from stores.query import Criteria
 from stores.shape import Projection, grouped, order_key, sort_directions
-from stores.sqlite_query import checked_criteria, value_at
+from stores.sqlite_values import value_at
 
 __all__ = ["CheckedStore", "MongoDocumentStore", "close_client", "shared_client"]
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from screening.errors import DuplicateKeyError, SerializationError
 from stores.codec import clean_document
+from stores.matching import checked_criteria
 from stores.query import Criteria, by_field
 from stores.sqlite_connection import SQLiteConnection
-from stores.sqlite_query import checked_criteria, narrow, value_at
 from stores.sqlite_reading import Document, ReadingStore
 from stores.sqlite_table import Table, new_id
+from stores.sqlite_values import value_at
 
 __all__ = ["SQLiteStore"]
 
@@ -48,8 +49,9 @@ class SQLiteStore(ReadingStore):
     Notes
     -----
     ``_id`` is the document's own; where it brings none, the text in the key it is updated by;
-    else a new object id. An index on a field that turns out to hold arrays or sub-documents is
-    kept but no longer used to narrow queries, so that results stay complete.
+    else a new object id. An index also serves a field of lists of text (does it contain ...?); on a
+    field that turns out to hold other arrays or sub-documents it is kept but no longer used, so
+    that results stay complete.
 
     Examples
     --------
@@ -232,7 +234,7 @@ class SQLiteStore(ReadingStore):
 
     def _first(self, connection: sqlite3.Connection, criteria: Criteria) -> tuple[int, Any] | None:
         """Return number and ``_id`` of the first match."""
-        condition = narrow(criteria, self._table.columns(connection).scalar)
+        condition = self._table.columns(connection).narrow(criteria)
         if condition.exact:
             return self._table.first(connection, condition)
         wanted = checked_criteria(criteria)
@@ -292,7 +294,7 @@ class SQLiteStore(ReadingStore):
         """
         wanted = checked_criteria(criteria)
         with self._writing() as connection:
-            condition = narrow(wanted, self._table.columns(connection).scalar)
+            condition = self._table.columns(connection).narrow(wanted)
             if condition.exact:
                 return self._table.remove_where(connection, condition)
             numbers = [n for n, _ in self._table.find(connection, wanted, condition)]

@@ -9,6 +9,7 @@ from typing import Any
 from maggma.core import Sort, Store
 
 from screening.errors import QueryError
+from stores.matching import checked_criteria, matches
 from stores.pipeline import run_pipeline, split_pipeline
 from stores.query import Criteria
 from stores.shape import (
@@ -20,7 +21,6 @@ from stores.shape import (
     sort_key,
 )
 from stores.sqlite_connection import SQLiteConnection
-from stores.sqlite_query import checked_criteria, matches, narrow
 from stores.sqlite_table import BATCH, Table
 
 __all__ = ["ReadingStore"]
@@ -43,7 +43,7 @@ class ReadingStore(Store):
         """Count the documents that meet the criteria; ``hint`` is ignored."""
         wanted = checked_criteria(criteria)
         with self._connection.reading() as connection:
-            condition = narrow(wanted, self._table.columns(connection).scalar)
+            condition = self._table.columns(connection).narrow(wanted)
             if condition.exact:
                 return self._table.count(connection, condition)
         return sum(1 for _ in self._scan(wanted))
@@ -97,12 +97,12 @@ class ReadingStore(Store):
         self, criteria: Criteria, order: list[tuple[str, int]], skip: int, limit: int | None
     ) -> Iterator[Document]:
         with self._connection.reading() as connection:
-            columns = self._table.columns(connection).scalar
-            condition = narrow(criteria, columns)
-            if condition.exact and all(field in columns for field, _ in order):
-                by_columns = [(columns[field], direction) for field, direction in order]
+            columns = self._table.columns(connection)
+            condition = columns.narrow(criteria)
+            if condition.exact and all(field in columns.scalar for field, _ in order):
+                by_columns = [(columns.scalar[field], direction) for field, direction in order]
                 if limit is not None and order:
-                    walking = narrow(criteria, _unindexed(columns, except_for=order[0][0]))
+                    walking = columns.narrow_for_walk(criteria, order[0][0])
                     condition = self._table.faster(connection, condition, walking)
                 numbers = self._table.sorted_numbers(connection, condition, by_columns, skip, limit)
                 first = self._table.documents(connection, numbers[:BATCH])
@@ -134,7 +134,7 @@ class ReadingStore(Store):
     def _scan(self, criteria: Criteria) -> Iterator[tuple[int, Document]]:
         """Yield number and document of each match; holds no transaction while it yields."""
         with self._connection.reading() as connection:
-            condition = narrow(criteria, self._table.columns(connection).scalar)
+            condition = self._table.columns(connection).narrow(criteria)
             numbers = self._table.numbers(connection, condition)
         for n, document in self._rows(numbers):
             if condition.exact or matches(criteria, document):
@@ -158,10 +158,10 @@ class ReadingStore(Store):
         """Return the distinct values of a field in MongoDB's order, arrays unwound."""
         wanted = checked_criteria(criteria)
         with self._connection.reading() as connection:
-            columns = self._table.columns(connection).scalar
-            condition = narrow(wanted, columns)
-            if condition.exact and field in columns:
-                documents = self._table.examples(connection, condition, columns[field])
+            columns = self._table.columns(connection)
+            condition, known = columns.narrow(wanted), {**columns.scalar, **columns.lists}
+            if condition.exact and field in known:
+                documents = self._table.examples(connection, condition, known[field])
                 if documents is not None:
                     return distinct_values(documents, field)
         return distinct_values((document for _, document in self._scan(wanted)), field)
@@ -203,8 +203,3 @@ class ReadingStore(Store):
         """
         criteria, stages = split_pipeline(pipeline)
         return run_pipeline(list(self.query(criteria)), stages)
-
-
-def _unindexed(columns: Mapping[str, str], *, except_for: str) -> dict[str, str]:
-    """Return columns in a form for which SQLite uses no index."""
-    return {field: x if field == except_for else f"+{x}" for field, x in columns.items()}

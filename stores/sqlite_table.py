@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -14,9 +13,12 @@ from bson import ObjectId
 
 from screening.errors import DuplicateKeyError, QueryError, SerializationError
 from stores.codec import decode_document, encode_document
-from stores.sqlite_query import NOT_SCALAR, Narrowed, SQLValue, column_value, matches, value_at
+from stores.matching import matches
+from stores.sqlite_columns import LISTS, MIXED, SCALAR, Columns
+from stores.sqlite_query import Narrowed
+from stores.sqlite_values import NOT_SCALAR, SQLValue, column_value
 
-__all__ = ["Columns", "Table"]
+__all__ = ["BATCH", "Table", "new_id"]
 
 FIELDS_TABLE = '"_phonoscreen_fields"'
 RESERVED = frozenset({"n", "id", "doc", "rowid", "oid", "_rowid_"})
@@ -24,34 +26,6 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 BATCH = 256
 FEW_ROWS = 500
 """Rows that are collected and sorted in less than a millisecond."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The declared fields of a collection.
-
-    Attributes
-    ----------
-    quoted
-        Quoted column of every declared field.
-    scalar
-        The same without the fields that hold an array or a sub-document in some document.
-    """
-
-    quoted: Mapping[str, str]
-    scalar: Mapping[str, str]
-
-    def values_of(self, document: Mapping[str, Any]) -> tuple[list[SQLValue], list[str]]:
-        """Return the values of the columns, and the fields that are not scalar here."""
-        values: list[SQLValue] = []
-        others = []
-        for field in self.quoted:
-            value = column_value(value_at(document, field.split(".")))
-            if value is NOT_SCALAR:
-                others.append(field)
-                value = None
-            values.append(value)
-        return values, others
 
 
 class Table:
@@ -83,7 +57,7 @@ class Table:
             return
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {FIELDS_TABLE} (collection TEXT, field TEXT,"
-            " name TEXT, scalar INTEGER, PRIMARY KEY (collection, field)) WITHOUT ROWID"
+            " name TEXT, state INTEGER, PRIMARY KEY (collection, field)) WITHOUT ROWID"
         )
         names = [_column_name(field) for field in fields]
         columns = "".join(f'"{name}", ' for name in names)
@@ -97,18 +71,20 @@ class Table:
         self, connection: sqlite3.Connection, fields: Iterator[tuple[str, str]] | zip[Any]
     ) -> None:
         rows = [(self.collection, field, name) for field, name in fields]
-        connection.executemany(f"INSERT INTO {FIELDS_TABLE} VALUES (?, ?, ?, 1)", rows)
+        sql = f"INSERT INTO {FIELDS_TABLE} VALUES (?, ?, ?, {SCALAR})"
+        connection.executemany(sql, rows)
         self._seen = None
 
     def columns(self, connection: sqlite3.Connection) -> Columns:
         """Return the declared fields, whichever process declared them."""
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         if self._seen is None or self._seen[0] != version:
-            sql = f"SELECT field, name, scalar FROM {FIELDS_TABLE} WHERE collection = ?"
+            sql = f"SELECT field, name, state FROM {FIELDS_TABLE} WHERE collection = ?"
             rows = connection.execute(sql, (self.collection,)).fetchall()
             quoted = {field: f'"{name}"' for field, name, _ in rows}
-            scalar = {field: f'"{name}"' for field, name, is_scalar in rows if is_scalar}
-            self._seen = version, Columns(quoted, {**scalar, "_id": "id"})
+            scalar = {field: quoted[field] for field, _, state in rows if state == SCALAR}
+            lists = {field: quoted[field] for field, _, state in rows if state == LISTS}
+            self._seen = version, Columns(quoted, {**scalar, "_id": "id"}, lists)
         return self._seen[1]
 
     def forget(self) -> None:
@@ -167,22 +143,26 @@ class Table:
         name = _column_name(field)
         connection.execute(f'ALTER TABLE {self.quoted} ADD COLUMN "{name}"')
         self._register(connection, zip([field], [name], strict=True))
-        path, is_scalar = field.split("."), True
+        columns = Columns({field: f'"{name}"'}, {}, {})
+        found: set[int] = set()
         last = 0
         while rows := connection.execute(
             f"SELECT n, doc FROM {self.quoted} WHERE n > ? ORDER BY n LIMIT {BATCH}", (last,)
         ).fetchall():
-            values = [(column_value(value_at(decode_document(doc), path)), n) for n, doc in rows]
-            is_scalar = is_scalar and all(value is not NOT_SCALAR for value, _ in values)
-            filled = [(None if value is NOT_SCALAR else value, n) for value, n in values]
+            filled = []
+            for n, doc in rows:
+                values, others = columns.values_of(decode_document(doc))
+                filled.append((*values, n))
+                found.update(others.values())
             connection.executemany(f'UPDATE {self.quoted} SET "{name}" = ? WHERE n = ?', filled)
             last = rows[-1][0]
-        if not is_scalar:
-            self._mark_not_scalar(connection, [field])
+        if found:
+            self._set_states(connection, {field: min(found)})
 
-    def _mark_not_scalar(self, connection: sqlite3.Connection, fields: Sequence[str]) -> None:
-        sql = f"UPDATE {FIELDS_TABLE} SET scalar = 0 WHERE collection = ? AND field = ?"
-        connection.executemany(sql, [(self.collection, field) for field in fields])
+    def _set_states(self, connection: sqlite3.Connection, states: Mapping[str, int]) -> None:
+        sql = f"UPDATE {FIELDS_TABLE} SET state = ? WHERE collection = ? AND field = ?"
+        rows = [(state, self.collection, field) for field, state in states.items()]
+        connection.executemany(sql, rows)
         self._seen = None
 
     # -------------------------------------------------------------- reading
@@ -200,6 +180,8 @@ class Table:
         limit: int | None,
     ) -> list[int]:
         """Return the numbers of the rows that meet a condition, sorted by columns."""
+        if not order and limit is None:
+            return sorted(self._unsorted_numbers(connection, condition))[skip:]
         terms = [f"{column} {_direction(direction)}" for column, direction in order]
         terms.append(f"n {_direction(order[0][1] if order else 1)}")
         sql = (
@@ -208,6 +190,13 @@ class Table:
         )
         parameters = (*condition.parameters, -1 if limit is None else limit, skip)
         return [row[0] for row in connection.execute(sql, parameters)]
+
+    def _unsorted_numbers(
+        self, connection: sqlite3.Connection, condition: Narrowed
+    ) -> Iterator[int]:
+        # without an order SQLite may read an index instead of the whole table
+        sql = f"SELECT n FROM {self.quoted} WHERE {condition.sql}"
+        return (row[0] for row in connection.execute(sql, condition.parameters))
 
     def faster(
         self, connection: sqlite3.Connection, collecting: Narrowed, walking: Narrowed
@@ -284,26 +273,36 @@ class Table:
             f"INSERT INTO {self.quoted} (id, {names}doc) VALUES (?, {marks}?){conflict}",
             (_id_value(document), *values, encode_document(document)),
         )
-        self._check_scalar(connection, columns, others)
+        self._check_states(connection, columns, others)
         return cursor.rowcount == 1
 
     def replace(self, connection: sqlite3.Connection, n: int, document: dict[str, Any]) -> None:
         """Replace the document of a row; its ``_id`` stays."""
         columns = self.columns(connection)
         values, others = columns.values_of(document)
-        names = "".join(f"{name} = ?, " for name in columns.quoted.values())
+        names = list(columns.quoted.values())
+        sql = f"SELECT {', '.join(names) or 'n'} FROM {self.quoted} WHERE n = ?"
+        old = connection.execute(sql, (n,)).fetchone()
+        # SQLite rewrites the index of every column it is given, changed or not
+        changed = [i for i in range(len(names)) if old[i] != values[i]]
+        sets = "".join(f"{names[i]} = ?, " for i in changed)
         connection.execute(
-            f"UPDATE {self.quoted} SET {names}doc = ? WHERE n = ?",
-            (*values, encode_document(document), n),
+            f"UPDATE {self.quoted} SET {sets}doc = ? WHERE n = ?",
+            (*(values[i] for i in changed), encode_document(document), n),
         )
-        self._check_scalar(connection, columns, others)
+        self._check_states(connection, columns, others)
 
-    def _check_scalar(
-        self, connection: sqlite3.Connection, columns: Columns, others: Sequence[str]
+    def _check_states(
+        self, connection: sqlite3.Connection, columns: Columns, others: Mapping[str, int]
     ) -> None:
-        fresh = [field for field in others if field in columns.scalar]
+        """Note the fields that hold something new."""
+        fresh = {
+            field: state
+            for field, state in others.items()
+            if field in columns.scalar or (field in columns.lists and state == MIXED)
+        }
         if fresh:
-            self._mark_not_scalar(connection, fresh)
+            self._set_states(connection, fresh)
 
     def remove(self, connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
         """Remove rows."""

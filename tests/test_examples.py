@@ -24,7 +24,7 @@ COLUMNS = (
     "static_energy_ev_per_atom",
     "energy_source",
     "citation",
-    "notes",
+    "experiment",
 )
 DENSITY_TOLERANCE = 0.03
 SYMPREC_ANGSTROM = 1e-3
@@ -199,7 +199,7 @@ def test_citation_stands_in_the_file_and_names_a_year(row: dict[str, str]) -> No
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["file"])
 def test_row_has_a_label_a_note_and_no_invented_energy(row: dict[str, str]) -> None:
     assert row["label"]
-    assert row["notes"]
+    assert row["experiment"]
     assert not row["static_energy_ev_per_atom"]
     assert not row["energy_source"]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_phonons"]
 
 IMAGINARY_BELOW_THZ = -0.1
+ROUNDING_THZ = 0.01
 _BAND_COLOUR = COLOURS[0]
 _GREEK = {
     "GAMMA": "Γ", "DELTA": "Δ", "SIGMA": "Σ", "LAMBDA": "Λ", "OMEGA": "Ω", "PHI": "Φ",
@@ -78,7 +79,7 @@ def plot_phonons(
     _draw_bands(axes[0], band_structure, imaginary_below_thz)
     if density_of_states is not None:
         _draw_dos(axes[1], density_of_states, species)
-    _set_limits(axes[0], band_structure.frequencies_thz, imaginary_below_thz)
+    _set_limits(axes[0], band_structure.frequencies_thz)
     for panel in axes:
         _mark_imaginary(panel)
     _add_wavenumbers(axes[-1])
@@ -199,10 +200,11 @@ def _name_lowest(axes: Axes, bands: BandStructure, imaginary_below_thz: float) -
     axes.plot(place, lowest, "o", color=IMAGINARY_COLOUR, markersize=3.5, clip_on=False)
 
 
-def _set_limits(axes: Axes, frequencies_thz: FloatArray, imaginary_below_thz: float) -> None:
+def _set_limits(axes: Axes, frequencies_thz: FloatArray) -> None:
+    """Begin at zero, or below the lowest frequency where that is more than rounding."""
     lowest, highest = float(frequencies_thz.min()), float(frequencies_thz.max())
     span = max(highest - min(lowest, 0.0), 1e-6)
-    bottom = lowest - 0.09 * span if lowest < imaginary_below_thz else 0.0
+    bottom = lowest - 0.09 * span if lowest < -ROUNDING_THZ else 0.0
     axes.set_ylim(bottom, highest + 0.05 * span)
 
 
@@ -233,7 +235,8 @@ def _draw_dos(axes: Axes, dos: DensityOfStates, species: Sequence[str]) -> None:
 def _write_verdict(figure: Figure, stability: Stability) -> None:
     lowest = stability.lowest_frequency_thz
     value = f"{lowest:.2f}" if lowest >= 0.0 else f"{-lowest:.2f}i"
-    place = ", ".join(f"{component:.3g}" for component in stability.lowest_frequency_q_point)
+    q_point = np.round(stability.lowest_frequency_q_point, 3) + 0.0  # no minus before zero
+    place = ", ".join(f"{component:g}" for component in q_point)
     figure.supxlabel(
         f"{stability.verdict.value} (criterion {stability.criterion}): lowest frequency "
         f"{value} THz on the {stability.lowest_frequency_region} at q = ({place})",

@@ -44,7 +44,7 @@ class PhaseCurve:
     relative_free_energy_mev_per_atom
         A(T) minus that of the reference phase in meV/atom, shape (temperature,).
     standard_deviation_mev_per_atom
-        Of the same difference, or None.
+        Of the phase's own free energy over a committee, shape (temperature,), or None.
     """
 
     label: str

@@ -16,7 +16,6 @@ RANKING_TEMPERATURES_K = (300.0, 1000.0)
 """Temperatures with a column of their own; the first one decides the order of the rows."""
 
 EXPERIMENT = "experiment:"
-CITATION = "citation:"
 CAPTION = (
     "ΔA: free energy above the phase of lowest static energy.  Rank =: tied with the lowest;  "
     "-: not ordered, see the note."
@@ -28,8 +27,7 @@ Documents = Iterable[Mapping[str, Any]]
 def experiments_of(structures: Documents) -> dict[str, str]:
     """Collect what experiment says, from documents of the ``structures`` collection.
 
-    Notes that begin with ``experiment:`` are meant. Where no document has any, all notes but
-    citations are taken.
+    It stands in the notes that begin with ``experiment:``, as the importer writes them.
 
     Returns
     -------
@@ -47,11 +45,6 @@ def experiments_of(structures: Documents) -> dict[str, str]:
         key: [note.removeprefix(EXPERIMENT) for note in found if note.startswith(EXPERIMENT)]
         for key, found in notes.items()
     }
-    if not any(marked.values()):
-        marked = {
-            key: [note for note in found if not note.startswith(CITATION)]
-            for key, found in notes.items()
-        }
     return {
         key: "; ".join(note.strip() for note in found) for key, found in marked.items() if found
     }

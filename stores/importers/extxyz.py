@@ -13,7 +13,6 @@ import numpy as np
 from pymatgen.core import Element
 
 from screening.errors import (
-    InconsistentDataError,
     NonFiniteInputError,
     NotPeriodicError,
     ParseError,
@@ -68,6 +67,8 @@ def _count(lines: list[str], row: int, limits: ReadLimits) -> int:
     if not re.fullmatch(r"\d{1,20}", word):
         raise ParseError(f"line {row + 1}: {word[:40]!r} is no number of atoms")
     n_atoms = int(word)
+    if n_atoms == 0:
+        raise ParseError(f"line {row + 1}: a frame without atoms")
     if n_atoms > limits.structure.max_atoms:
         raise TooLargeError(
             f"line {row + 1}: {n_atoms} atoms, more than {limits.structure.max_atoms}"
@@ -192,6 +193,4 @@ def _energy(fields: dict[str, str], n_atoms: int) -> tuple[float | None, str | N
         raise ParseError(f"{key} is {fields[key][:40]!r}") from error
     if not np.isfinite(energy):
         raise NonFiniteInputError(f"{key} is {energy}")
-    if n_atoms == 0:
-        raise InconsistentDataError("an energy without atoms")
     return energy / n_atoms, f"given ({key} of an extxyz file)"

@@ -10,6 +10,8 @@ A table beside the files, with a header and these columns, of which only ``file`
     Energy without vibrations in eV/atom, and where it comes from; both or none.
 ``citation``, ``notes``
     Free text.
+``experiment``
+    What experiment says of this phase, shown beside the rankings.
 """
 
 from __future__ import annotations
@@ -28,7 +30,15 @@ __all__ = ["METADATA_NAME", "FileMetadata", "read_metadata"]
 
 METADATA_NAME = "metadata.csv"
 _COLUMNS = frozenset(
-    {"file", "label", "static_energy_ev_per_atom", "energy_source", "citation", "notes"}
+    {
+        "file",
+        "label",
+        "static_energy_ev_per_atom",
+        "energy_source",
+        "citation",
+        "experiment",
+        "notes",
+    }
 )
 
 
@@ -98,7 +108,8 @@ def _row(row: dict[str | None, str | None], folder: Path) -> tuple[str, FileMeta
     if not base or base not in {entry.name for entry in folder.iterdir()}:
         raise ParseError(f"{display_name(name) or 'an empty name'} is not in this folder")
     energy, source = _energy(fields)
-    notes = (fields["notes"],) if fields.get("notes") else ()
+    experiment = (f"experiment: {fields['experiment']}",) if fields.get("experiment") else ()
+    notes = experiment + ((fields["notes"],) if fields.get("notes") else ())
     label, citation = fields.get("label") or None, fields.get("citation") or None
     return name, FileMetadata(label, energy, source, citation, notes)
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pymatgen.core import Lattice, Structure
+
 from flows.imports import import_structures
 from flows.makers import ScreenBatchMaker
-from pymatgen.core import Lattice, Structure
 from screening.phonons import PhononSettings
 from screening.settings import ScreeningSettings
 from screening.supercell import SupercellSettings

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from flows.run import MAX_DEATHS, screen
 from screening.errors import SettingError
 from stores.connect import open_database

@@ -2,9 +2,10 @@
 
 import json
 
-from flows.makers import ImportMaker, ScreenBatchMaker, ScreenMaker, SummaryMaker
 from jobflow import Flow, JobStore, run_locally
 from monty.json import MontyDecoder, MontyEncoder
+
+from flows.makers import ImportMaker, ScreenBatchMaker, ScreenMaker, SummaryMaker
 from stores.connect import open_database
 
 

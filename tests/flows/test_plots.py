@@ -137,6 +137,11 @@ class TestPhonons:
         assert "1.50i THz" in texts(figure)
         assert axes.get_ylim()[0] < -1.5
 
+    def test_a_doubtful_frequency_is_shown_without_the_warning(self) -> None:
+        axes = plots.plot_phonons(bands(-0.08)).axes[0]
+        assert axes.get_ylim()[0] < -0.08
+        assert not any("i THz" in text.get_text() for text in axes.texts)
+
     def test_noise_below_zero_is_not_imaginary(self) -> None:
         values = np.array([[0.0, 0.1], [-0.05, -0.3], [0.2, -0.01], [0.3, 0.2]])
         expected = [[False, True], [False, True], [False, True], [False, True]]

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+
 from flows.events import Outcome
 from flows.retrying import forget_failures
 from flows.run import screen

@@ -307,9 +307,9 @@ def test_metadata_gives_names_energies_and_citations(tmp_path):
     (tmp_path / "a.cif").write_text(hostile.CIF)
     (tmp_path / "b.extxyz").write_text(hostile.EXTXYZ)
     (tmp_path / "metadata.csv").write_text(
-        "file,label,static_energy_ev_per_atom,energy_source,citation,notes\n"
-        'a.cif,rutile,-8.9,PBE,"Baur, 1971",room temperature\n'
-        "b.extxyz#frame 2,middle,,,,\n"
+        "file,label,static_energy_ev_per_atom,energy_source,citation,experiment,notes\n"
+        'a.cif,rutile,-8.9,PBE,"Baur, 1971",stable,room temperature\n'
+        "b.extxyz#frame 2,middle,,,,,\n"
     )
     item, first, second, _ = read(tmp_path)
     assert (item.label, item.citation, item.static_energy_ev_per_atom) == (
@@ -318,7 +318,7 @@ def test_metadata_gives_names_energies_and_citations(tmp_path):
         -8.9,
     )
     assert item.static_energy_source == "PBE"
-    assert item.notes[-1] == "room temperature"
+    assert item.notes[-2:] == ("experiment: stable", "room temperature")
     assert (first.label, second.label) == (None, "middle")
     assert second.static_energy_ev_per_atom == -3.5
 

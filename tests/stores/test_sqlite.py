@@ -422,17 +422,28 @@ def document(draw):
             )
         )
     if draw(st.booleans()):
-        made["e"] = draw(st.one_of(NUMBERED, st.lists(NUMBERED, min_size=1, max_size=3)))
+        texts = st.sampled_from(["", "a", "ab", "é", "\0", "a\0b"])
+        made["e"] = draw(
+            st.one_of(
+                NUMBERED,
+                st.lists(NUMBERED, min_size=1, max_size=3),
+                st.lists(texts, min_size=1, max_size=3),
+            )
+        )
     return made
 
 
 @st.composite
 def condition(draw):
     operator = draw(
-        st.sampled_from(["$eq", "$ne", "$lt", "$lte", "$gt", "$gte", "$in", "$nin", "$exists"])
+        st.sampled_from(
+            ["$eq", "$ne", "$lt", "$lte", "$gt", "$gte", "$in", "$nin", "$exists", "$all"]
+        )
     )
     if operator == "$exists":
         return {operator: draw(st.booleans())}
+    if operator == "$all":
+        return {operator: draw(st.lists(st.sampled_from(["", "a", "é"]), min_size=1, max_size=2))}
     if operator in {"$in", "$nin"}:
         return {operator: draw(st.lists(NUMBERED, max_size=3))}
     return {operator: draw(NUMBERED)}
@@ -469,7 +480,7 @@ def emptied(store):
     """A store without documents that has forgotten which fields held arrays."""
     store.remove_docs({})
     with store._connection.writing() as connection:
-        connection.execute('UPDATE "_phonoscreen_fields" SET scalar = 1')
+        connection.execute('UPDATE "_phonoscreen_fields" SET state = 1')
     store._table.forget()
     return store
 
@@ -525,6 +536,28 @@ def test_an_indexed_field_may_hold_arrays(sqlite):
     assert keys(sqlite.query({"x": {"$gt": 4}})) == ["b"]
     assert keys(sqlite.query({}, sort={"x": -1})) == ["c", "b", "a"]
     assert sqlite.distinct("x") == [1, 5, {"y": 1}]
+
+
+def test_an_index_finds_text_in_lists(sqlite):
+    sqlite.ensure_index("elements")
+    rows = {"a": ["O", "Ti"], "b": ["O"], "c": [], "d": "O", "e": ["Os", 'x"O'], "f": [","]}
+    sqlite.update([{"material_id": key, "elements": value} for key, value in rows.items()])
+    with sqlite._connection.reading() as connection:
+        columns = sqlite._table.columns(connection)
+    asked = {
+        "abd": "O",
+        "a": {"$all": ["O", "Ti"]},
+        "aef": {"$in": ["Ti", "Os", ","]},
+        "cef": {"$ne": "O"},
+        "bcdef": {"$nin": ["Ti"]},
+        "": {"$in": []},
+    }
+    for expected, condition in asked.items():
+        criteria = {"elements": condition}
+        assert columns.narrow(criteria).exact
+        assert "".join(keys(sqlite.query(criteria))) == expected
+        assert sqlite.count(criteria) == len(expected)
+    assert sqlite.distinct("elements") == sorted({"O", "Ti", "Os", 'x"O', ","})
 
 
 def test_another_connection_learns_of_arrays_at_once(sqlite):
@@ -798,9 +831,7 @@ def test_jobflow_keeps_outputs_and_blobs(tmp_path, monkeypatch):
 
     first = job(_produce, data="big")(3)
     second = job(_consume)(first.output)
-    flow = Flow([first, second])
-    for _ in range(2):  # the second run replaces the outputs of the first
-        run_locally(flow, store=job_store, ensure_success=True)
+    run_locally(Flow([first, second]), store=job_store, ensure_success=True)
     copy = pickle.loads(pickle.dumps(job_store))
     copy.connect()
     assert copy.get_output(second.uuid) == 6
