@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -56,7 +55,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _state = {"database_uri": ""}
-MAX_DEFAULT_WORKERS = 4
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Calculator = Annotated[
@@ -147,6 +145,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
     from flows import tables
     from flows.makers import ScreenBatchMaker
     from flows.options import screening_settings
+    from flows.progress import screen_with_progress
 
     chosen = screening_settings(
         settings,
@@ -159,7 +158,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
     )
     maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
     names, n_rejected = _wanted(paths or [], query)
-    report = _screen_with_progress(names, maker, workers)
+    report = screen_with_progress(_uri(), names, maker, workers, err)
     if as_json:
         print_json(tables.payload_screen(report))
     else:
@@ -376,20 +375,6 @@ def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], i
             tuple(name for name in names if name in selected) if paths else tuple(sorted(selected))
         )
     return names, n_rejected
-
-
-def _screen_with_progress(names: Sequence[str], maker: Any, workers: int | None) -> Any:
-    from flows.local import limit_threads
-    from flows.progress import ScreenProgress
-    from flows.run import screen as run
-
-    limit_threads(1)
-    if workers is None:
-        in_memory = _uri().startswith("memory:")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        workers = 0 if in_memory else min(MAX_DEFAULT_WORKERS, cores or 1)
-    with ScreenProgress(len(names), err) as progress:
-        return run(_uri(), names, maker, workers=workers, listener=progress)
 
 
 def _exit_code_of(error: ScreeningError) -> ExitCode:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from screening.displacements import DisplacementPlan, LatticeIndex, locate_atoms
+from screening.displacements import DisplacementPlan
 from screening.harmonic import harmonic_from_forces, mesh_frequencies
 from screening.phonons import (
     PhononSettings,
@@ -37,6 +37,7 @@ from screening.phonons import (
 from screening.prediction import FloatArray, ForceData, frozen_array
 from screening.spectra import lowest_frequency
 from screening.supercell import image_distance_angstrom, supercell_candidates
+from screening.supercell_symmetry import LatticeIndex, locate_atoms
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
 
 __all__ = ["AdaptiveForces", "adaptive_forces"]
@@ -47,6 +48,9 @@ _SMALL_FRACTION = 0.25  # of the atoms of the standard supercell
 _LEAST_IMAGE_DISTANCE_ANGSTROM = 4.5
 _INNER_FRACTION = 0.9  # of the radius of the sphere inscribed in the small supercell
 _CLEARLY_STABLE_THZ = 0.07
+_HOPELESS_THZ = -0.5
+_LEAST_SAVED_FRACTION = 0.25
+_COARSE_MESH_LENGTH_ANGSTROM = 30.0
 _TEMPERATURE_K = 300.0
 _SAME_DISTANCE_ANGSTROM = 1e-3
 _SHIFTS = np.array(list(np.ndindex(5, 5, 5))) - 2
@@ -134,17 +138,20 @@ def adaptive_forces(
     engines = tuple(calculator.members) or (calculator,)
     plan = displacement_plan(structure, calculator, settings)
     split = _split(plan)
-    matrix = _small_supercell(structure, plan) if len(split.firsts) else None
+    matrix = _small_supercell(structure, plan, split)
     if matrix is None:
         return _result([forces_of_plan(structure, engine, plan) for engine in engines])
-    small_plan = displacement_plan(structure, calculator, settings, matrix, plan.supercell_matrix)
-    small_plan = small_plan.subset(np.concatenate([split.firsts, split.seconds]))
     half = [forces_of_plan(structure, engine, plan.subset(split.kept)) for engine in engines]
-    small = [forces_of_plan(structure, engine, small_plan) for engine in engines]
-    completed = [_completed(*both, plan, split) for both in zip(half, small, strict=True)]
-    estimate = _estimated_error(half, small, plan, split, settings)
-    if estimate <= settings.adaptive_tolerance_mev_per_atom:
-        return _result(completed, matrix, estimate, len(split.seconds))
+    estimate = None
+    if not _is_hopeless(mean_force_data(half), settings):
+        small_plan = displacement_plan(
+            structure, calculator, settings, matrix, plan.supercell_matrix
+        ).subset(np.concatenate([split.firsts, split.seconds]))
+        small = [forces_of_plan(structure, engine, small_plan) for engine in engines]
+        estimate = _estimated_error(half, small, plan, split, settings)
+        if estimate <= settings.adaptive_tolerance_mev_per_atom:
+            completed = [_completed(*both, plan, split) for both in zip(half, small, strict=True)]
+            return _result(completed, matrix, estimate, len(split.seconds))
     rest = [forces_of_plan(structure, engine, plan.subset(split.seconds)) for engine in engines]
     full = [
         _joined(plan, split, h, r.forces_ev_per_angstrom) for h, r in zip(half, rest, strict=True)
@@ -174,15 +181,25 @@ def _split(plan: DisplacementPlan) -> _Split:
     return _Split(kept, firsts, firsts + 1)
 
 
-def _small_supercell(structure: Structure, plan: DisplacementPlan) -> IntArray | None:
-    """Return the largest supercell of at most a quarter of the atoms that isolates an atom."""
-    largest = int(_SMALL_FRACTION * len(plan.numbers))
-    if largest < len(structure):
+def _small_supercell(
+    structure: Structure, plan: DisplacementPlan, split: _Split
+) -> IntArray | None:
+    """Return the largest supercell of at most a quarter of the atoms, None if not worth it."""
+    n_pairs, n_atoms = len(split.firsts), len(plan.numbers)
+    largest = int(_SMALL_FRACTION * n_atoms)
+    if n_pairs == 0 or largest < len(structure):
         return None
     best = supercell_candidates(structure, largest)[-1]
-    if best.image_distance_angstrom < _LEAST_IMAGE_DISTANCE_ANGSTROM:
-        return None
-    return best.as_array()
+    saved = n_pairs * (n_atoms - 2 * best.n_atoms) / (len(plan.displaced_atoms) * n_atoms)
+    isolated = best.image_distance_angstrom >= _LEAST_IMAGE_DISTANCE_ANGSTROM
+    return best.as_array() if isolated and saved >= _LEAST_SAVED_FRACTION else None
+
+
+def _is_hopeless(half: ForceData, settings: PhononSettings) -> bool:
+    """Whether the crystal is unstable by far, whatever the even part is."""
+    harmonic = harmonic_from_forces(half, settings.symprec_angstrom)
+    mesh = mesh_frequencies(harmonic, _COARSE_MESH_LENGTH_ANGSTROM)
+    return lowest_frequency(mesh).frequency_thz < _HOPELESS_THZ
 
 
 def _completed(

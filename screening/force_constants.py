@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.displacements import SupercellSymmetry
 from screening.errors import InconsistentDataError
 from screening.prediction import FloatArray
+from screening.supercell_symmetry import SupercellSymmetry
 
 __all__ = ["acoustic_sum_error", "solve_force_constants", "symmetrise_force_constants"]
 

@@ -26,16 +26,16 @@ from phonopy.structure.symmetry import Symmetry, symmetrize_borns_and_epsilon
 from pymatgen.core import Structure
 
 from screening.acoustic import gamma_mask
-from screening.displacements import (
+from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
+from screening.force_constants import solve_force_constants, symmetrise_force_constants
+from screening.prediction import FloatArray, ForceData, frozen_array
+from screening.supercell_symmetry import (
     DEFAULT_SYMPREC_ANGSTROM,
     SupercellSymmetry,
     locate_atoms,
     phonopy_cell,
     primitive_symmetry,
 )
-from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
-from screening.force_constants import solve_force_constants, symmetrise_force_constants
-from screening.prediction import FloatArray, ForceData, frozen_array
 from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
 
 __all__ = [

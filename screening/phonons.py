@@ -16,11 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
-from screening.displacements import (
-    DEFAULT_SYMPREC_ANGSTROM,
-    DisplacementPlan,
-    plan_displacements,
-)
+from screening.displacements import DisplacementPlan, plan_displacements
 from screening.errors import (
     InconsistentDataError,
     NonFiniteForcesError,
@@ -37,6 +33,7 @@ from screening.harmonic import (
 )
 from screening.prediction import FloatArray, ForceData, frozen_array
 from screening.supercell import SupercellSettings, choose_supercell
+from screening.supercell_symmetry import DEFAULT_SYMPREC_ANGSTROM
 
 __all__ = [
     "DEFAULT_MESH_LENGTH_ANGSTROM",

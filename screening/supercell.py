@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from phonopy.structure.symmetry import Symmetry
 from pymatgen.core import Structure
 
-from screening.displacements import primitive_symmetry
 from screening.errors import CellError, SettingError, TooLargeError
 from screening.prediction import FloatArray
+from screening.supercell_symmetry import primitive_symmetry
 
 __all__ = [
     "SupercellCandidate",

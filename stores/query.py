@@ -55,6 +55,7 @@ MAX_LENGTH = 20_000
 MAX_DEPTH = 10
 MAX_CONDITIONS = 200
 MAX_VALUES = 10_000
+MAX_BRACKETS = 2000
 MAX_INTEGER = 2**63
 
 
@@ -234,6 +235,9 @@ def parse_sort(text: str, fields: Fields) -> dict[str, int]:
 
 
 def _json(text: str) -> Any:
+    # not left to the recursion limit, which libraries raise beyond what the stack can bear
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise QueryError(f"the filter has more than {MAX_BRACKETS} brackets")
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from screening.errors import InconsistentDataError, ParseError
 from screening.prediction import FloatArray
+from screening.space_groups import setting_operations, settings_named
 
 if TYPE_CHECKING:
     from pymatgen.core import Lattice
@@ -28,8 +28,7 @@ _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 _UNKNOWN = {"?", ".", ""}
 _OPERATION = re.compile(r"[xyzXYZ0-9+\-*/. ]+")
 _MAX_OPERATIONS = 192
-_LAST_HALL_NUMBER = 530
-_HEXAGONAL_TOLERANCE = 1e-2
+_METRIC_TOLERANCE = 1e-2
 
 
 def operations_of(
@@ -42,19 +41,22 @@ def operations_of(
     ParseError
         If an operation or the space group cannot be read, or its setting is ambiguous.
     InconsistentDataError
-        If the operations listed form no group.
+        If the operations listed form no group, or do not fit the cell.
     """
     for tag in _OPERATIONS:
         if tag in tags:
-            return _parse_operations(tags[tag]), ()
+            operations = _parse_operations(tags[tag])
+            if not _fits(operations, lattice):
+                raise _misfit("the symmetry operations do")
+            return operations, ()
     names = [_plain(tags, tag) for tag in _NAMES]
     numbers = [_plain(tags, tag) for tag in _NUMBERS]
     name, number = next(filter(None, names), ""), next(filter(None, numbers), "")
     if not (name or number):
         return np.eye(4)[None], ("no symmetry is given: read as P1",)
-    hall_number = _hall_number(name, number, lattice)
+    operations = _group_operations(name, number, lattice)
     note = f"operations of {name or number}: the file lists none"
-    return _database_operations(hall_number), (note,) if hall_number > 1 else ()
+    return operations, (note,) if len(operations) > 1 else ()
 
 
 def _plain(tags: Mapping[str, list[str]], tag: str) -> str:
@@ -99,69 +101,49 @@ def _operation_key(operation: FloatArray) -> tuple[int, ...]:
     return (*rotation.ravel().tolist(), *translation.tolist())
 
 
-@cache
-def _settings() -> dict[str, tuple[tuple[int, str], ...]]:
-    """List settings (Hall number, choice) by every symbol and number that names them."""
-    import spglib
-
-    found: dict[str, list[tuple[int, str]]] = {}
-    for hall_number in range(1, _LAST_HALL_NUMBER + 1):
-        kind: Any = spglib.get_spacegroup_type(hall_number)
-        symbols = {kind.international_short, kind.international_full, kind.hall_symbol}
-        symbols |= set(kind.international.split("="))
-        for symbol in {_symbol_key(symbol) for symbol in symbols} | {str(kind.number)}:
-            found.setdefault(symbol, []).append((hall_number, str(kind.choice)))
-    return {symbol: tuple(settings) for symbol, settings in found.items()}
-
-
-def _symbol_key(symbol: str) -> str:
-    """Symbol without spaces and underscores."""
-    return symbol.replace(" ", "").replace("_", "").replace("'", "")
-
-
-def _hall_number(name: str, number: str, lattice: Lattice) -> int:
-    """Find the setting of a space group given by name or number.
+def _group_operations(name: str, number: str, lattice: Lattice) -> FloatArray:
+    """Operations of a space group given by name or number, in the setting that fits the cell.
 
     Raises
     ------
     ParseError
         If it is unknown, or the symbol leaves the origin open: guessing gives another crystal.
+    InconsistentDataError
+        If no setting of it fits the cell.
     """
-    symbol, _, choice = _symbol_key(name or number).partition(":")
-    if symbol[-1:] in {"H", "R"} and symbol[:-1] in _settings():
+    symbol, _, choice = (name or number).replace(" ", "").partition(":")
+    if not settings_named(symbol) and symbol[-1:] in {"H", "R"}:
         symbol, choice = symbol[:-1], symbol[-1]
-    settings = _settings().get(symbol, ())
+    settings = settings_named(symbol)
     if choice:
-        settings = tuple(s for s in settings if s[1].upper() == choice.upper())
-    choices = {setting[1] for setting in settings}
-    if choices >= {"H", "R"}:
-        wanted = "H" if _is_hexagonal(lattice) else "R"
-        settings = tuple(s for s in settings if s[1] == wanted)
-    elif choices >= {"1", "2"}:
-        raise ParseError(
-            f"the origin of {(name or number)[:40]!r} is not given",
-            hint="List the symmetry operations, or add :1 or :2 to the symbol",
-        )
+        settings = tuple(s for s in settings if s.choice.upper() == choice.upper())
     if not settings:
         raise ParseError(
             f"the space group {(name or number)[:40]!r} is unknown",
             hint="List the symmetry operations",
         )
-    return settings[0][0]
+    if {setting.choice for setting in settings} >= {"1", "2"}:
+        raise ParseError(
+            f"the origin of {(name or number)[:40]!r} is not given",
+            hint="List the symmetry operations, or add :1 or :2 to the symbol",
+        )
+    candidates = map(setting_operations, settings)
+    fitting = next((found for found in candidates if _fits(found, lattice)), None)
+    if fitting is None:
+        raise _misfit(f"the space group {(name or number)[:40]!r} does")
+    return fitting
 
 
-def _is_hexagonal(lattice: Lattice) -> bool:
-    return abs(lattice.gamma - 120.0) < 1.0 and abs(lattice.a / lattice.b - 1) < (
-        _HEXAGONAL_TOLERANCE
+def _fits(operations: FloatArray, lattice: Lattice) -> bool:
+    """Whether the operations leave all lengths and angles as they are."""
+    metric = lattice.matrix @ lattice.matrix.T
+    rotations = operations[:, :3, :3]
+    images = np.swapaxes(rotations, 1, 2) @ metric @ rotations
+    scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+    return bool((np.abs(images - metric) <= _METRIC_TOLERANCE * scale).all())
+
+
+def _misfit(what: str) -> InconsistentDataError:
+    return InconsistentDataError(
+        f"{what} not fit the cell", hint="Check lengths and angles, and the setting"
     )
-
-
-def _database_operations(hall_number: int) -> FloatArray:
-    """Operations of a setting as affine matrices."""
-    import spglib
-
-    database: Any = spglib.get_symmetry_from_database(hall_number)
-    operations = np.tile(np.eye(4), (len(database["rotations"]), 1, 1))
-    operations[:, :3, :3] = database["rotations"]
-    operations[:, :3, 3] = database["translations"]
-    return operations

@@ -267,9 +267,10 @@ def _cifs(canary: Path) -> Iterator[Case]:
     yield "nan.cif", changed("0.3053 0.3053", "nan 0.3053"), "NONFINITE_INPUT"
     yield "zero.cif", changed("_cell_length_c 2.9587", "_cell_length_c 0"), "CELL_DEGENERATE"
     yield "needle.cif", changed("_cell_length_c 2.9587", "_cell_length_c 1e5"), None
-    yield "angle.cif", changed("_cell_angle_gamma 90", "_cell_angle_gamma 180"), "CELL_DEGENERATE"
+    yield "angle.cif", changed("_cell_angle_gamma 90", "_cell_angle_gamma 180"), "INCONSISTENT_DATA"
     yield "group.cif", changed("'P 42/m n m'", "'P 99/x'"), "PARSE_ERROR"
     yield "origin.cif", changed("'P 42/m n m'", "'F d -3 m'"), "PARSE_ERROR"
+    yield "misfit.cif", changed("_cell_length_b 4.5937", "_cell_length_b 4.9"), "INCONSISTENT_DATA"
     operations = "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'-x,-y,z'\n'x+1/2,-y,z'\n"
     yield "no-group.cif", CIF + operations, "INCONSISTENT_DATA"
     yield "quote.cif", changed("'Ti O2'", "'Ti O2"), "PARSE_ERROR"

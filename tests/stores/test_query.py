@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from datetime import datetime
 
 import pytest
@@ -125,6 +126,8 @@ def test_filters(text, criteria):
         '{"$and": [' * 50 + '{"n_atoms": 1}' + "]}" * 50,
         "[" * 100_000,
         '{"a":' * 10_000,
+        '{"a":' * 3_000,
+        '{"$and":[' * 1_500,
         " or ".join(["n_atoms = 1"] * 500),
         "not " * 5000 + "n_atoms = 1",
         "n_atoms in " + ",".join(["1"] * 20_000),
@@ -133,6 +136,17 @@ def test_filters(text, criteria):
 def test_bad_filters(text):
     with pytest.raises(QueryError):
         parse_filter(text, FIELDS)
+
+
+def test_deep_json_is_refused_whatever_the_recursion_limit():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        for text in ('{"a":' * 3_900, '{"a":' + "[" * 19_000):
+            with pytest.raises(QueryError, match="brackets"):
+                parse_filter(text, FIELDS)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_an_unknown_field_lists_close_ones():

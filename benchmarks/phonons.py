@@ -1,0 +1,325 @@
+"""How fast one crystal's phonons are, beside phonopy, matcalc and atomate2, in one run.
+
+All codes get the same primitive cells, supercells, displacements and the same potential
+(CHGNet), run in one thread, and take turns crystal by crystal; the best of the repeats
+counts. Crystals come from the reference data plus some of lower symmetry. The free energies
+at 300 K are compared with plain phonopy's on the crystals that are stable.
+
+    python benchmarks/phonons.py --crystals 12 --repeats 2
+    python benchmarks/phonons.py --peers phonopy --crystals 4 --repeats 1     # a quick look
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[_variable] = "1"  # before any library starts its threads
+
+import argparse
+import gzip
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import CUTOFF_THZ, PEERS, REPORTED_TEMPERATURE_K, Task, load_peer
+from pymatgen.core import Lattice, Structure
+from report import Figure, parser, publish
+
+from screening.adaptive import adaptive_forces
+from screening.calculators import load_calculator
+from screening.phonons import (
+    PhononSettings,
+    compute_forces,
+    harmonic_from_forces,
+    mesh_frequencies,
+)
+from screening.prediction import ForceData
+from screening.spectra import band_structure, lowest_frequency
+from screening.structure import canonical_crystal
+from screening.supercell import SupercellSettings, choose_supercell
+from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
+
+MESH_LENGTH_ANGSTROM = 60.0
+STABLE_ABOVE_THZ = -0.05
+TEMPERATURES_K = tuple(float(t) for t in range(0, 1501, 10))
+REQUIRED_SPEED = {"phonopy": ">= 2.2", "matcalc": ">= 2.5", "atomate2": ">= 8"}
+REQUIRED_ADAPTIVE = {"phonopy": ">= 4", "matcalc": ">= 4"}
+PASSES = 2  # passes over the set that two workers share
+
+
+@dataclass(frozen=True)
+class Result:
+    """Free energy in meV/atom, lowest frequency in THz and seconds without the forces."""
+
+    free_energy_mev_per_atom: float
+    lowest_frequency_thz: float
+    overhead_seconds: float
+
+
+class Timed:
+    """A calculator that adds up the time spent in it."""
+
+    def __init__(self, calculator: Any) -> None:
+        self._calculator = calculator
+        self.seconds = 0.0
+        self.displacement_angstrom = float(calculator.displacement_angstrom)
+        self.members: tuple[Any, ...] = ()
+
+    def forces(self, *arguments: Any) -> Any:
+        """Forces of the wrapped calculator."""
+        start = time.perf_counter()
+        try:
+            return self._calculator.forces(*arguments)
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+def lower_symmetry_crystals() -> dict[str, Structure]:
+    """Crystals from published lattice parameters, in Å.
+
+    References
+    ----------
+    TiO2, MgF2, MgH2, quartz, Al2O3 and forsterite: the structures in R. W. G. Wyckoff, Crystal
+    Structures (Wiley, 1963); SrH2: E. Zintl and A. Harder, Z. Elektrochem. 41, 33 (1935).
+    """
+    group = Structure.from_spacegroup
+    return {
+        "TiO2 rutile": group(
+            "P4_2/mnm",
+            Lattice.tetragonal(4.594, 2.959),
+            ["Ti", "O"],
+            [[0, 0, 0], [0.305] * 2 + [0]],
+        ),
+        "TiO2 anatase": group(
+            "I4_1/amd", Lattice.tetragonal(3.785, 9.514), ["Ti", "O"], [[0, 0, 0], [0, 0, 0.2081]]
+        ),
+        "MgF2": group(
+            "P4_2/mnm",
+            Lattice.tetragonal(4.625, 3.052),
+            ["Mg", "F"],
+            [[0, 0, 0], [0.303] * 2 + [0]],
+        ),
+        "SrH2": group(
+            "Pnma",
+            Lattice.orthorhombic(6.377, 3.882, 7.315),
+            ["Sr", "H", "H"],
+            [[0.2589, 0.25, 0.1095], [0.357, 0.25, 0.427], [0.9737, 0.25, 0.6766]],
+        ),
+        "Al2O3": group(
+            "R-3c", Lattice.hexagonal(4.76, 12.99), ["Al", "O"], [[0, 0, 0.3522], [0.3063, 0, 0.25]]
+        ),
+        "InSe": group(
+            "P6_3/mmc",
+            Lattice.hexagonal(4.005, 16.64),
+            ["In", "Se"],
+            [[1 / 3, 2 / 3, 0.157], [1 / 3, 2 / 3, 0.602]],
+        ),
+    }
+
+
+def reference_crystals(folder: Path, count: int) -> dict[str, Structure]:
+    """Return crystals spread evenly over the reference data, sorted by name."""
+    with gzip.open(folder / "phonondb_pbe.json.gz") as stream:
+        records = json.load(stream)
+    named = {
+        f"{record['formula']} {record['space_group']}": record["structure"] for record in records
+    }
+    names = sorted(named)
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(count, len(names))).astype(int))
+    return {names[i]: Structure.from_dict(named[names[i]]) for i in chosen}
+
+
+def make_tasks(crystals: dict[str, Structure], displacement_angstrom: float) -> list[Task]:
+    """Reduce crystals to their primitive cells and choose the supercell that all codes use."""
+    tasks = []
+    for name, crystal in crystals.items():
+        structure = canonical_crystal(crystal, subject=name).structure
+        matrix = choose_supercell(structure, SupercellSettings())
+        tasks.append(Task(name, structure, matrix, displacement_angstrom, MESH_LENGTH_ANGSTROM))
+    return tasks
+
+
+def our_run(calculator: Any, *, adaptive: bool) -> Callable[[Task], Result]:
+    """Our way: supercell, forces, force constants, mesh, band path, thermodynamics."""
+
+    def run(task: Task) -> Result:
+        start = time.perf_counter()
+        timed = Timed(calculator)
+        settings = PhononSettings(
+            displacement_angstrom=task.displacement_angstrom,
+            mesh_length_angstrom=task.mesh_length_angstrom,
+        )
+        if adaptive:
+            forces = adaptive_forces(task.structure, timed, settings).force_data
+        else:
+            forces = compute_forces(task.structure, timed, settings)
+        free_energy, lowest = finish(forces, task)
+        elapsed = time.perf_counter() - start
+        return Result(free_energy, lowest, elapsed - timed.seconds)
+
+    return run
+
+
+def finish(forces: ForceData, task: Task) -> tuple[float, float]:
+    """Free energy at 300 K in meV/atom and lowest frequency in THz."""
+    harmonic = harmonic_from_forces(forces)
+    mesh = mesh_frequencies(harmonic, task.mesh_length_angstrom)
+    lowest = lowest_frequency(mesh, band_structure(harmonic)).frequency_thz
+    curves = thermodynamics(
+        mesh.frequencies_thz,
+        mesh.weights,
+        len(task.structure),
+        ThermodynamicsSettings(TEMPERATURES_K, cutoff_thz=CUTOFF_THZ),
+        is_gamma=mesh.is_gamma,
+    )
+    at = TEMPERATURES_K.index(REPORTED_TEMPERATURE_K)
+    return float(curves.free_energy_mev_per_atom[at]), lowest
+
+
+def alternate(
+    codes: dict[str, Callable[[Task], Any]], tasks: Sequence[Task], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, list[Any]]]:
+    """Run all codes in turn on every crystal; return the best times and the last results."""
+    seconds = {name: [np.inf] * len(tasks) for name in codes}
+    results: dict[str, list[Any]] = {name: [None] * len(tasks) for name in codes}
+    for repeat in range(repeats):
+        for index, task in enumerate(tasks):
+            for name, code in codes.items():
+                start = time.perf_counter()
+                results[name][index] = code(task)
+                elapsed = time.perf_counter() - start
+                seconds[name][index] = min(seconds[name][index], elapsed)
+            times = "  ".join(f"{name} {seconds[name][index]:.2f}" for name in codes)
+            print(f"  {repeat + 1}/{repeats} {task.name:<14} s: {times}", flush=True)
+    return seconds, results
+
+
+_worker_run: Callable[[Task], Result] | None = None
+
+
+def _start_worker(barrier: Any) -> None:
+    """Load the potential once per worker, and wait for the others."""
+    global _worker_run  # noqa: PLW0603 - a worker process has no other place to keep it
+    _worker_run = our_run(load_calculator("chgnet"), adaptive=False)
+    barrier.wait()
+
+
+def _work(task: Task) -> float:
+    assert _worker_run is not None
+    return _worker_run(task).free_energy_mev_per_atom
+
+
+def throughput(tasks: Sequence[Task], workers: int, repeats: int) -> float:
+    """Crystals per second of so many worker processes of one thread each."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(workers + 1)
+    many = sorted(tasks * PASSES, key=lambda t: -len(t.structure))  # long ones first
+    with context.Pool(workers, _start_worker, (barrier,)) as pool:
+        barrier.wait()
+        pool.map(_work, many[:workers], chunksize=1)
+        best = np.inf
+        for _ in range(repeats):
+            start = time.perf_counter()
+            list(pool.imap_unordered(_work, many, chunksize=1))
+            best = min(best, time.perf_counter() - start)
+    return len(many) / best
+
+
+def speed_figures(seconds: dict[str, list[float]], peers: Sequence[str]) -> list[Figure]:
+    """How many times faster than each peer."""
+    total = {name: float(np.sum(values)) for name, values in seconds.items()}
+    figures = [Figure(f"{name}: all crystals", value, "s") for name, value in total.items()]
+    for peer in peers:
+        ratio = total[peer] / total["ours"]
+        figures.append(Figure(f"speed beside {peer}", ratio, "x", REQUIRED_SPEED.get(peer)))
+        ratio = total[peer] / total["adaptive"]
+        required = REQUIRED_ADAPTIVE.get(peer)
+        figures.append(Figure(f"speed beside {peer}, adaptive", ratio, "x", required))
+    return figures
+
+
+def accuracy_figures(results: dict[str, list[Any]], peers: Sequence[str]) -> list[Figure]:
+    """Largest differences of the free energy at 300 K on the stable crystals."""
+    stable = np.array([r.lowest_frequency_thz > STABLE_ABOVE_THZ for r in results["ours"]])
+    values = {name: np.array([_free_energy(r) for r in found]) for name, found in results.items()}
+    figures = [Figure("stable crystals", float(stable.sum()), "")]
+    if not stable.any():
+        return figures
+    pairs = [("adaptive", "ours", "<= 0.5")]
+    if "phonopy" in peers:
+        pairs += [("ours", "phonopy", "<= 0.1"), ("adaptive", "phonopy", "<= 0.5")]
+        pairs += [(peer, "phonopy", "") for peer in peers if peer != "phonopy"]
+    for name, reference, required in pairs:
+        worst = float(np.abs(values[name] - values[reference])[stable].max())
+        label = f"largest |difference of F(300 K)|, {name} - {reference}"
+        figures.append(Figure(label, worst, "meV/atom", required or None))
+    return figures
+
+
+def _free_energy(result: Any) -> float:
+    return float(result.free_energy_mev_per_atom if isinstance(result, Result) else result)
+
+
+def worker_figures(tasks: Sequence[Task], repeats: int) -> list[Figure]:
+    """Two workers beside one."""
+    one, two = (throughput(tasks, workers, repeats) for workers in (1, 2))
+    return [
+        Figure("one worker", 3600.0 * one, "crystals/h"),
+        Figure("two workers", 3600.0 * two, "crystals/h"),
+        Figure("throughput of two workers beside one", two / one, "x", ">= 1.8"),
+    ]
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    result = parser("Time the phonons of some crystals beside other codes.")
+    result.add_argument("--crystals", type=int, default=12, help="crystals from the data")
+    result.add_argument("--repeats", type=int, default=2, help="the best of so many counts")
+    result.add_argument("--peers", default=",".join(PEERS), help="names, or an empty string")
+    result.add_argument("--displacement", type=float, default=None, help="in Å")
+    result.add_argument("--no-workers", action="store_true", help="leave two workers out")
+    return result.parse_args()
+
+
+def main() -> None:
+    """Run the benchmark and publish its figures."""
+    import torch
+
+    torch.set_num_threads(1)
+    arguments = options()
+    peers = [name for name in arguments.peers.split(",") if name]
+    calculator = load_calculator("chgnet")
+    displacement = arguments.displacement or calculator.displacement_angstrom
+    crystals = reference_crystals(arguments.data, arguments.crystals) | lower_symmetry_crystals()
+    tasks = make_tasks(crystals, displacement)
+    codes: dict[str, Callable[[Task], Any]] = {
+        "ours": our_run(calculator, adaptive=False),
+        "adaptive": our_run(calculator, adaptive=True),
+        **{name: load_peer(name) for name in peers},
+    }
+    for code in codes.values():  # first calls load models and compile
+        code(tasks[0])
+    seconds, results = alternate(codes, tasks, arguments.repeats)
+    overhead = max(r.overhead_seconds for r in results["ours"])
+    mean = float(np.mean([r.overhead_seconds for r in results["ours"]]))
+    figures = [
+        Figure("crystals", float(len(tasks)), ""),
+        Figure("displacement", displacement, "Å"),
+        *speed_figures(seconds, peers),
+        *accuracy_figures(results, peers),
+        Figure("mean time per crystal without forces", mean, "s", "< 0.1"),
+        Figure("longest time of a crystal without forces", overhead, "s"),
+    ]
+    if not arguments.no_workers:
+        figures += worker_figures(tasks, arguments.repeats)
+    publish("phonons", figures, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
