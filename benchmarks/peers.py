@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,12 @@ Peer = Callable[[Task], float]
 @contextlib.contextmanager
 def quiet_folder() -> Iterator[None]:
     """Work in a folder of its own, without the peers' warnings and prints."""
-    before = os.getcwd()
+    before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         os.chdir(folder)
         try:
-            with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
+            with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
                 yield
         finally:
             os.chdir(before)
@@ -81,7 +82,7 @@ def load_phonopy() -> Peer:
             atoms.calc = calculator
             forces.append(atoms.get_forces())
         phonon.forces = forces
-        phonon.produce_force_constants(calculate_full_force_constants=False)
+        phonon.produce_force_constants()
         phonon.symmetrize_force_constants()
         phonon.run_mesh(task.mesh_length_angstrom)
         phonon.run_thermal_properties(
@@ -94,7 +95,7 @@ def load_phonopy() -> Peer:
 
 
 def load_matcalc() -> Peer:
-    """matcalc's PhononCalc without relaxation and without files."""
+    """PhononCalc of matcalc without relaxation and without files."""
     from matcalc import PhononCalc
 
     calculator = stock_calculator()

@@ -11,15 +11,12 @@ at 300 K are compared with plain phonopy's on the crystals that are stable.
 
 from __future__ import annotations
 
-import os
-
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
-    os.environ[_variable] = "1"  # before any library starts its threads
-
 import argparse
 import gzip
 import json
 import multiprocessing
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -72,7 +69,7 @@ class Timed:
         self.members: tuple[Any, ...] = ()
 
     def forces(self, *arguments: Any) -> Any:
-        """Forces of the wrapped calculator."""
+        """Return the forces of the wrapped calculator."""
         start = time.perf_counter()
         try:
             return self._calculator.forces(*arguments)
@@ -287,12 +284,17 @@ def options() -> argparse.Namespace:
     return result.parse_args()
 
 
+def insist_on_one_thread() -> None:
+    """Start anew with one thread: libraries read these variables when they are imported."""
+    wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
+
+
 def main() -> None:
     """Run the benchmark and publish its figures."""
-    import torch
-
-    torch.set_num_threads(1)
     arguments = options()
+    insist_on_one_thread()
     peers = [name for name in arguments.peers.split(",") if name]
     calculator = load_calculator("chgnet")
     displacement = arguments.displacement or calculator.displacement_angstrom

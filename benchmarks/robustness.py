@@ -26,6 +26,7 @@ from report import Figure, parser, publish
 
 from flows.events import Outcome
 from flows.imports import import_structures
+from flows.local import Crew
 from flows.makers import ScreenBatchMaker
 from flows.run import screen
 from screening.settings import ScreeningSettings
@@ -76,7 +77,7 @@ def main_job(folder: Path, uri: str) -> list[str]:
         if event.outcome is Outcome.COMPUTED:
             computed.append(event.material_id)
 
-    screen(uri, names, maker, workers=0, listener=note)
+    screen(uri, names, maker, crew=Crew(workers=0), listener=note)
     return computed
 
 

@@ -14,7 +14,7 @@ from screening.errors import ScreeningError
 
 __all__ = ["Check", "run_checks"]
 
-NEEDED = ("numpy", "pymatgen", "phonopy", "ase", "jobflow", "maggma", "spglib", "symfc")
+NEEDED = ("numpy", "pymatgen", "phonopy", "ase", "jobflow", "maggma", "spglib")
 OPTIONAL = {
     "chgnet": "pip install 'phonoscreen[chgnet]'",
     "mace-torch": "pip install 'phonoscreen[mace]'",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,21 @@ from screening.predictors.given_forces import GivenForces
 from screening.settings import ScreeningSettings
 from stores.connect import Database, open_database
 from stores.documents import FailureDocument
-from stores.importers import ImportReport, ReadStructure, Rejection, import_paths
+from stores.importers import (
+    ImportReport,
+    ReadLimits,
+    ReadStructure,
+    Rejection,
+    fetch_materials_project,
+    fetch_optimade,
+    import_paths,
+    iter_blocks,
+)
+from stores.importers import import_structures as store_structures
+from stores.importers.records import Block
 from stores.query import by_field, in_values
 
-__all__ = ["Imported", "import_structures"]
+__all__ = ["Imported", "fetch_structures", "import_structures"]
 
 STAGE = "import"
 _CHUNK = 500
@@ -102,6 +114,50 @@ def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
         _record(database, report)
         given = tuple(_predict_given(database, read) for read in report.given_forces)
     return Imported(report, given)
+
+
+def fetch_structures(
+    database_uri: str, text: str, optimade_url: str | None, api_key: str, *, limit: int
+) -> Imported:
+    """Import from an OPTIMADE provider or from the Materials Project, as far as the limit.
+
+    Parameters
+    ----------
+    database_uri
+        The database.
+    text
+        An OPTIMADE filter, or formulas and ids of the Materials Project separated by commas.
+    optimade_url
+        Versioned address of a provider; None asks the Materials Project.
+    api_key
+        Key of a Materials Project account, for that alone.
+    limit
+        At most this many structures.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        If the service cannot be reached; what was read before is stored.
+    """
+    if optimade_url is not None:
+        name, blocks = optimade_url, fetch_optimade(optimade_url, text, ReadLimits())
+    else:
+        name, blocks = "Materials Project", _materials_project(text, api_key)
+    items = islice(iter_blocks(name, blocks), limit)
+    with open_database(database_uri) as database:
+        report = store_structures(database, items)
+        _record(database, report)
+    return Imported(report)
+
+
+def _materials_project(text: str, api_key: str) -> Iterator[Block]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    ids = [name for name in names if name.startswith("mp-")]
+    formulas = [name for name in names if name not in ids]
+    if ids:
+        yield from fetch_materials_project(api_key, material_ids=ids)
+    if formulas:
+        yield from fetch_materials_project(api_key, formula=formulas)
 
 
 def _record(database: Database, report: ImportReport) -> None:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +25,10 @@ from flows.makers.batch import ScreenBatchMaker
 from screening.errors import ScreeningError, SettingError, WorkerLostError
 from stores.connect import open_database
 
-__all__ = ["Death", "LocalRun", "limit_threads", "run_local"]
+__all__ = ["Crew", "Death", "LocalRun", "limit_threads", "run_local"]
+
+MAX_DEFAULT_WORKERS = 4
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,50 @@ class LocalRun:
 
 
 @dataclass(frozen=True)
+class Crew:
+    """Who runs a screen on this machine.
+
+    Attributes
+    ----------
+    workers
+        Number of worker processes; 0 runs everything in this process, without protection
+        against a calculator that crashes or hangs; None takes what fits the machine.
+    time_limit_s
+        Wall time in s after which a worker is killed and its material given up.
+    """
+
+    workers: int | None = None
+    time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise SettingError(
+                f"{self.workers} workers cannot work", subject="workers", hint="Use 1 or more"
+            )
+        if self.time_limit_s is not None and not self.time_limit_s > 0.0:
+            raise SettingError(f"{self.time_limit_s} s is no time", subject="time_limit_s")
+
+    def size(self, database_uri: str) -> int:
+        """Return the number of worker processes for a database; one in memory has none."""
+        if self.workers is not None:
+            return self.workers
+        if database_uri.startswith("memory:"):
+            return 0
+        has_affinity = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+        return min(MAX_DEFAULT_WORKERS, cores or 1)
+
+
+@dataclass(frozen=True)
 class Death:
-    """A worker process that died, the material it was computing, and the signal or exit code."""
+    """A worker process that died, the material it was computing, and of what.
+
+    ``timed_out`` tells that it was killed here because the material took too long.
+    """
 
     material_id: str
     cause: str
+    timed_out: bool = False
 
 
 def limit_threads(n_threads: int) -> None:
@@ -68,16 +111,15 @@ def limit_threads(n_threads: int) -> None:
     threadpool_limits(n_threads)
 
 
-def run_local(run: LocalRun, *, workers: int = 1, listener: Listener | None = None) -> list[Death]:
+def run_local(run: LocalRun, crew: Crew, listener: Listener | None = None) -> list[Death]:
     """Run all batches, in this process or in worker processes.
 
     Parameters
     ----------
     run
         What to run.
-    workers
-        Number of worker processes; 0 runs everything in this process, without protection
-        against a calculator that crashes it.
+    crew
+        How many workers, and how long they may take.
     listener
         Told of every event of every worker, always in this process.
 
@@ -91,21 +133,25 @@ def run_local(run: LocalRun, *, workers: int = 1, listener: Listener | None = No
     WorkerLostError
         If a worker died while it computed nothing.
     SettingError
-        If several processes are asked to share a database that lives in memory.
+        If several processes are asked to share a database that lives in memory, or a time
+        limit is asked for without a process that could be killed.
     """
-    if workers < 0:
-        raise SettingError(f"{workers} workers cannot work", subject="--workers", hint="Use 1")
-    if workers > 0 and run.database_uri.startswith("memory:"):
-        raise SettingError(
-            "a database in memory belongs to one process",
-            subject="--workers",
-            hint="Use --workers 0, or a sqlite:/// or mongodb:// database",
-        )
+    workers = min(crew.size(run.database_uri), len(run.material_ids))
     if workers == 0:
+        if crew.time_limit_s is not None:
+            raise SettingError(
+                "a time limit needs a worker process", subject="time_limit_s", hint="Use --workers"
+            )
         with listening(listener):
             _run_batches(run)
         return []
-    return _run_in_processes(run, workers, listener)
+    if run.database_uri.startswith("memory:"):
+        raise SettingError(
+            "a database in memory belongs to one process",
+            subject="workers",
+            hint="Use --workers 0, or a sqlite:/// or mongodb:// database",
+        )
+    return _run_in_processes(run, workers, crew.time_limit_s, listener)
 
 
 def _run_batches(run: LocalRun) -> None:
@@ -122,7 +168,9 @@ def _run_batches(run: LocalRun) -> None:
                 )
 
 
-def _run_in_processes(run: LocalRun, workers: int, listener: Listener | None) -> list[Death]:
+def _run_in_processes(
+    run: LocalRun, workers: int, time_limit_s: float | None, listener: Listener | None
+) -> list[Death]:
     context = multiprocessing.get_context("spawn")
     crew: dict[Connection, _Worker] = {}
     try:
@@ -133,7 +181,7 @@ def _run_in_processes(run: LocalRun, workers: int, listener: Listener | None) ->
             process.start()
             sender.close()  # so that the pipe ends when the worker does
             crew[receiver] = _Worker(process)
-        return _forward(crew, listener)
+        return _forward(crew, time_limit_s, listener)
     finally:
         for worker in crew.values():
             worker.process.terminate()
@@ -146,12 +194,14 @@ def _rotated(run: LocalRun, number: int, workers: int) -> LocalRun:
     return replace(run, material_ids=run.material_ids[shift:] + run.material_ids[:shift])
 
 
-def _forward(crew: dict[Connection, _Worker], listener: Listener | None) -> list[Death]:
+def _forward(
+    crew: dict[Connection, _Worker], time_limit_s: float | None, listener: Listener | None
+) -> list[Death]:
     """Pass events on until every worker has closed its pipe, by ending or by dying."""
     deaths = []
     open_pipes = list(crew)
     while open_pipes:
-        for pipe in wait(open_pipes):
+        for pipe in wait(open_pipes, None if time_limit_s is None else LOOK_SECONDS):
             assert isinstance(pipe, Connection)
             worker = crew[pipe]
             try:
@@ -165,6 +215,8 @@ def _forward(crew: dict[Connection, _Worker], listener: Listener | None) -> list
             worker.note(message)
             if listener is not None:
                 listener(message)
+        for worker in crew.values():
+            worker.kill_if_late(time_limit_s)
     return deaths
 
 
@@ -174,10 +226,21 @@ class _Worker:
 
     process: BaseProcess
     material_id: str | None = None
+    since_s: float = 0.0
+    timed_out: bool = False
 
     def note(self, event: MaterialEvent) -> None:
-        """Remember what it is computing."""
+        """Remember what it is computing and since when."""
         self.material_id = event.material_id if event.outcome is Outcome.STARTED else None
+        self.since_s = time.monotonic()
+
+    def kill_if_late(self, time_limit_s: float | None) -> None:
+        """Kill it where it computes for too long; its pipe then ends."""
+        if time_limit_s is None or self.material_id is None or self.timed_out:
+            return
+        if time.monotonic() - self.since_s > time_limit_s:
+            self.timed_out = True
+            self.process.kill()
 
     def death(self) -> list[Death]:
         """Return what it died of and over which material, if it did not end by itself."""
@@ -191,7 +254,7 @@ class _Worker:
                 f"a worker process ended with {cause} between two materials",
                 hint="Run the same command with --workers 0 to see why",
             )
-        return [Death(self.material_id, cause)]
+        return [Death(self.material_id, cause, self.timed_out)]
 
 
 def _work(run: LocalRun, sender: Connection) -> None:

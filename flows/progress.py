@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,13 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from flows.events import MaterialEvent, Outcome
-from flows.local import limit_threads
+from flows.local import Crew, limit_threads
 from flows.makers.batch import ScreenBatchMaker
 from flows.run import ScreenReport, screen
 
-__all__ = ["ScreenProgress", "default_workers", "screen_with_progress"]
-
-MAX_DEFAULT_WORKERS = 4
+__all__ = ["ScreenProgress", "screen_with_progress"]
 
 _STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 
@@ -90,24 +87,14 @@ def _line(event: MaterialEvent) -> Text | None:
     return None
 
 
-def default_workers(database_uri: str) -> int:
-    """Return one worker per core up to a few; none for a database in memory."""
-    if database_uri.startswith("memory:"):
-        return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(MAX_DEFAULT_WORKERS, cores or 1)
-
-
 def screen_with_progress(
     database_uri: str,
     names: Sequence[str],
     maker: ScreenBatchMaker,
-    workers: int | None,
+    crew: Crew,
     console: Console,
 ) -> ScreenReport:
     """Run a screen under a progress bar; see :func:`flows.run.screen`."""
     limit_threads(1)
-    if workers is None:
-        workers = default_workers(database_uri)
     with ScreenProgress(len(names), console) as progress:
-        return screen(database_uri, names, maker, workers=workers, listener=progress)
+        return screen(database_uri, names, maker, crew=crew, listener=progress)

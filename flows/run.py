@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from flows.catalogue import crystal_of, originals_of, work_list
 from flows.events import Listener, MaterialEvent, Outcome
-from flows.local import Death, LocalRun, run_local
+from flows.local import Crew, Death, LocalRun, run_local
 from flows.makers.batch import ScreenBatchMaker
 from flows.materials import record_failure
 from flows.predictors import cached_predictor
 from flows.summaries import build_summaries
-from screening.errors import InputError, QuarantinedError
+from screening.errors import ComputationError, InputError, QuarantinedError, TimeLimitError
 from screening.predictors.interface import Predictor
 from stores.connect import Database, open_database
 
@@ -80,7 +80,7 @@ def screen(
     material_ids: Sequence[str],
     maker: ScreenBatchMaker,
     *,
-    workers: int = 1,
+    crew: Crew | None = None,
     listener: Listener | None = None,
 ) -> ScreenReport:
     """Predict what is missing among the given materials, then bring the summaries up to date.
@@ -93,8 +93,8 @@ def screen(
         The materials asked for; duplicates are replaced by the crystal they duplicate.
     maker
         Calculator and settings.
-    workers
-        Number of worker processes.
+    crew
+        Worker processes and their time limit; by default as many as fit the machine.
     listener
         Told what happens to each material.
 
@@ -115,7 +115,7 @@ def screen(
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise InputError("no materials to screen", hint="Import structures first")
-        _predict(database, database_uri, wanted, maker, workers, tally)
+        _predict(database, database_uri, wanted, maker, crew or Crew(), tally)
         written = build_summaries(database, wanted)
     return _report(tally, written, time.monotonic() - started)
 
@@ -125,7 +125,7 @@ def _predict(
     database_uri: str,
     wanted: Sequence[str],
     maker: ScreenBatchMaker,
-    workers: int,
+    crew: Crew,
     tally: _Tally,
 ) -> None:
     predictor = cached_predictor(maker.calculator, maker.settings)
@@ -135,25 +135,35 @@ def _predict(
     deaths = Counter[str]()
     while work.pending:
         run = LocalRun(database_uri, work.pending, maker)
-        lost = run_local(run, workers=min(workers, len(work.pending)), listener=tally)
+        lost = run_local(run, crew, tally)
         if not lost:
             return
         for death in lost:
             deaths[death.material_id] += 1
-            if deaths[death.material_id] >= MAX_DEATHS:
-                tally(_quarantine(database, predictor, death))
+            if death.timed_out or deaths[death.material_id] >= MAX_DEATHS:
+                tally(_set_aside(database, predictor, death, deaths[death.material_id]))
         work = work_list(database, work.pending, predictor)
 
 
-def _quarantine(database: Database, predictor: Predictor, death: Death) -> MaterialEvent:
-    """Set a material aside that kills its worker every time."""
-    error = QuarantinedError(
-        f"killed {MAX_DEATHS} worker processes, the last by {death.cause}",
-        subject=death.material_id,
-        hint="Look for a crash of the calculator or for too little memory, then retry",
-    )
+def _set_aside(
+    database: Database, predictor: Predictor, death: Death, attempts: int
+) -> MaterialEvent:
+    """Write the failure of a material that took too long, or kills its worker every time."""
+    error: ComputationError
+    if death.timed_out:
+        error = TimeLimitError(
+            "took longer than the time limit",
+            subject=death.material_id,
+            hint="Raise --time-limit or use a smaller supercell, then retry",
+        )
+    else:
+        error = QuarantinedError(
+            f"killed {attempts} worker processes, the last by {death.cause}",
+            subject=death.material_id,
+            hint="Look for a crash of the calculator or for too little memory, then retry",
+        )
     crystal = crystal_of(database, death.material_id)
-    return record_failure(database, crystal, predictor, error, MAX_DEATHS)
+    return record_failure(database, crystal, predictor, error, attempts)
 
 
 def _report(tally: _Tally, written: dict[str, int], seconds: float) -> ScreenReport:

@@ -2,9 +2,9 @@
 
 What limits a finite-displacement calculation is the distance between periodic images of the
 displaced atom, i.e. the shortest lattice vector of the supercell. Candidates are multiples of
-the primitive, the conventional and the reduced cell and, where none of them keeps images far
-enough apart, near-cubic combinations of primitive vectors. Only those that keep the point
-group count: a lost rotation costs displacements and breaks the symmetry of the force constants.
+the primitive, the conventional and the reduced cell, so skewed cells get integer matrices that
+are not diagonal. Only those that keep the point group count: a lost rotation costs displacements
+and breaks the symmetry of the force constants.
 """
 
 from __future__ import annotations
@@ -129,15 +129,13 @@ def choose_supercell(structure: Structure, settings: SupercellSettings) -> IntAr
     TooLargeError
         If the cell itself has more atoms than allowed.
     """
-    candidates: tuple[SupercellCandidate, ...] = ()
-    for near_cubic in (False, True):
-        candidates = supercell_candidates(structure, settings.max_atoms, near_cubic=near_cubic)
-        for candidate in candidates:  # in ascending size
-            if (
-                candidate.image_distance_angstrom >= settings.min_length_angstrom
-                and candidate.n_atoms >= settings.min_atoms
-            ):
-                return candidate.as_array()
+    candidates = supercell_candidates(structure, settings.max_atoms)
+    for candidate in candidates:  # in ascending size
+        if (
+            candidate.image_distance_angstrom >= settings.min_length_angstrom
+            and candidate.n_atoms >= settings.min_atoms
+        ):
+            return candidate.as_array()
     return candidates[-1].as_array()
 
 
@@ -156,9 +154,7 @@ def supercell_warnings(
     return (message,)
 
 
-def supercell_candidates(
-    structure: Structure, max_atoms: int, *, near_cubic: bool = False
-) -> tuple[SupercellCandidate, ...]:
+def supercell_candidates(structure: Structure, max_atoms: int) -> tuple[SupercellCandidate, ...]:
     """Return every supercell worth its atoms, in ascending size.
 
     A candidate is dropped if another one with as few atoms keeps its images as far apart.
@@ -169,8 +165,6 @@ def supercell_candidates(
         Primitive cell.
     max_atoms
         Largest number of atoms.
-    near_cubic
-        Whether near-cubic combinations of primitive vectors are candidates too.
 
     Raises
     ------
@@ -188,12 +182,10 @@ def supercell_candidates(
     rotations = np.asarray(symmetry.pointgroup_operations, dtype=np.int64)
     largest = max_atoms // len(structure)
     bases = (np.eye(3, dtype=np.int64), _conventional(symmetry), _integers(_reduced(cell), cell))
-    families = [_multiples, _near_cubic] if near_cubic else [_multiples]
     found = {
         _key(matrix)
-        for family in families
         for basis in bases
-        for matrix in family(basis, cell, largest)
+        for matrix in _multiples(basis, cell, largest)
         if _keeps(rotations, matrix)
     }
     return _front([_candidate(key, cell, len(structure)) for key in found])
@@ -246,17 +238,6 @@ def _multiples(basis: IntArray, lattice: FloatArray, largest: int) -> Iterator[I
         yield np.diag(counts) @ basis
         extent = counts * heights
         counts = counts + (extent <= extent.min() * (1.0 + 1e-6))
-
-
-def _near_cubic(basis: IntArray, lattice: FloatArray, largest: int) -> Iterator[IntArray]:
-    """Yield integer cells closest to a cube aligned with the first vectors of a basis."""
-    frame = np.linalg.qr((basis @ lattice).T)[0].T
-    volume = abs(float(np.linalg.det(lattice)))
-    inverse = np.linalg.inv(lattice)
-    for edge in np.linspace(1.0, largest ** (1.0 / 3.0), 24) * volume ** (1.0 / 3.0):
-        matrix = np.rint(edge * frame @ inverse).astype(np.int64)
-        if 1 <= abs(_volume(matrix)) <= largest:
-            yield matrix
 
 
 def _keeps(rotations: IntArray, matrix: IntArray) -> bool:

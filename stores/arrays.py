@@ -21,7 +21,13 @@ from numpy.typing import NDArray
 
 from screening.errors import CorruptDataError, SerializationError
 
-__all__ = ["content_digest", "pack", "raw_size", "unpack"]
+__all__ = [
+    "canonical",
+    "content_digest",
+    "pack",
+    "raw_size",
+    "unpack",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -27,7 +27,9 @@ from screening.errors import QueryError
 
 __all__ = [
     "Criteria",
+    "FieldTypes",
     "Fields",
+    "JsonFilter",
     "Operator",
     "Scalar",
     "all_of",

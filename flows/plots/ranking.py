@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ExcludedPhase", "PhaseCurve", "RankingView", "draw_ranking", "plot_ranking"]
+__all__ = [
+    "ExcludedPhase",
+    "PhaseCurve",
+    "RankingView",
+    "draw_ranking",
+    "phase_colour",
+    "plot_ranking",
+]
 
 EXCLUDED_SHOWN = 6
 FAR_MEV_PER_ATOM = 120.0

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from flows.events import Outcome
+from flows.local import Crew
 from flows.retrying import forget_failures
 from flows.run import screen
 from screening.errors import InputError, ModelError, NotFoundError, SettingError
@@ -15,7 +16,7 @@ from stores.query import by_field
 
 
 def test_every_crystal_gets_a_prediction_a_summary_and_a_ranking(uri, names, maker):
-    report = screen(uri, names, maker, workers=0)
+    report = screen(uri, names, maker, crew=Crew(workers=0))
     assert report.outcomes == {"computed": len(names)}
     assert report.written == {"vibrational": len(names), "polymorphs": 3, "hulls": 0}
     with open_database(uri) as database:
@@ -33,7 +34,7 @@ def test_every_crystal_gets_a_prediction_a_summary_and_a_ranking(uri, names, mak
 
 
 def test_close_packed_copper_is_stable_and_below_the_body_centred_one(uri, names, maker):
-    screen(uri, names, maker, workers=0)
+    screen(uri, names, maker, crew=Crew(workers=0))
     with open_database(uri) as database:
         ranking = database.polymorphs.query_one(by_field("formula_reduced", "Cu"))
         fcc = database.vibrational.query_one({"formula_reduced": "Cu", "space_group_number": 225})
@@ -43,10 +44,10 @@ def test_close_packed_copper_is_stable_and_below_the_body_centred_one(uri, names
 
 
 def test_a_second_run_computes_and_writes_nothing(uri, names, maker):
-    screen(uri, names, maker, workers=0)
+    screen(uri, names, maker, crew=Crew(workers=0))
     with open_database(uri) as database:
         before = {row["_id"]: row["last_updated"] for row in database.predictions.query({})}
-    report = screen(uri, names, maker, workers=0)
+    report = screen(uri, names, maker, crew=Crew(workers=0))
     assert report.outcomes == {"already_done": len(names)}
     assert report.written == {"vibrational": 0, "polymorphs": 0, "hulls": 0}
     with open_database(uri) as database:
@@ -55,10 +56,10 @@ def test_a_second_run_computes_and_writes_nothing(uri, names, maker):
 
 
 def test_other_settings_are_another_prediction_beside_the_first(uri, names, maker, small):
-    screen(uri, names[:1], maker, workers=0)
+    screen(uri, names[:1], maker, crew=Crew(workers=0))
     phonons = replace(small.phonons, displacement_angstrom=0.02)
     other = replace(maker, settings=replace(small, phonons=phonons).as_dict())
-    assert screen(uri, names[:1], other, workers=0).outcomes == {"computed": 1}
+    assert screen(uri, names[:1], other, crew=Crew(workers=0)).outcomes == {"computed": 1}
     with open_database(uri) as database:
         assert database.predictions.count(by_field("material_id", names[0])) == 2
 
@@ -72,7 +73,7 @@ def test_other_settings_are_another_prediction_beside_the_first(uri, names, make
     ],
 )
 def test_a_failure_is_a_document_and_the_others_go_on(uri, names, maker, calculator, code):
-    report = screen(uri, names, replace(maker, calculator=calculator), workers=0)
+    report = screen(uri, names, replace(maker, calculator=calculator), crew=Crew(workers=0))
     assert report.outcomes == {"computed": 4, "failed": 2}
     with open_database(uri) as database:
         failures = list(map(FailureDocument.load, database.failures.query({})))
@@ -88,21 +89,24 @@ def test_a_failure_is_a_document_and_the_others_go_on(uri, names, maker, calcula
 
 def test_a_failure_is_not_tried_again_until_it_is_forgotten(uri, names, maker):
     faulty = replace(maker, calculator="faulty_calculators.RaisesForSilver")
-    screen(uri, names, faulty, workers=0)
-    assert screen(uri, names, faulty, workers=0).outcomes == {
+    screen(uri, names, faulty, crew=Crew(workers=0))
+    assert screen(uri, names, faulty, crew=Crew(workers=0)).outcomes == {
         "already_done": 4,
         "failed_before": 2,
     }
     with open_database(uri) as database:
         assert len(forget_failures(database, "CALCULATOR_FAILED")) == 2
         assert forget_failures(database) == ()
-    assert screen(uri, names, faulty, workers=0).outcomes == {"already_done": 4, "failed": 2}
+    assert screen(uri, names, faulty, crew=Crew(workers=0)).outcomes == {
+        "already_done": 4,
+        "failed": 2,
+    }
 
 
 def test_success_clears_the_failure_of_the_same_prediction(uri, names, maker):
     faulty = replace(maker, calculator="faulty_calculators.RaisesForSilver")
-    screen(uri, names, faulty, workers=0)
-    screen(uri, names, maker, workers=0)
+    screen(uri, names, faulty, crew=Crew(workers=0))
+    screen(uri, names, maker, crew=Crew(workers=0))
     with open_database(uri) as database:
         assert database.failures.count() == 2  # those of the faulty calculator remain
         assert database.predictions.count(by_field("provenance.model", "ase.calculators.emt.EMT"))
@@ -111,7 +115,7 @@ def test_success_clears_the_failure_of_the_same_prediction(uri, names, maker):
 def test_an_upside_down_potential_gives_no_valid_thermodynamics(uri, names, maker, small):
     settings = replace(small, relaxation=None).as_dict()
     upside = replace(maker, calculator="faulty_calculators.SaddlePoint", settings=settings)
-    report = screen(uri, names[:1], upside, workers=0)
+    report = screen(uri, names[:1], upside, crew=Crew(workers=0))
     assert report.outcomes == {"computed": 1}
     with open_database(uri) as database:
         summary = VibrationalDocument.load(database.vibrational.query_one({}))
@@ -122,7 +126,7 @@ def test_an_upside_down_potential_gives_no_valid_thermodynamics(uri, names, make
 
 def test_events_begin_and_end_every_material(uri, names, maker):
     events = []
-    screen(uri, names, maker, workers=0, listener=events.append)
+    screen(uri, names, maker, crew=Crew(workers=0), listener=events.append)
     counts = Counter((event.material_id, event.outcome) for event in events)
     assert counts == Counter(
         {(name, outcome): 1 for name in names for outcome in (Outcome.STARTED, Outcome.COMPUTED)}
@@ -141,11 +145,11 @@ def test_an_unknown_material_is_named(uri, names, maker):
 
 def test_an_unknown_calculator_stops_before_anything_is_computed(uri, names, maker):
     with pytest.raises(ModelError):
-        screen(uri, names, replace(maker, calculator="no.such.Calculator"), workers=0)
+        screen(uri, names, replace(maker, calculator="no.such.Calculator"), crew=Crew(workers=0))
     with open_database(uri) as database:
         assert database.failures.count() == 0
 
 
 def test_unknown_settings_are_refused(uri, names, maker):
     with pytest.raises(SettingError, match="unknown setting"):
-        screen(uri, names, replace(maker, settings={"supercel": 1}), workers=0)
+        screen(uri, names, replace(maker, settings={"supercel": 1}), crew=Crew(workers=0))

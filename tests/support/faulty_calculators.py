@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
@@ -40,6 +41,11 @@ class KillsForSilver(_Faulty):
 
     def spoil(self):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class HangsForSilver(_Faulty):
+    def spoil(self):
+        time.sleep(3600)
 
 
 class SaddlePoint(Calculator):

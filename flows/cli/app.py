@@ -1,0 +1,54 @@
+"""The application, the options that commands share, and how a command ends."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated
+
+import typer
+
+__all__ = ["ExitCode", "Json", "app", "database_uri"]
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    WRONG_USAGE = 2
+    NOTHING_USABLE = 3
+    DATABASE = 4
+    INTERRUPTED = 130
+
+
+app = typer.Typer(
+    name="phonoscreen",
+    help="Vibrational screening of crystals: free energies, stability and polymorph rankings "
+    "in a database you can query.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_state = {"database_uri": ""}
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+
+
+@app.callback()
+def _database(
+    uri: Annotated[
+        str,
+        typer.Option(
+            "--db",
+            envvar="PHONOSCREEN_DB",
+            help="sqlite:///file.db, mongodb://host/name or memory://name",
+        ),
+    ] = "sqlite:///phonoscreen.db",
+) -> None:
+    """Choose the database of the command."""
+    _state["database_uri"] = uri
+
+
+def database_uri() -> str:
+    """Return the database that the user chose."""
+    return _state["database_uri"]

@@ -1,0 +1,179 @@
+"""The commands that compute and compare: screen, rank, plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import ExitCode, Json, app, database_uri
+from flows.cli.output import (
+    err,
+    out,
+    print_json,
+    print_lines,
+    print_paths,
+    print_rankings,
+    ranking_payload,
+)
+from screening.errors import NotFoundError, SettingError
+
+__all__: list[str] = []
+
+Calculator = Annotated[
+    str,
+    typer.Option(
+        "--calculator",
+        "-c",
+        help="chgnet, mace:NAME, mace:FILE@SHA256, or an ASE calculator by import path such as "
+        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", "-w", help="Worker processes, one thread each; 0: none. [default: cores]"
+    ),
+]
+
+
+@app.command()
+def screen(  # noqa: PLR0913 - every option is an argument
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Import these first; nothing: what is there.")
+    ] = None,
+    *,
+    query: Annotated[str | None, typer.Option("--query", "-q", help="Only what matches.")] = None,
+    calculator: Calculator = "chgnet",
+    workers: Workers = None,
+    no_relax: Annotated[
+        bool, typer.Option("--no-relax", help="Take the crystals as they are.")
+    ] = False,
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="Smaller supercells where they are proven equal."),
+    ] = False,
+    displacement: Annotated[
+        float | None, typer.Option(help="Finite displacement in Å. [default: the calculator's]")
+    ] = None,
+    temperatures: Annotated[
+        str | None, typer.Option(help="START:STOP:STEP in K. [default: 0:1500:10]")
+    ] = None,
+    low_modes: Annotated[
+        str | None, typer.Option(help="drop, half_mean_optical or renormalise.")
+    ] = None,
+    criterion: Annotated[str | None, typer.Option(help="Named stability criterion.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="JSON file with settings of the science.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds after which a material is given up.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict what is missing, and rank. Run it again to go on where it stopped."""
+    from flows import tables
+    from flows.local import Crew
+    from flows.makers import ScreenBatchMaker
+    from flows.options import screening_settings
+    from flows.progress import screen_with_progress
+
+    chosen = screening_settings(
+        settings,
+        relax=not no_relax,
+        adaptive=adaptive,
+        displacement_angstrom=displacement,
+        temperatures_k=temperatures,
+        low_mode_policy=low_modes,
+        stability_criterion=criterion,
+    )
+    maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
+    names, n_rejected = _wanted(paths or [], query)
+    crew = Crew(workers=workers, time_limit_s=time_limit)
+    report = screen_with_progress(database_uri(), names, maker, crew, err)
+    if as_json:
+        print_json(tables.payload_screen(report))
+    else:
+        out.print(tables.table_screen(report, width=out.width))
+        print_rankings(database_uri(), None, several=True)
+    if report.failures or n_rejected:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@app.command()
+def rank(
+    formulas: Annotated[
+        list[str] | None, typer.Argument(help="Reduced formulas such as TiO2; nothing: all.")
+    ] = None,
+    *,
+    temperatures: Annotated[str, typer.Option(help="Temperatures of the table in K.")] = "300,1000",
+    as_json: Json = False,
+) -> None:
+    """Show the order of polymorphs, their transitions, and what stays out of the order."""
+    if as_json:
+        print_json(ranking_payload(database_uri(), formulas))
+    else:
+        print_rankings(database_uri(), formulas, temperatures_k=_numbers(temperatures))
+
+
+@app.command()
+def plot(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID|COMPOSITION]...", help="Nothing: an overview."),
+    ] = None,
+    *,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
+    kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+) -> None:
+    """Draw bands, densities of states and thermodynamics of materials, rankings of compositions."""
+    from flows import drawing
+    from flows.catalogue import find_material
+    from stores.connect import open_database
+
+    suffix = f".{kind.lower().lstrip('.')}"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    with open_database(database_uri()) as database:
+        if not names:
+            written += drawing.draw_overview(database, folder, suffix)
+        for name in names or ():
+            try:
+                found = find_material(database, name)
+            except NotFoundError:
+                written += drawing.draw_rankings(database, [name], folder, suffix)
+            else:
+                written += drawing.draw_material(database, found, folder, suffix)
+    print_paths(written)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SettingError(
+            f"{text!r} is no list of numbers", subject="--temperatures", hint="Write 300,1000"
+        ) from None
+
+
+def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], int]:
+    """Import what is given; return the materials to screen and the number of bad files."""
+    from flows.catalogue import materials_where
+    from flows.imports import import_structures
+    from stores.connect import open_database
+
+    n_rejected = 0
+    names: tuple[str, ...] = ()
+    if paths:
+        report = import_structures(database_uri(), paths)
+        print_lines(report.lines())
+        names, n_rejected = report.material_ids, len(report.rejections)
+    if text is not None or not paths:
+        with open_database(database_uri()) as database:
+            selected = set(materials_where(database, text or ""))
+        names = (
+            tuple(name for name in names if name in selected) if paths else tuple(sorted(selected))
+        )
+    return names, n_rejected

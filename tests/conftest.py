@@ -1,0 +1,17 @@
+"""What holds for all tests."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def recursion_limit():
+    """Undo what a foreign import does to the whole process.
+
+    symfc, which phonopy loads for one of its solvers, raises the limit so far that deeply nested
+    input ends the interpreter instead of raising an error.
+    """
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
