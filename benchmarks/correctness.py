@@ -135,7 +135,9 @@ def compare_with_phonopy(file: Path, name: str, tally: Tally) -> None:
     zero_point = result.zero_point_energy_mev_per_atom
     scale = np.abs(theirs)
     scale[0] = np.maximum(scale[0], zero_point)
-    error, loose, older = (np.abs(curves(result) - x) / scale for x in (theirs, one_pass, stock_curves))
+    error, loose, older = (
+        np.abs(curves(result) - x) / scale for x in (theirs, one_pass, stock_curves)
+    )
     worst = int(np.argmax(error.max(axis=1)))
     tally.note(f"1 {name}: F, S, C_V, worst", error.max(), QUANTITIES[worst], AGREEMENT)
     for i, quantity in enumerate(QUANTITIES):
@@ -147,7 +149,10 @@ def compare_with_phonopy(file: Path, name: str, tally: Tally) -> None:
     if polar:
         ratio = abs(stock.nac_params.get("factor", factor) / factor - 1.0)
         tally.note("1 why: Coulomb factor of the file", ratio, name)
-    print(f"1 {name:<16}" + "".join(f" {q} {e.max():.1e}" for q, e in zip(QUANTITIES, error, strict=True)))
+    print(
+        f"1 {name:<16}"
+        + "".join(f" {q} {e.max():.1e}" for q, e in zip(QUANTITIES, error, strict=True))
+    )
     check_harmonic(harmonic, spectrum, theirs, TEMPERATURES_K, name, tally)
     check_spectrum(spectrum, name, tally)
 
@@ -167,7 +172,9 @@ def constants_figures() -> list[Figure]:
     ]
 
 
-def compare_cells(record: dict[str, Any], name: str, predictor: PotentialPhonons, tally: Tally) -> None:
+def compare_cells(
+    record: dict[str, Any], name: str, predictor: PotentialPhonons, tally: Tally
+) -> None:
     """Free energy at 300 K of one crystal, given in different ways."""
     values, digests = {}, set()
     with tempfile.TemporaryDirectory() as folder:

@@ -72,13 +72,13 @@ def load_phonopy() -> Peer:
     calculator = stock_calculator()
 
     def run(task: Task) -> float:
-        phonon = Phonopy(
+        phonon: Any = Phonopy(
             get_phonopy_structure(task.structure), task.supercell_matrix.T, primitive_matrix="P"
         )
         phonon.generate_displacements(distance=task.displacement_angstrom)
         forces = []
         for cell in phonon.supercells_with_displacements:
-            atoms = Atoms(cell.symbols, cell.positions, cell=cell.cell, pbc=True)
+            atoms: Any = Atoms(cell.symbols, cell.positions, cell=cell.cell, pbc=True)
             atoms.calc = calculator
             forces.append(atoms.get_forces())
         phonon.forces = forces

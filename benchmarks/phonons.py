@@ -216,7 +216,7 @@ def throughput(tasks: Sequence[Task], workers: int, repeats: int) -> float:
     """Crystals per second of so many worker processes of one thread each."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(workers + 1)
-    many = sorted(tasks * PASSES, key=lambda t: -len(t.structure))  # long ones first
+    many = sorted([*tasks] * PASSES, key=lambda t: -len(t.structure))  # long ones first
     with context.Pool(workers, _start_worker, (barrier,)) as pool:
         barrier.wait()
         pool.map(_work, many[:workers], chunksize=1)

@@ -23,9 +23,17 @@ from screening.harmonic import (
 )
 from screening.prediction import BandStructure, DensityOfStates, FloatArray, frozen_array
 
-__all__ = ["LowestFrequency", "band_structure", "density_of_states", "lowest_frequency"]
+__all__ = [
+    "DEFAULT_BAND_SPACING_PER_ANGSTROM",
+    "LowestFrequency",
+    "band_structure",
+    "density_of_states",
+    "lowest_frequency",
+]
 
 DEFAULT_BAND_SPACING_PER_ANGSTROM = 0.01
+"""Largest distance of neighbouring points of a band path in 1/Å, without 2 pi."""
+
 _SMEARING_FRACTION = 0.01  # of the width of the spectrum, the value phonopy takes
 _TAIL = 5.0  # standard deviations of a Gaussian beyond which nothing is left
 _TIE_THZ = 1e-6
@@ -64,7 +72,8 @@ def band_structure(
     """Frequencies along the standard path of the crystal's Bravais lattice.
 
     Every segment holds both of its ends, so that the zone centre has the frequencies of the
-    direction from which it is approached where there are Born charges.
+    direction from which it is approached where there are Born charges. Special points carry
+    the names of the reference, ``GAMMA`` being the zone centre.
 
     Parameters
     ----------

@@ -1,34 +1,64 @@
-"""CIF files, block by block.
+"""CIF files, block by block, with pymatgen's reader behind checks of our own.
 
-The file is split into values here, in linear time and with line numbers; only the cell, the
-symmetry and the sites are kept. What follows never sees the rest of the file, which is where
-CIF readers had their holes.
+pymatgen splits a block into values. Only the cell, the symmetry and the sites of it are checked
+and written anew for pymatgen's parser: labels that it would guess an element from, occupancies,
+and whatever else a file may hold (where CIF readers had their holes) never reach it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from screening.errors import ParseError, ScreeningError, TooLargeError
-from stores.importers.cif_structure import structure_from_tags
-from stores.importers.records import Block, ReadLimits
+import numpy as np
+from pymatgen.core import Composition, Element, Lattice, Structure
 
-__all__ = ["CifBlock", "read_cif", "split_cif"]
+from screening.errors import (
+    CellError,
+    DisorderedError,
+    InconsistentDataError,
+    NonFiniteInputError,
+    ParseError,
+    ScreeningError,
+    SuspiciousSpeciesError,
+    TooLargeError,
+)
+from screening.prediction import FloatArray
+from stores.importers.cif_symmetry import operations_of
+from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.text import bounded_lines
 
+__all__ = ["read_cif"]
+
+Tags = Mapping[str, Any]
+
+_CELL = tuple(f"_cell_{kind}" for kind in (
+    "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
+))  # fmt: skip
+_POSITION = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+_LABELS = ("_atom_site_type_symbol", "_atom_site_label")
+_ONCE = ("_cell_length", "_cell_angle", "_atom_site_", "_symmetry_", "_space_group_")
+_WHOLE = (("_atom_site_occupancy", 1.0), ("_atom_site_attached_hydrogens", 0.0))
+_OCCUPANCY_TOLERANCE = 1e-3
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\)?)?")
+_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?\s*){1,200}")
+_UNKNOWN = {"?", ".", ""}
 _MAX_LINE = 20_000
-_SPACES = re.compile(r"\s+")
-_WORD = re.compile(r"\S+")
+_MAX_SPLITTING = 10**8  # an open quote is looked for again at every other one of its line
+_MAX_IMAGES = 10_000
+_SAME_SITE = 2e-3  # fractions with three decimals miss a special position by up to 1e-3
+_FORMULA_TOLERANCE = 0.02
 
 
 @dataclass
-class CifBlock:
-    """The tags of one data block: single values, or the columns of loops."""
+class _Lines:
+    """The lines of one block, or why it cannot be read."""
 
     name: str
-    line: int
-    tags: dict[str, list[str]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
     error: ScreeningError | None = None
 
 
@@ -45,174 +75,234 @@ def read_cif(text: str, limits: ReadLimits) -> Iterator[Block]:
     ParseError
         If no block describes a crystal.
     """
+    blocks = _split(text)
+    if not blocks:
+        raise ParseError("no data block", hint="A CIF starts with data_ and a name")
     found = False
-    for block in split_cif(text):
-        if block.error is None and not any(
-            tag.startswith(("_cell_length", "_atom_site_fract")) for tag in block.tags
-        ):
-            continue
+    for block in blocks:
+        if not any(tag.startswith(("_cell_length", "_atom_site_fract")) for tag in block.tags):
+            if block.error is None:
+                continue
         found = True
         try:
-            if block.error is not None:
-                raise block.error
-            yield block.name, structure_from_tags(block.tags, block.name, limits)
+            yield block.name, _parsed(block, limits)
         except ScreeningError as error:
             yield block.name, error
     if not found:
         raise ParseError("no block with a cell and atoms")
 
 
-@dataclass(frozen=True)
-class _Token:
-    """One value or keyword, where it stands, and whether it was quoted."""
-
-    text: str
-    line: int
-    quoted: bool = False
-
-    def is_tag(self) -> bool:
-        return not self.quoted and self.text.startswith("_")
-
-    def is_loop(self) -> bool:
-        return not self.quoted and self.text.lower() == "loop_"
-
-    def starts_block(self) -> bool:
-        return not self.quoted and self.text.lower().startswith(("data_", "global_"))
-
-    def is_value(self) -> bool:
-        return not (self.is_tag() or self.is_loop() or self.starts_block())
-
-
-def split_cif(text: str) -> list[CifBlock]:
-    """Split a file into blocks of tags.
-
-    Returns
-    -------
-    list of CifBlock
-        A block that cannot be read carries its error; the next one starts afresh.
-
-    Raises
-    ------
-    ParseError
-        If nothing in the file starts a block.
-    """
-    chunks = _chunks(text)
-    if not chunks:
-        raise ParseError("no data block", hint="A CIF starts with data_ and a name")
-    blocks = []
-    for name, line, lines in chunks:
-        block = CifBlock(name, line)
-        try:
-            _fill(block, list(_tokens(lines, line)))
-        except ScreeningError as error:
-            block.error = error
-        blocks.append(block)
+def _split(text: str) -> list[_Lines]:
+    """Split a file into blocks; what looks like a block within a text field is text."""
+    blocks: list[_Lines] = []
+    in_text = False
+    for number, line in enumerate(bounded_lines(text, _MAX_LINE), start=1):
+        words = line.split(maxsplit=1)
+        if line.startswith(";"):
+            in_text = not in_text
+        elif not in_text and words and words[0].lower().startswith("data_"):
+            blocks.append(_Lines(words[0][5:]))
+            line = f"data_block\n{words[1] if len(words) > 1 else ''}"  # noqa: PLW2901 - renamed
+        elif blocks and not in_text and line.lstrip().startswith("_"):
+            _add_tag(blocks[-1], words[0], number)
+        if blocks and words:
+            # pymatgen drops what is not ASCII, also from within a number.
+            blocks[-1].lines.append(line.encode("ascii", "replace").decode("ascii"))
+    if in_text and blocks:
+        blocks[-1].error = ParseError("a text is not closed by a semicolon")
     return blocks
 
 
-def _chunks(text: str) -> list[tuple[str, int, list[str]]]:
-    """Lines of each block: its name, the number of its first line, the lines after the name."""
-    chunks: list[tuple[str, int, list[str]]] = []
-    in_text = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith(";"):
-            in_text = not in_text
-        if not in_text and line.lower().startswith("data_"):
-            name, _, rest = line[5:].partition(" ")
-            chunks.append((name.strip(), number, [rest]))
-        elif chunks:
-            chunks[-1][2].append(line)
-    return chunks
+def _add_tag(block: _Lines, word: str, number: int) -> None:
+    """Remember a tag; one of ours that is given twice leaves open which value is meant."""
+    tag = _plain_tag(word)
+    if tag in block.tags and tag.startswith(_ONCE) and block.error is None:
+        block.error = ParseError(f"line {number}: {tag[:60]} is given twice")
+    block.tags.add(tag)
 
 
-def _tokens(lines: list[str], first: int) -> Iterator[_Token]:
-    """Values and keywords in the order of the file, in one pass."""
-    text_lines: list[str] | None = None
-    for number, line in enumerate(lines, start=first):
-        if len(line) > _MAX_LINE:
-            raise TooLargeError(f"line {number} has {len(line)} characters")
-        rest = line
-        if line.startswith(";"):
-            if text_lines is None:
-                text_lines = [line[1:]]
+def _plain_tag(word: str) -> str:
+    """Tag of the core dictionary, whatever its case and dialect."""
+    return word.lower().replace(".", "_").rstrip("_")
+
+
+def _parsed(block: _Lines, limits: ReadLimits) -> Parsed:
+    """Build the crystal of one block."""
+    if block.error is not None:
+        raise block.error
+    tags = _tags(block.lines)
+    cell = [_number(tags.get(tag), tag) for tag in _CELL]
+    lattice = _lattice(cell)
+    symbols, positions = _sites(tags)
+    texts, operations, notes = operations_of(tags, lattice)
+    if len(symbols) * len(texts) > _MAX_IMAGES:
+        raise TooLargeError(
+            f"{len(symbols)} sites with {len(texts)} operations",
+            hint=f"Up to {_MAX_IMAGES} images are generated",
+        )
+    positions = np.array([_on_special_position(p, operations) for p in positions])
+    structure = _structure(_written(cell, texts, symbols, positions))
+    if len(structure) > limits.structure.max_atoms:
+        raise TooLargeError(f"{len(structure)} atoms, more than {limits.structure.max_atoms}")
+    _check_formula(_text(tags, "_chemical_formula_sum"), structure.composition)
+    names = (_text(tags, f"_chemical_name_{kind}") for kind in ("common", "mineral"))
+    label = next(filter(None, names), block.name)
+    return Parsed(structure, label=label or None, notes=notes)
+
+
+def _tags(lines: Sequence[str]) -> dict[str, Any]:
+    """Split the lines of a block into tags with a value, or the column of a loop."""
+    from pymatgen.io.cif import CifBlock
+
+    if sum(len(line) * (line.count("'") + line.count('"')) for line in lines) > _MAX_SPLITTING:
+        raise TooLargeError("too many quotes in long lines")
+    try:
+        found = CifBlock.from_str("\n".join(lines)).data
+    except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
+        raise ParseError(f"a loop has another number of values than columns: {error}") from error
+    return {_plain_tag(tag): value for tag, value in found.items()}
+
+
+def _text(tags: Tags, tag: str) -> str:
+    """Return a known single value, or nothing."""
+    value = tags.get(tag, "")
+    return "" if not isinstance(value, str) or value in _UNKNOWN else " ".join(value.split())
+
+
+def _number(text: Any, tag: str) -> float:
+    """Return a number, without its standard uncertainty."""
+    if not isinstance(text, str):
+        raise ParseError(f"{tag} is missing" if text is None else f"{tag} has several values")
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None and text.strip().lower().lstrip("+-") not in {"nan", "inf", "infinity"}:
+        raise ParseError(f"{tag} is {text[:40]!r}, no number")
+    value = float(match[1]) if match else np.nan
+    if not np.isfinite(value):
+        raise NonFiniteInputError(f"{tag} is {text[:40]!r}")
+    return value
+
+
+def _lattice(cell: Sequence[float]) -> Lattice:
+    """Lattice of six parameters, which must span a volume."""
+    with np.errstate(all="ignore"):
+        lattice = Lattice.from_parameters(*cell)
+        volume = float(lattice.volume)
+    if not (np.isfinite(lattice.matrix).all() and np.isfinite(volume) and volume > 0):
+        raise CellError(f"the volume of the cell is {volume:g} Å³")
+    return lattice
+
+
+def _sites(tags: Tags) -> tuple[list[str], FloatArray]:
+    """Elements and positions of the sites listed."""
+    columns = [_column(tags, tag) for tag in _POSITION]
+    if any(column is None for column in columns):
+        raise ParseError(
+            "no atoms with fractional coordinates",
+            hint="Cartesian sites (_atom_site_Cartn_x) are not read",
+        )
+    positions = np.array(
+        [
+            [_number(value, tag) for value in column or []]
+            for column, tag in zip(columns, _POSITION, strict=True)
+        ]
+    ).T
+    types, labels = (_column(tags, tag) for tag in _LABELS)
+    names = [
+        label if name in _UNKNOWN else name
+        for name, label in zip(types or labels or [], labels or types or [], strict=True)
+    ]
+    if len(names) != len(positions) or not names:
+        raise ParseError(f"{len(positions)} positions, {len(names)} labels")
+    symbols = [_element(name) for name in names]
+    _check_whole(tags, names)
+    return symbols, positions
+
+
+def _column(tags: Tags, tag: str) -> list[str] | None:
+    """Column of a loop, also of a single site given without one."""
+    value = tags.get(tag)
+    return [value] if isinstance(value, str) else value
+
+
+def _element(name: str) -> str:
+    """Return the element of a type symbol (``Ti4+``) or label (``O1a``).
+
+    The letters before the first digit or sign must be an element as it is written: ``NH3``,
+    ``OW`` and ``CA1`` are no elements, and guessing would invent a crystal.
+    """
+    letters = re.match(r"[A-Za-z]*", name)
+    if letters is None or not Element.is_valid_symbol(letters[0]):
+        raise SuspiciousSpeciesError(
+            f"the site {name[:20]!r} names no element",
+            hint="Write element symbols (Ca, not CA) into _atom_site_type_symbol",
+        )
+    return letters[0]
+
+
+def _check_whole(tags: Tags, names: list[str]) -> None:
+    """Refuse partial occupation and hydrogen that is not listed."""
+    for tag, expected in _WHOLE:
+        for name, value in zip(names, _column(tags, tag) or [], strict=False):
+            if value in _UNKNOWN:
                 continue
-            yield _Token("\n".join(text_lines), number, quoted=True)
-            text_lines, rest = None, line[1:]
-        if text_lines is not None:
-            text_lines.append(line)
-            continue
-        yield from _line_tokens(rest, number)
-    if text_lines is not None:
-        raise ParseError(f"the text before line {first + len(lines)} is not closed by a semicolon")
+            if abs(_number(value, tag) - expected) > _OCCUPANCY_TOLERANCE:
+                raise DisorderedError(
+                    f"site {name[:20]!r}: {tag} is {value[:20]}",
+                    hint="Give an ordered structure with all atoms",
+                )
+    groups = _column(tags, "_atom_site_disorder_group") or []
+    if any(group not in {*_UNKNOWN, "0"} for group in groups):
+        raise DisorderedError("sites belong to disorder groups", hint="Give an ordered structure")
 
 
-def _line_tokens(line: str, number: int) -> Iterator[_Token]:
-    """Values of one line outside a text field."""
-    position = 0
-    while True:
-        space = _SPACES.match(line, position)
-        position = space.end() if space else position
-        if position >= len(line) or line[position] == "#":
-            return
-        quote = line[position]
-        if quote in "'\"":
-            end = _closing_quote(line, position + 1, quote)
-            if end < 0:
-                raise ParseError(f"line {number}: a quote is not closed")
-            yield _Token(line[position + 1 : end], number, quoted=True)
-            position = end + 1
-            continue
-        word = _WORD.match(line, position)
-        assert word is not None
-        yield _Token(word.group(), number)
-        position = word.end()
+def _on_special_position(position: FloatArray, operations: FloatArray) -> FloatArray:
+    """Average the images that coincide: rounded digits (0.333) miss the special position."""
+    offsets = operations[:, :3, :3] @ position + operations[:, :3, 3] - position
+    offsets -= np.rint(offsets)
+    near = np.abs(offsets).max(axis=1) < _SAME_SITE
+    ideal: FloatArray = position + offsets[near].mean(axis=0) if near.any() else position
+    return ideal
 
 
-def _closing_quote(line: str, start: int, quote: str) -> int:
-    """Index of the quote before a space or the end of the line, or -1."""
-    end = line.find(quote, start)
-    while end >= 0 and end + 1 < len(line) and not line[end + 1].isspace():
-        end = line.find(quote, end + 1)
-    return end
+def _written(
+    cell: Sequence[float], operations: Sequence[str], symbols: Sequence[str], positions: FloatArray
+) -> str:
+    """CIF of checked values and nothing else."""
+    from pymatgen.io.cif import CifBlock
+
+    sites = ["_atom_site_label", "_atom_site_type_symbol", *_POSITION]
+    columns = np.array([[f"{x:.15g}" for x in position] for position in positions]).T
+    data = dict(zip(_CELL, map(repr, cell), strict=True))
+    labels = [f"{symbol}{index}" for index, symbol in enumerate(symbols, start=1)]
+    loops = [["_symmetry_equiv_pos_as_xyz"], sites]
+    values = [list(operations), labels, list(symbols), *columns.tolist()]
+    data |= dict(zip(loops[0] + sites, values, strict=True))
+    return str(CifBlock(data, loops, "block"))
 
 
-def _fill(block: CifBlock, tokens: list[_Token]) -> None:
-    """Sort tokens into single values and columns."""
-    index = 0
-    while index < len(tokens):
-        token = tokens[index]
-        if token.is_loop():
-            index = _loop(block, tokens, index + 1)
-        elif token.is_tag():
-            if index + 1 >= len(tokens) or not tokens[index + 1].is_value():
-                raise ParseError(f"line {token.line}: {token.text[:60]} has no value")
-            _set(block, token, [tokens[index + 1].text])
-            index += 2
-        else:
-            raise ParseError(f"line {token.line}: {token.text[:60]!r} belongs to no tag")
+def _structure(text: str) -> Structure:
+    """Let pymatgen generate all atoms."""
+    from pymatgen.io.cif import CifParser
+
+    parser = CifParser.from_str(text, check_cif=False)
+    try:
+        return parser.parse_structures(primitive=False, on_error="raise")[0]
+    except ValueError as error:
+        if "ccupanc" in str(error):
+            raise DisorderedError(
+                "two sites share a place", hint="Give an ordered structure, every site once"
+            ) from error
+        raise ParseError(" ".join(str(error).split())) from error
 
 
-def _loop(block: CifBlock, tokens: list[_Token], index: int) -> int:
-    """Read one loop; returns the index after it."""
-    start = index
-    while index < len(tokens) and tokens[index].is_tag():
-        index += 1
-    names = tokens[start:index]
-    first = index
-    while index < len(tokens) and tokens[index].is_value():
-        index += 1
-    values = [token.text for token in tokens[first:index]]
-    if not names or len(values) % len(names):
-        line = tokens[min(start, len(tokens) - 1)].line if tokens else block.line
-        raise ParseError(f"line {line}: a loop of {len(names)} columns has {len(values)} values")
-    for column, name in enumerate(names):
-        _set(block, name, values[column :: len(names)])
-    return index
-
-
-def _set(block: CifBlock, token: _Token, values: list[str]) -> None:
-    """Keep a tag that appears once."""
-    tag = token.text.lower().replace(".", "_")
-    if block.tags.get(tag, values) != values:
-        raise ParseError(f"line {token.line}: {tag[:60]} is given twice")
-    block.tags[tag] = values
+def _check_formula(formula: str, found: Composition) -> None:
+    """Compare the composition with the formula the file gives: missing atoms show here."""
+    if not _FORMULA.fullmatch(formula):
+        return
+    announced = Composition(formula).fractional_composition
+    if announced.almost_equals(found.fractional_composition, _FORMULA_TOLERANCE, 0.0):
+        return
+    raise InconsistentDataError(
+        f"the atoms are {found.formula}, the formula says {formula[:100]}",
+        hint="Atoms are missing (often hydrogen) or the symmetry is incomplete",
+    )

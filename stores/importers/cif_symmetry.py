@@ -1,19 +1,22 @@
-"""The symmetry operations that a CIF block lists, or that its space group's symbol stands for."""
+"""The symmetry operations that a CIF block lists, or that its space group's symbol stands for.
+
+pymatgen's table of settings is used, not its choice among them: where the symbol leaves the
+origin open it takes one, which gives another crystal in half of the cases.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
+from pymatgen.core import Lattice
+from pymatgen.core.operations import SymmOp
 
 from screening.errors import InconsistentDataError, ParseError
 from screening.prediction import FloatArray
-from screening.space_groups import setting_operations, settings_named
-
-if TYPE_CHECKING:
-    from pymatgen.core import Lattice
 
 __all__ = ["operations_of"]
 
@@ -26,112 +29,137 @@ _NAMES = (
 )
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 _UNKNOWN = {"?", ".", ""}
-_OPERATION = re.compile(r"[xyzXYZ0-9+\-*/. ]+")
+_OPERATION = re.compile(r"([xyzXYZ0-9+\-*/. ]{1,40},){2}[xyzXYZ0-9+\-*/. ]{1,40}")
 _MAX_OPERATIONS = 192
 _METRIC_TOLERANCE = 1e-2
+_HINT = "List the symmetry operations"
 
 
 def operations_of(
-    tags: Mapping[str, list[str]], lattice: Lattice
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Affine matrices (operation, 4, 4) of a block, and what was assumed.
+    tags: Mapping[str, Any], lattice: Lattice
+) -> tuple[list[str], FloatArray, tuple[str, ...]]:
+    """Operations of a block as text and as affine matrices, and what was assumed.
+
+    Returns
+    -------
+    tuple of list of str, array and tuple of str
+        The matrices have the shape (operation, 4, 4).
 
     Raises
     ------
     ParseError
-        If an operation or the space group cannot be read, or its setting is ambiguous.
+        If an operation or the space group cannot be read, or the origin is open.
     InconsistentDataError
-        If the operations listed form no group, or do not fit the cell.
+        If the operations form no group, or do not fit the cell.
     """
-    for tag in _OPERATIONS:
-        if tag in tags:
-            operations = _parse_operations(tags[tag])
-            if not _fits(operations, lattice):
-                raise _misfit("the symmetry operations do")
-            return operations, ()
-    names = [_plain(tags, tag) for tag in _NAMES]
-    numbers = [_plain(tags, tag) for tag in _NUMBERS]
-    name, number = next(filter(None, names), ""), next(filter(None, numbers), "")
-    if not (name or number):
-        return np.eye(4)[None], ("no symmetry is given: read as P1",)
-    operations = _group_operations(name, number, lattice)
-    note = f"operations of {name or number}: the file lists none"
-    return operations, (note,) if len(operations) > 1 else ()
+    listed = next((tags[tag] for tag in _OPERATIONS if tags.get(tag)), None)
+    if listed is not None:
+        texts = [listed] if isinstance(listed, str) else list(listed)
+        matrices = _matrices(texts)
+        if not _fits(matrices, lattice):
+            raise _misfit("the symmetry operations do")
+        return texts, matrices, ()
+    name = next(filter(None, (_plain(tags, tag) for tag in _NAMES)), "")
+    number = next(filter(None, (_plain(tags, tag) for tag in _NUMBERS)), "")
+    if name or number:
+        texts, matrices = _of_group(name, number, lattice)
+        note = f"operations of {name or number}: the file lists none"
+        return texts, matrices, (note,) if len(texts) > 1 else ()
+    if any(tag.startswith(("_space_group_symop_magn", "_space_group_magn")) for tag in tags):
+        raise ParseError("only magnetic symmetry is given", hint=_HINT)
+    return ["x,y,z"], np.eye(4)[None], ("no symmetry is given: read as P1",)
 
 
-def _plain(tags: Mapping[str, list[str]], tag: str) -> str:
-    values = tags.get(tag, [])
-    return values[0].strip() if len(values) == 1 and values[0].strip() not in _UNKNOWN else ""
+def _plain(tags: Mapping[str, Any], tag: str) -> str:
+    value = tags.get(tag, "")
+    return value.strip() if isinstance(value, str) and value.strip() not in _UNKNOWN else ""
 
 
-def _parse_operations(texts: list[str]) -> FloatArray:
+def _matrices(texts: Sequence[str]) -> FloatArray:
     """Parse ``x,-y,z+1/2`` and check that the operations form a group."""
-    from pymatgen.core.operations import SymmOp
-
-    if not 0 < len(texts) <= _MAX_OPERATIONS:
+    if len(texts) > _MAX_OPERATIONS:
         raise ParseError(f"{len(texts)} symmetry operations")
     matrices = []
     for text in texts:
-        parts = text.split(",")
-        if len(parts) != 3 or not all(_OPERATION.fullmatch(part) for part in parts):  # noqa: PLR2004 - dimensions
-            raise ParseError(f"the symmetry operation {text[:60]!r} cannot be read")
         try:
+            if not _OPERATION.fullmatch(text):
+                raise ValueError("not of the form x,y,z")
             matrices.append(SymmOp.from_xyz_str(text).affine_matrix)
         except (ValueError, ZeroDivisionError) as error:
             raise ParseError(f"the symmetry operation {text[:60]!r}: {error}") from error
     operations = np.array(matrices, dtype=np.float64)
-    _check_group(operations)
+    products = (operations[:, None] @ operations).reshape(-1, 4, 4)
+    if _count(operations) != _count(np.concatenate([operations, products])):
+        raise InconsistentDataError(
+            "the symmetry operations form no group", hint="One is misprinted or missing"
+        )
     return operations
 
 
-def _check_group(operations: FloatArray) -> None:
-    """Refuse operations whose products are not among them: one is misprinted or missing."""
-    known = {_operation_key(operation) for operation in operations}
-    for left in operations:
-        if any(_operation_key(product) not in known for product in left @ operations):
-            raise InconsistentDataError(
-                "the symmetry operations form no group", hint="One is misprinted or missing"
-            )
+def _count(operations: FloatArray) -> int:
+    """Count different operations, translations in 24ths modulo those of the lattice."""
+    rows = np.rint(operations[:, :3] * 24).astype(np.int64)
+    rows[:, :, 3] %= 24
+    return len(np.unique(rows.reshape(-1, 12), axis=0))
 
 
-def _operation_key(operation: FloatArray) -> tuple[int, ...]:
-    """Rotation and translation in 24ths modulo lattice translations."""
-    rotation = np.rint(operation[:3, :3] * 24).astype(int)
-    translation = np.rint(operation[:3, 3] * 24).astype(int) % 24
-    return (*rotation.ravel().tolist(), *translation.tolist())
+def _of_group(name: str, number: str, lattice: Lattice) -> tuple[list[str], FloatArray]:
+    """Operations of a space group by name or number, in the setting that fits the cell."""
+    settings = _settings_named(name or _usual_symbol(number))
+    if not settings:
+        raise ParseError(f"the space group {(name or number)[:40]!r} is unknown", hint=_HINT)
+    if name and number not in {"", str(settings[0]["number"])}:
+        raise InconsistentDataError(f"{name[:40]!r} is not the space group {number[:10]}")
+    fitting = ((s["symops"], _matrices(s["symops"])) for s in settings)
+    found = next(((texts, m) for texts, m in fitting if _fits(m, lattice)), None)
+    if found is None:
+        raise _misfit(f"the space group {(name or number)[:40]!r} does")
+    return found
 
 
-def _group_operations(name: str, number: str, lattice: Lattice) -> FloatArray:
-    """Operations of a space group given by name or number, in the setting that fits the cell.
+def _usual_symbol(number: str) -> str:
+    """Symbol of the standard setting of a number, or nothing."""
+    found = (s for s in _table()[1] if str(s["number"]) == number)
+    return next((str(s["hermann_mauguin"]) for s in found), "")
+
+
+def _settings_named(name: str) -> list[dict[str, Any]]:
+    """List the settings that a symbol may mean, the usual one first.
 
     Raises
     ------
     ParseError
-        If it is unknown, or the symbol leaves the origin open: guessing gives another crystal.
-    InconsistentDataError
-        If no setting of it fits the cell.
+        If these are two origins.
     """
-    symbol, _, choice = (name or number).replace(" ", "").partition(":")
-    if not settings_named(symbol) and symbol[-1:] in {"H", "R"}:
-        symbol, choice = symbol[:-1], symbol[-1]
-    settings = settings_named(symbol)
-    if choice:
-        settings = tuple(s for s in settings if s.choice.upper() == choice.upper())
-    if not settings:
+    full, table = _table()
+    key = _squeezed(name)
+    key = full.get(key, key)
+    key = re.sub(r"(?<=[^:])([HR])$", r":\1", key)
+    stated = [s for s in table if key in {_squeezed(s["universal_h_m"]), _squeezed(s["hall"])}]
+    if stated:
+        return stated
+    short = ("hermann_mauguin", "hermann_mauguin_u", "short_h_m")
+    settings = [s for s in table if key in {_squeezed(s[kind]) for kind in short}]
+    if any(s["universal_h_m"].endswith((":1", ":2")) for s in settings):
         raise ParseError(
-            f"the space group {(name or number)[:40]!r} is unknown",
-            hint="List the symmetry operations",
+            f"the origin of {name[:40]!r} is not given",
+            hint=f"{_HINT}, or add :1 or :2 to the symbol",
         )
-    if {setting.choice for setting in settings} >= {"1", "2"}:
-        raise ParseError(
-            f"the origin of {(name or number)[:40]!r} is not given",
-            hint="List the symmetry operations, or add :1 or :2 to the symbol",
-        )
-    candidates = map(setting_operations, settings)
-    fitting = next((found for found in candidates if _fits(found, lattice)), None)
-    if fitting is None:
-        raise _misfit(f"the space group {(name or number)[:40]!r} does")
-    return fitting
+    return settings
+
+
+@cache
+def _table() -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Short symbols by full ones, and all settings but those shifted or turned at will."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    full = {_squeezed(long): _squeezed(s) for long, s in SpaceGroup.full_sg_mapping.items()}
+    full["Cmme"] = "Cmma"  # the one standard symbol that the table lacks
+    return full, [s for s in SpaceGroup.SYMM_OPS if "(" not in s["universal_h_m"]]
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[\s_']", "", name)
 
 
 def _fits(operations: FloatArray, lattice: Lattice) -> bool:

@@ -19,6 +19,7 @@ from stores.importers.records import ReadLimits
 __all__ = [
     "COMPRESSIONS",
     "BoundedStream",
+    "bounded_lines",
     "decode_text",
     "decompressed",
     "open_regular",
@@ -158,6 +159,21 @@ class BoundedStream(io.RawIOBase):
         if self._left < 0:
             raise self._error
         return data
+
+
+def bounded_lines(text: str, limit: int) -> list[str]:
+    """Lines of a text.
+
+    Raises
+    ------
+    TooLargeError
+        If one has more characters than allowed.
+    """
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if len(line) > limit:
+            raise TooLargeError(f"line {number} has {len(line)} characters")
+    return lines
 
 
 def decode_text(data: bytes) -> tuple[str, tuple[str, ...]]:
