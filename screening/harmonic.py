@@ -19,7 +19,6 @@ from phonopy.harmonic.dynamical_matrix import (
     get_dynamical_matrix,
 )
 from phonopy.phonon.grid import BZGrid, get_ir_grid_points, length2mesh
-from phonopy.physical_units import get_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import Primitive
 from phonopy.structure.symmetry import Symmetry, symmetrize_borns_and_epsilon
@@ -36,7 +35,7 @@ from screening.supercell_symmetry import (
     phonopy_cell,
     primitive_symmetry,
 )
-from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
+from screening.units import COULOMB_EV_ANGSTROM, SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
 
 __all__ = [
     "DEFAULT_MESH_LENGTH_ANGSTROM",
@@ -221,8 +220,7 @@ def _nac(data: ForceData, symprec_angstrom: float) -> NacParams | None:
                 subject="born_charges_e",
                 hint="Check that they are in the order of the primitive cell's sites",
             ) from warning
-    units = get_physical_units()
-    return {"born": born, "dielectric": dielectric, "factor": units.Hartree * units.Bohr}
+    return {"born": born, "dielectric": dielectric, "factor": COULOMB_EV_ANGSTROM}
 
 
 def frequencies_at(

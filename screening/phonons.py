@@ -54,6 +54,7 @@ __all__ = [
 IntArray = NDArray[np.int64]
 
 _INTEGER_TOLERANCE = 1e-3
+MAX_MASS_DIFFERENCE = 5e-3  # tables of natural masses differ by less, isotopes by more
 
 
 class _Forces(Protocol):
@@ -286,7 +287,20 @@ def force_data_from_phonopy_yaml(data: Mapping[str, Any]) -> ForceData:
 def _yaml_cell(cell: Mapping[str, Any]) -> Structure:
     points = cell["points"]
     symbols = [Element(str(point["symbol"])) for point in points]
+    for element, point in zip(symbols, points, strict=True):
+        _check_mass(element, point.get("mass"))
     return Structure(cell["lattice"], symbols, [point["coordinates"] for point in points])
+
+
+def _check_mass(element: Element, mass_amu: float | None) -> None:
+    """Refuse isotopes: a structure here knows its elements, so their masses would be lost."""
+    natural = float(element.atomic_mass)
+    if mass_amu is not None and abs(float(mass_amu) - natural) > MAX_MASS_DIFFERENCE * natural:
+        raise InconsistentDataError(
+            f"{element.symbol} has the mass {mass_amu} where the element has {natural}",
+            subject="mass",
+            hint="Isotopes are not supported; remove the masses to use the natural ones",
+        )
 
 
 def _yaml_displacements(data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -49,8 +49,8 @@ class RelaxationSettings:
         Largest force left on any atom, in eV/Å: less than a hundredth of the force that a
         displacement of 0.01 Å makes in a typical crystal.
     stress_tolerance_gpa
-        Largest component of the stress left, in GPa: worth about 0.01 meV/atom of the
-        free energy at 300 K for a bulk modulus of 10 GPa.
+        Largest component of the stress left, in GPa. With both defaults two descriptions of
+        one crystal end within 0.01 meV/atom of the free energy at 300 K.
     max_steps
         Largest number of steps.
     max_volume_ratio
@@ -66,8 +66,8 @@ class RelaxationSettings:
         If a tolerance is not positive or the ratio not above one.
     """
 
-    force_tolerance_ev_per_angstrom: float = 2e-4
-    stress_tolerance_gpa: float = 0.001
+    force_tolerance_ev_per_angstrom: float = 1e-4
+    stress_tolerance_gpa: float = 3e-4
     max_steps: int = 200
     max_volume_ratio: float = 1.2
     symprec_angstrom: float = 1e-3

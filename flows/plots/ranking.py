@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ __all__ = [
     "plot_ranking",
 ]
 
+FOOTER_WIDTH = 95  # characters
 EXCLUDED_SHOWN = 6
 FAR_MEV_PER_ATOM = 120.0
 CLOSE_TRANSITIONS = 0.12  # of the temperature range: closer ones are labelled on two rows
@@ -289,7 +291,7 @@ def _footer(view: RankingView) -> str:
     if more > 0:
         lines.append(f"and {more} more not ordered")
     if view.experiment:
-        lines.append(f"Experiment: {view.experiment}")
+        lines += textwrap.wrap(f"Experiment: {view.experiment}", FOOTER_WIDTH)
     return "\n".join(lines)
 
 

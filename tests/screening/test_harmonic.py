@@ -19,7 +19,7 @@ from screening.harmonic import (
     signed_frequencies_thz,
 )
 from screening.phonons import PhononSettings, compute_forces, force_data_from_phonopy_yaml
-from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
+from screening.units import COULOMB_EV_ANGSTROM, SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
 
 FORCE_SETS = ("NaCl", "MgO", "ZnO", "MgB2", "Al2O3", "TiO2-anatase")
 EXACT = PhononSettings(displacement_angstrom=1e-3)
@@ -115,11 +115,10 @@ def phonopy_of(raw, data, *, nac):
     phonon.produce_force_constants()
     phonon.symmetrize_force_constants()
     if nac:
-        units = get_physical_units()
         phonon.nac_params = {
             "born": np.array(data.born_charges_e),
             "dielectric": np.array(data.dielectric_constant),
-            "factor": units.Hartree * units.Bohr,
+            "factor": COULOMB_EV_ANGSTROM,
         }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the mesh of anatase is rebuilt on its cell, as ours

@@ -166,3 +166,12 @@ def test_phonopy_content_without_usable_forces_is_refused(force_set):
     for content in spoilt:
         with pytest.raises(InconsistentDataError):
             force_data_from_phonopy_yaml(content)
+
+
+def test_an_isotope_is_refused_where_its_mass_would_be_lost(force_set):
+    content = force_set("MgB2")
+    for point in content["primitive_cell"]["points"]:
+        if point["symbol"] == "B":
+            point["mass"] = 10.0129
+    with pytest.raises(InconsistentDataError, match="B has the mass"):
+        force_data_from_phonopy_yaml(content)

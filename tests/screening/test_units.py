@@ -53,3 +53,8 @@ def test_a_diatomic_spring_vibrates_as_it_must() -> None:
     angular = np.sqrt(spring_ev_per_angstrom2 * constants.e * 1e20 / (mass_amu * constants.u))
     frequency = units.SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ * np.sqrt(spring_ev_per_angstrom2 / mass_amu)
     assert frequency == pytest.approx(angular / (2 * np.pi) * 1e-12, rel=1e-9)
+
+
+def test_coulomb_constant_is_hartree_times_bohr() -> None:
+    hartree_ev, bohr_angstrom = 27.211386245988, 0.529177210903  # CODATA 2018
+    assert pytest.approx(hartree_ev * bohr_angstrom, rel=1e-9) == units.COULOMB_EV_ANGSTROM

@@ -69,11 +69,10 @@ def phonopy_curves(file: Path, forces: ForceData) -> tuple[FloatArray, FloatArra
     phonon = phonopy.load(str(file), log_level=0)
     if forces.born_charges_e is not None:
         ours = harmonic_from_forces(forces).dynamical_matrix
-        scale = get_physical_units()
         phonon.nac_params = {
             "born": ours.born,
             "dielectric": ours.dielectric_constant,
-            "factor": scale.Hartree * scale.Bohr,
+            "factor": units.COULOMB_EV_ANGSTROM,
         }
     phonon.run_mesh(MESH_LENGTH_ANGSTROM, is_gamma_center=True)
     phonon.run_thermal_properties(
