@@ -19,11 +19,13 @@ MAX_TEMPERATURES = 10_000
 PARTS = 3
 
 
-def screening_settings(
+def screening_settings(  # noqa: PLR0913 - one argument per option
     file: Path | None = None,
     *,
     relax: bool = True,
     adaptive: bool = False,
+    min_length_angstrom: float | None = None,
+    max_atoms: int | None = None,
     displacement_angstrom: float | None = None,
     temperatures_k: str | None = None,
     low_mode_policy: str | None = None,
@@ -40,6 +42,13 @@ def screening_settings(
     if not relax:
         settings = replace(settings, relaxation=None)
     phonons, curves = settings.phonons, settings.thermodynamics
+    supercell = phonons.supercell
+    if min_length_angstrom is not None:
+        supercell = replace(supercell, min_length_angstrom=min_length_angstrom)
+    if max_atoms is not None:
+        least = min(supercell.min_atoms, max_atoms)
+        supercell = replace(supercell, min_atoms=least, max_atoms=max_atoms)
+    phonons = replace(phonons, supercell=supercell)
     if adaptive:
         phonons = replace(phonons, adaptive=True)
     if displacement_angstrom is not None:

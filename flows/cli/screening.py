@@ -55,6 +55,12 @@ def screen(  # noqa: PLR0913 - every option is an argument
         bool,
         typer.Option("--adaptive", help="Smaller supercells where they are proven equal."),
     ] = False,
+    min_length: Annotated[
+        float | None, typer.Option(help="Least distance between periodic images in Å.")
+    ] = None,
+    max_atoms: Annotated[
+        int | None, typer.Option(help="Largest supercell; wins over the least distance.")
+    ] = None,
     displacement: Annotated[
         float | None, typer.Option(help="Finite displacement in Å. [default: the calculator's]")
     ] = None,
@@ -84,6 +90,8 @@ def screen(  # noqa: PLR0913 - every option is an argument
         settings,
         relax=not no_relax,
         adaptive=adaptive,
+        min_length_angstrom=min_length,
+        max_atoms=max_atoms,
         displacement_angstrom=displacement,
         temperatures_k=temperatures,
         low_mode_policy=low_modes,

@@ -17,7 +17,7 @@ MISSING = "-"
 
 _VERDICT_STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 _SAME_TEMPERATURE_K = 1e-6
-SHORT_LINE = 22
+SHORT_LINE = 16
 """Characters that a wrapping column gets at least."""
 
 

@@ -103,13 +103,13 @@ def _columns(temperatures_k: Sequence[float], *, with_experiment: bool) -> list[
         Column("space group", rank=6),
         Column("E_static\nmeV/atom", rank=7, is_number=True),
         *(
-            Column(f"ΔA {t:g} K\nmeV/atom", rank=min(place, 1) * 2, is_number=True)
+            Column(f"ΔA {t:g} K\nmeV/atom", rank=min(place, 1) * 3, is_number=True)
             for place, t in enumerate(temperatures_k)
         ),
         Column("lowest\nTHz", rank=5, is_number=True),
         Column("verdict", rank=4),
-        Column("note", rank=1, wraps=True),
-        Column("experiment", rank=3, wraps=True) if with_experiment else None,
+        Column("note", rank=2, wraps=True),
+        Column("experiment", rank=1, wraps=True) if with_experiment else None,
     ]
 
 
