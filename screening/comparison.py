@@ -242,7 +242,7 @@ def _unusable(candidate: Candidate) -> Excluded | None:
         return _exclude(candidate, Exclusion.NO_PREDICTION, "no prediction")
     if not candidate.thermodynamics.valid:
         weight = candidate.thermodynamics.dropped_weight
-        detail = f"{100.0 * weight:.2g} % of the modes are low or imaginary"
+        detail = f"{100.0 * weight:.3g} % of the modes are low or imaginary"
         return _exclude(candidate, Exclusion.INVALID_THERMODYNAMICS, detail)
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -167,28 +167,29 @@ class StructureDocument(Document):
             raise InconsistentDataError(
                 f"{other.structure_digest[:12]} is another structure", subject=self.material_id
             )
-        energies = _energies(self, other)
         changes = {
             "sources": _union(self.sources, other.sources),
             "duplicates": tuple(sorted({*self.duplicates, *other.duplicates})),
             "duplicate_of": _agreed(self, other),
             "label": self.label if self.label is not None else other.label,
-            "static_energy_ev_per_atom": energies[0].static_energy_ev_per_atom
-            if energies
-            else None,
-            "static_energy_source": energies[0].static_energy_source if energies else None,
-            "other_energies": energies[1:],
             "notes": _union(self.notes, other.notes),
+            **_energies(self, other),
         }
+        return self._changed(changes)
+
+    def with_duplicate(self, other: Self) -> Self:
+        """Return this document, standing for one more that is nearly the same structure.
+
+        The energies of the other are kept like those of :meth:`merged_with`: nobody asks a
+        duplicate. Returns this very object where the other adds nothing.
+        """
+        duplicates = tuple(sorted({*self.duplicates, other.material_id}))
+        return self._changed({"duplicates": duplicates, **_energies(self, other)})
+
+    def _changed(self, changes: dict[str, Any]) -> Self:
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self
         return self.replaced(**changes)
-
-    def with_duplicate(self, material_id: str) -> Self:
-        """Return this document, standing for one more material."""
-        if material_id in self.duplicates:
-            return self
-        return self.replaced(duplicates=tuple(sorted({*self.duplicates, material_id})))
 
 
 def _structure_record(crystal: Crystal) -> StructureRecord:
@@ -206,8 +207,8 @@ def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
 
 
-def _energies(*documents: StructureDocument) -> tuple[EnergyRecord, ...]:
-    """All energies the documents hold, those in use first, without repetition."""
+def _energies(*documents: StructureDocument) -> dict[str, Any]:
+    """Fields for all energies the documents hold, those in use first, without repetition."""
     found: list[EnergyRecord] = []
     for document in documents:
         if document.static_energy_ev_per_atom is not None:
@@ -218,7 +219,12 @@ def _energies(*documents: StructureDocument) -> tuple[EnergyRecord, ...]:
                 )
             )
         found.extend(document.other_energies)
-    return tuple(dict.fromkeys(found))
+    first, *others = dict.fromkeys(found) or (None,)
+    return {
+        "static_energy_ev_per_atom": first and first.static_energy_ev_per_atom,
+        "static_energy_source": first and first.static_energy_source,
+        "other_energies": tuple(others),
+    }
 
 
 def _agreed(first: StructureDocument, second: StructureDocument) -> str | None:

@@ -8,12 +8,13 @@ and whatever else a file may hold (where CIF readers had their holes) never reac
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Composition, Element, Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from screening.errors import (
     CellError,
@@ -22,12 +23,11 @@ from screening.errors import (
     NonFiniteInputError,
     ParseError,
     ScreeningError,
-    SuspiciousSpeciesError,
     TooLargeError,
 )
 from screening.prediction import FloatArray
 from stores.importers.cif_symmetry import operations_of
-from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.records import Block, Parsed, ReadLimits, checked_element
 from stores.importers.text import bounded_lines
 
 __all__ = ["read_cif"]
@@ -39,6 +39,7 @@ _CELL = tuple(f"_cell_{kind}" for kind in (
 ))  # fmt: skip
 _POSITION = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _LABELS = ("_atom_site_type_symbol", "_atom_site_label")
+_CRYSTAL = ("_cell_length", "_atom_site_fract")
 _ONCE = ("_cell_length", "_cell_angle", "_atom_site_", "_symmetry_", "_space_group_")
 _WHOLE = (("_atom_site_occupancy", 1.0), ("_atom_site_attached_hydrogens", 0.0))
 _OCCUPANCY_TOLERANCE = 1e-3
@@ -46,8 +47,8 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\)?)?"
 _FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?\s*){1,200}")
 _UNKNOWN = {"?", ".", ""}
 _MAX_LINE = 20_000
+_MAX_LINES = 1_000_000
 _MAX_SPLITTING = 10**8  # an open quote is looked for again at every other one of its line
-_MAX_IMAGES = 10_000
 _SAME_SITE = 2e-3  # fractions with three decimals miss a special position by up to 1e-3
 _FORMULA_TOLERANCE = 0.02
 
@@ -58,7 +59,7 @@ class _Lines:
 
     name: str
     lines: list[str] = field(default_factory=list)
-    tags: set[str] = field(default_factory=set)
+    tags: dict[str, str] = field(default_factory=dict)
     error: ScreeningError | None = None
 
 
@@ -80,14 +81,15 @@ def read_cif(text: str, limits: ReadLimits) -> Iterator[Block]:
         raise ParseError("no data block", hint="A CIF starts with data_ and a name")
     found = False
     for block in blocks:
-        if not any(tag.startswith(("_cell_length", "_atom_site_fract")) for tag in block.tags):
-            if block.error is None:
-                continue
+        if block.error is None and not any(tag.startswith(_CRYSTAL) for tag in block.tags):
+            continue
         found = True
         try:
             yield block.name, _parsed(block, limits)
         except ScreeningError as error:
             yield block.name, error
+        except Exception as error:  # noqa: BLE001 - of pymatgen's, about this block only
+            yield block.name, ParseError(f"{type(error).__name__}: {error}")
     if not found:
         raise ParseError("no block with a cell and atoms")
 
@@ -104,21 +106,22 @@ def _split(text: str) -> list[_Lines]:
             blocks.append(_Lines(words[0][5:]))
             line = f"data_block\n{words[1] if len(words) > 1 else ''}"  # noqa: PLW2901 - renamed
         elif blocks and not in_text and line.lstrip().startswith("_"):
-            _add_tag(blocks[-1], words[0], number)
+            _add_tag(blocks[-1], words, number)
         if blocks and words:
-            # pymatgen drops what is not ASCII, also from within a number.
-            blocks[-1].lines.append(line.encode("ascii", "replace").decode("ascii"))
+            # pymatgen would drop what is not ASCII, also from within a number.
+            blocks[-1].lines.append(line.encode("ascii", "backslashreplace").decode("ascii"))
     if in_text and blocks:
         blocks[-1].error = ParseError("a text is not closed by a semicolon")
     return blocks
 
 
-def _add_tag(block: _Lines, word: str, number: int) -> None:
-    """Remember a tag; one of ours that is given twice leaves open which value is meant."""
-    tag = _plain_tag(word)
-    if tag in block.tags and tag.startswith(_ONCE) and block.error is None:
-        block.error = ParseError(f"line {number}: {tag[:60]} is given twice")
-    block.tags.add(tag)
+def _add_tag(block: _Lines, words: Sequence[str], number: int) -> None:
+    """Remember a tag; one of ours with two values or in two loops leaves open what is meant."""
+    tag, value = _plain_tag(words[0]), words[1] if len(words) > 1 else ""
+    known = block.tags.get(tag)
+    if known is not None and (known != value or not value) and tag.startswith(_ONCE):
+        block.error = block.error or ParseError(f"line {number}: {tag[:60]} is given twice")
+    block.tags[tag] = value
 
 
 def _plain_tag(word: str) -> str:
@@ -135,15 +138,11 @@ def _parsed(block: _Lines, limits: ReadLimits) -> Parsed:
     lattice = _lattice(cell)
     symbols, positions = _sites(tags)
     texts, operations, notes = operations_of(tags, lattice)
-    if len(symbols) * len(texts) > _MAX_IMAGES:
-        raise TooLargeError(
-            f"{len(symbols)} sites with {len(texts)} operations",
-            hint=f"Up to {_MAX_IMAGES} images are generated",
-        )
-    positions = np.array([_on_special_position(p, operations) for p in positions])
-    structure = _structure(_written(cell, texts, symbols, positions))
-    if len(structure) > limits.structure.max_atoms:
-        raise TooLargeError(f"{len(structure)} atoms, more than {limits.structure.max_atoms}")
+    places = [_special_position(position, operations) for position in positions]
+    n_atoms = sum(multiplicity for _, multiplicity in places)
+    if n_atoms > limits.structure.max_atoms:
+        raise TooLargeError(f"{n_atoms} atoms, more than {limits.structure.max_atoms}")
+    structure = _structure(_written(cell, texts, symbols, [place for place, _ in places]))
     _check_formula(_text(tags, "_chemical_formula_sum"), structure.composition)
     names = (_text(tags, f"_chemical_name_{kind}") for kind in ("common", "mineral"))
     label = next(filter(None, names), block.name)
@@ -154,10 +153,19 @@ def _tags(lines: Sequence[str]) -> dict[str, Any]:
     """Split the lines of a block into tags with a value, or the column of a loop."""
     from pymatgen.io.cif import CifBlock
 
+    if len(lines) > _MAX_LINES:
+        raise TooLargeError(f"a block of {len(lines)} lines", hint="Remove the measured data")
     if sum(len(line) * (line.count("'") + line.count('"')) for line in lines) > _MAX_SPLITTING:
         raise TooLargeError("too many quotes in long lines")
     try:
-        found = CifBlock.from_str("\n".join(lines)).data
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            found = CifBlock.from_str("\n".join(lines)).data
+    except UserWarning as stray:
+        raise ParseError(
+            f"{str(stray).rpartition(': ')[2][:60]!r} belongs to no tag",
+            hint="Quote values with spaces, close every quote, begin loops with loop_",
+        ) from stray
     except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
         raise ParseError(f"a loop has another number of values than columns: {error}") from error
     return {_plain_tag(tag): value for tag, value in found.items()}
@@ -231,12 +239,8 @@ def _element(name: str) -> str:
     ``OW`` and ``CA1`` are no elements, and guessing would invent a crystal.
     """
     letters = re.match(r"[A-Za-z]*", name)
-    if letters is None or not Element.is_valid_symbol(letters[0]):
-        raise SuspiciousSpeciesError(
-            f"the site {name[:20]!r} names no element",
-            hint="Write element symbols (Ca, not CA) into _atom_site_type_symbol",
-        )
-    return letters[0]
+    hint = "Write element symbols (Ca, not CA) into _atom_site_type_symbol"
+    return checked_element(letters[0] if letters else "", f"the site {name[:20]!r}", hint)
 
 
 def _check_whole(tags: Tags, names: list[str]) -> None:
@@ -255,17 +259,24 @@ def _check_whole(tags: Tags, names: list[str]) -> None:
         raise DisorderedError("sites belong to disorder groups", hint="Give an ordered structure")
 
 
-def _on_special_position(position: FloatArray, operations: FloatArray) -> FloatArray:
-    """Average the images that coincide: rounded digits (0.333) miss the special position."""
+def _special_position(position: FloatArray, operations: FloatArray) -> tuple[FloatArray, int]:
+    """Average the images that coincide: rounded digits (0.333) miss the special position.
+
+    Returns the position and the number of its images in the cell.
+    """
     offsets = operations[:, :3, :3] @ position + operations[:, :3, 3] - position
     offsets -= np.rint(offsets)
-    near = np.abs(offsets).max(axis=1) < _SAME_SITE
-    ideal: FloatArray = position + offsets[near].mean(axis=0) if near.any() else position
-    return ideal
+    near = offsets[np.abs(offsets).max(axis=1) < _SAME_SITE]
+    if not len(near):
+        raise ParseError("the identity is not among the symmetry operations")
+    return position + near.mean(axis=0), len(operations) // len(near)
 
 
 def _written(
-    cell: Sequence[float], operations: Sequence[str], symbols: Sequence[str], positions: FloatArray
+    cell: Sequence[float],
+    operations: Sequence[str],
+    symbols: Sequence[str],
+    positions: Sequence[FloatArray],
 ) -> str:
     """CIF of checked values and nothing else."""
     from pymatgen.io.cif import CifBlock

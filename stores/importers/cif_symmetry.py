@@ -21,12 +21,8 @@ from screening.prediction import FloatArray
 __all__ = ["operations_of"]
 
 _OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
-_NAMES = (
-    "_space_group_name_h-m_alt",
-    "_symmetry_space_group_name_h-m",
-    "_space_group_name_hall",
-    "_symmetry_space_group_name_hall",
-)
+_HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
+_NAMES = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m")
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 _UNKNOWN = {"?", ".", ""}
 _OPERATION = re.compile(r"([xyzXYZ0-9+\-*/. ]{1,40},){2}[xyzXYZ0-9+\-*/. ]{1,40}")
@@ -59,35 +55,34 @@ def operations_of(
         if not _fits(matrices, lattice):
             raise _misfit("the symmetry operations do")
         return texts, matrices, ()
-    name = next(filter(None, (_plain(tags, tag) for tag in _NAMES)), "")
-    number = next(filter(None, (_plain(tags, tag) for tag in _NUMBERS)), "")
-    if name or number:
-        texts, matrices = _of_group(name, number, lattice)
-        note = f"operations of {name or number}: the file lists none"
+    hall, name, number = (_first(tags, names) for names in (_HALL, _NAMES, _NUMBERS))
+    if hall or name or number:
+        texts, matrices = _of_group(hall, name, number, lattice)
+        note = f"operations of {name or hall or number}: the file lists none"
         return texts, matrices, (note,) if len(texts) > 1 else ()
     if any(tag.startswith(("_space_group_symop_magn", "_space_group_magn")) for tag in tags):
         raise ParseError("only magnetic symmetry is given", hint=_HINT)
     return ["x,y,z"], np.eye(4)[None], ("no symmetry is given: read as P1",)
 
 
-def _plain(tags: Mapping[str, Any], tag: str) -> str:
-    value = tags.get(tag, "")
-    return value.strip() if isinstance(value, str) and value.strip() not in _UNKNOWN else ""
+def _first(tags: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return the first known single value of some tags, or nothing."""
+    values = (tags.get(name) for name in names)
+    plain = (value.strip() for value in values if isinstance(value, str))
+    return next((value for value in plain if value not in _UNKNOWN), "")
 
 
 def _matrices(texts: Sequence[str]) -> FloatArray:
     """Parse ``x,-y,z+1/2`` and check that the operations form a group."""
     if len(texts) > _MAX_OPERATIONS:
         raise ParseError(f"{len(texts)} symmetry operations")
-    matrices = []
     for text in texts:
-        try:
-            if not _OPERATION.fullmatch(text):
-                raise ValueError("not of the form x,y,z")
-            matrices.append(SymmOp.from_xyz_str(text).affine_matrix)
-        except (ValueError, ZeroDivisionError) as error:
-            raise ParseError(f"the symmetry operation {text[:60]!r}: {error}") from error
-    operations = np.array(matrices, dtype=np.float64)
+        if not _OPERATION.fullmatch(text):
+            raise ParseError(f"{text[:60]!r} is no symmetry operation")
+    try:
+        operations = np.array([SymmOp.from_xyz_str(text).affine_matrix for text in texts])
+    except (ValueError, ZeroDivisionError) as error:
+        raise ParseError(f"the symmetry operations: {error}") from error
     products = (operations[:, None] @ operations).reshape(-1, 4, 4)
     if _count(operations) != _count(np.concatenate([operations, products])):
         raise InconsistentDataError(
@@ -103,17 +98,22 @@ def _count(operations: FloatArray) -> int:
     return len(np.unique(rows.reshape(-1, 12), axis=0))
 
 
-def _of_group(name: str, number: str, lattice: Lattice) -> tuple[list[str], FloatArray]:
-    """Operations of a space group by name or number, in the setting that fits the cell."""
-    settings = _settings_named(name or _usual_symbol(number))
+def _of_group(hall: str, name: str, number: str, lattice: Lattice) -> tuple[list[str], FloatArray]:
+    """Operations of a space group, in the setting that fits the cell.
+
+    A Hall symbol says all; a Hermann-Mauguin symbol may leave axes and origin open; a number
+    stands for the usual symbol.
+    """
+    settings = _settings_of_hall(hall) or _settings_named(name or _usual_symbol(number))
+    shown = repr((name or hall or number)[:40])
     if not settings:
-        raise ParseError(f"the space group {(name or number)[:40]!r} is unknown", hint=_HINT)
-    if name and number not in {"", str(settings[0]["number"])}:
-        raise InconsistentDataError(f"{name[:40]!r} is not the space group {number[:10]}")
+        raise ParseError(f"the space group {shown} is unknown", hint=_HINT)
+    if number not in {"", str(settings[0]["number"])}:
+        raise InconsistentDataError(f"{shown} is not the space group {number[:10]}")
     fitting = ((s["symops"], _matrices(s["symops"])) for s in settings)
     found = next(((texts, m) for texts, m in fitting if _fits(m, lattice)), None)
     if found is None:
-        raise _misfit(f"the space group {(name or number)[:40]!r} does")
+        raise _misfit(f"the space group {shown} does")
     return found
 
 
@@ -123,8 +123,13 @@ def _usual_symbol(number: str) -> str:
     return next((str(s["hermann_mauguin"]) for s in found), "")
 
 
+def _settings_of_hall(symbol: str) -> list[dict[str, Any]]:
+    """List the one setting of a Hall symbol, in which blanks matter."""
+    return [s for s in _table()[1] if s["hall"].split() == symbol.split()]
+
+
 def _settings_named(name: str) -> list[dict[str, Any]]:
-    """List the settings that a symbol may mean, the usual one first.
+    """List the settings that a Hermann-Mauguin symbol may mean, the usual one first.
 
     Raises
     ------
@@ -133,9 +138,8 @@ def _settings_named(name: str) -> list[dict[str, Any]]:
     """
     full, table = _table()
     key = _squeezed(name)
-    key = full.get(key, key)
-    key = re.sub(r"(?<=[^:])([HR])$", r":\1", key)
-    stated = [s for s in table if key in {_squeezed(s["universal_h_m"]), _squeezed(s["hall"])}]
+    key = re.sub(r"(?<=[^:])([HR])$", r":\1", full.get(key, key))
+    stated = [s for s in table if key == _squeezed(s["universal_h_m"])]
     if stated:
         return stated
     short = ("hermann_mauguin", "hermann_mauguin_u", "short_h_m")
@@ -145,7 +149,7 @@ def _settings_named(name: str) -> list[dict[str, Any]]:
             f"the origin of {name[:40]!r} is not given",
             hint=f"{_HINT}, or add :1 or :2 to the symbol",
         )
-    return settings
+    return settings or _settings_of_hall(name)
 
 
 @cache
@@ -159,7 +163,7 @@ def _table() -> tuple[dict[str, str], list[dict[str, Any]]]:
 
 
 def _squeezed(name: str) -> str:
-    return re.sub(r"[\s_']", "", name)
+    return re.sub(r"[\s_]", "", name)
 
 
 def _fits(operations: FloatArray, lattice: Lattice) -> bool:

@@ -9,20 +9,22 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import Request, urlopen
 
-import numpy as np
-from pymatgen.core import Element
-
 from screening.errors import (
     DisorderedError,
-    NonFiniteInputError,
     NotPeriodicError,
     ParseError,
     ScreeningError,
     ServiceUnavailableError,
-    SuspiciousSpeciesError,
     TooLargeError,
 )
-from stores.importers.records import Block, Parsed, ReadLimits, cartesian_structure
+from stores.importers.records import (
+    Block,
+    Parsed,
+    ReadLimits,
+    cartesian_structure,
+    checked_element,
+    finite_array,
+)
 
 __all__ = ["fetch_optimade", "is_optimade", "structures_of_response"]
 
@@ -67,9 +69,11 @@ def _parsed(entry: Any, limits: ReadLimits) -> Parsed:
     if len(names) > limits.structure.max_atoms:
         raise TooLargeError(f"{len(names)} atoms, more than {limits.structure.max_atoms}")
     elements = _elements(attributes.get("species"))
-    symbols = [_symbol(name, elements) for name in names]
-    lattice = _array(attributes, "lattice_vectors", (3, 3))
-    positions = _array(attributes, "cartesian_site_positions", (len(names), 3))
+    symbols = [checked_element(elements.get(str(n), str(n)), "species_at_sites") for n in names]
+    lattice = finite_array(attributes.get("lattice_vectors"), (3, 3), "lattice_vectors")
+    positions = finite_array(
+        attributes.get("cartesian_site_positions"), (len(names), 3), "cartesian_site_positions"
+    )
     structure = cartesian_structure(lattice, symbols, positions)
     return Parsed(structure, label=str(entry.get("id") or "") or None)
 
@@ -88,27 +92,6 @@ def _elements(species: Any) -> dict[str, str]:
             raise DisorderedError(f"species {str(item.get('name'))[:20]!r} is no single element")
         found[str(item.get("name"))] = str(symbols[0])
     return found
-
-
-def _symbol(name: Any, elements: Mapping[str, str]) -> str:
-    symbol = elements.get(str(name), str(name))
-    if not Element.is_valid_symbol(symbol):
-        raise SuspiciousSpeciesError(f"{symbol[:20]!r} is no element")
-    return symbol
-
-
-def _array(
-    attributes: Mapping[str, Any], name: str, shape: tuple[int, ...]
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    try:
-        array = np.array(attributes.get(name), dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ParseError(f"{name}: {error}") from error
-    if array.shape != shape:
-        raise ParseError(f"{name} has shape {array.shape}, not {shape}")
-    if not np.isfinite(array).all():
-        raise NonFiniteInputError(f"{name} is not finite")
-    return array
 
 
 def fetch_optimade(

@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 import yaml
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Lattice, Structure
 
 from screening.errors import (
     InconsistentDataError,
     NonFiniteInputError,
     ParseError,
     ScreeningError,
-    SuspiciousSpeciesError,
     TooLargeError,
 )
 from screening.prediction import ForceData
-from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.records import Block, Parsed, ReadLimits, checked_element
 
 __all__ = ["load_yaml", "read_phonopy_yaml"]
 
@@ -128,8 +127,7 @@ def _cell(cell: Any, key: str, limits: ReadLimits) -> Structure:
     except (KeyError, TypeError, ValueError) as error:
         raise ParseError(f"{key}: {type(error).__name__}: {error}") from error
     for symbol in symbols:
-        if not Element.is_valid_symbol(symbol):
-            raise SuspiciousSpeciesError(f"{key}: {symbol[:20]!r} is no element")
+        checked_element(symbol, key)
     if not (np.isfinite(lattice).all() and np.isfinite(positions).all()):
         raise NonFiniteInputError(f"{key}: a number is not finite")
     return Structure(Lattice(lattice), symbols, positions)

@@ -1,21 +1,32 @@
-"""POSCAR and CONTCAR files (VASP 5 and later, with element symbols)."""
+"""POSCAR and CONTCAR files (VASP 5 and later, with element symbols), read by pymatgen.
+
+pymatgen invents elements where a file has none, ignores symbols without a number and positions
+beyond the announced ones, and takes any line for ``Direct``. All this is refused beforehand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
 
-from screening.errors import NonFiniteInputError, ParseError, SuspiciousSpeciesError, TooLargeError
-from screening.prediction import FloatArray
-from stores.importers.records import Block, Parsed, ReadLimits, cartesian_structure
+from screening.errors import (
+    CellError,
+    NonFiniteInputError,
+    ParseError,
+    TooLargeError,
+)
+from stores.importers.records import Block, Parsed, ReadLimits, checked_element
+from stores.importers.text import bounded_lines
 
 __all__ = ["read_poscar"]
 
-_HEADER_LINES = 7
-_VECTOR = 3
+_MAX_LINE = 10_000
+_SPECIES_ROW = 5
+_MAX_SPECIES_ROWS = 10  # VASP starts a new line after 20 species
+_COUNTS = re.compile(r"\s*\d+(?:\s+\d+)*\s*")
+_POSITION = re.compile(r"\s*(?:[+-]?[\d.][\d.eE+-]*\s+){2}[+-]?[\d.][\d.eE+-]*(?:\s.*)?")
 
 
 def read_poscar(text: str, limits: ReadLimits) -> Iterator[Block]:
@@ -31,99 +42,60 @@ def read_poscar(text: str, limits: ReadLimits) -> Iterator[Block]:
     InputError
         `ParseError` with the number of the line, and as the species and limits ask for.
     """
-    lines = text.splitlines()
-    if len(lines) <= _HEADER_LINES:
-        raise ParseError(f"{len(lines)} lines are no POSCAR")
-    vectors = np.array([_floats(lines, index, _VECTOR) for index in (2, 3, 4)])
-    scale = _scale(lines, vectors)
-    vectors = vectors * scale
-    symbols = _symbols(lines[5], lines[6], limits)
-    row = _HEADER_LINES
-    if lines[row].strip()[:1].lower() == "s":
-        row += 1
-    if row >= len(lines):
-        raise ParseError(f"line {row + 1} is missing: Direct or Cartesian")
-    cartesian = _is_cartesian(lines[row], row)
-    if len(lines) < row + 1 + len(symbols):
-        raise ParseError(f"{len(symbols)} atoms announced, {len(lines) - row - 1} lines follow")
-    positions = np.array([_floats(lines, row + 1 + i, _VECTOR) for i in range(len(symbols))])
-    _refuse_more(lines, row + 1 + len(symbols), len(symbols))
-    if cartesian:
-        structure = cartesian_structure(vectors, symbols, positions * scale)
-    else:
-        structure = Structure(Lattice(vectors), symbols, positions)
-    label = lines[0].strip()
-    yield "", Parsed(structure, label=label or None)
+    from pymatgen.io.vasp import Poscar
 
-
-def _floats(lines: list[str], index: int, count: int) -> FloatArray:
-    """First numbers of a line."""
+    lines = bounded_lines(text, _MAX_LINE)
+    row, n_atoms = _announced(lines, limits)
+    vectors = map(_first_three, lines[2:_SPECIES_ROW])
+    checked = [*lines[:2], *vectors, *lines[_SPECIES_ROW:row], *_positions(lines, row, n_atoms)]
     try:
-        values = np.array([float(word) for word in lines[index].split()[:count]])
-    except ValueError as error:
-        raise ParseError(f"line {index + 1}: {error}") from error
-    if len(values) < count:
-        raise ParseError(f"line {index + 1}: {count} numbers are needed")
-    if not np.isfinite(values).all():
-        raise NonFiniteInputError(f"line {index + 1}: a number is not finite")
-    return values
+        poscar = Poscar.from_str("\n".join(checked), read_velocities=False)
+    except np.linalg.LinAlgError as error:
+        raise CellError(f"the cell has no volume: {error}") from error
+    except (ValueError, IndexError, ZeroDivisionError, UserWarning) as error:
+        raise ParseError(" ".join(str(error).split())) from error
+    structure = poscar.structure
+    if not all(np.isfinite(x).all() for x in (structure.lattice.matrix, structure.frac_coords)):
+        raise NonFiniteInputError("a number is not finite")
+    yield "", Parsed(structure, label=poscar.comment.strip() or None)
 
 
-def _scale(lines: list[str], vectors: FloatArray) -> FloatArray:
-    """Factors of the three Cartesian directions; one negative number is a volume in Å³."""
-    words = lines[1].split()
-    if len(words) >= _VECTOR and all(_is_number(word) for word in words[:3]):
-        return _floats(lines, 1, _VECTOR)
-    factor = float(_floats(lines, 1, 1)[0])
-    if factor < 0:
-        with np.errstate(all="ignore"):
-            volume = abs(float(np.linalg.det(vectors)))
-            factor = float(np.cbrt(-factor / volume)) if volume > 0 else 0.0
-    return np.full(3, factor)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _symbols(species_line: str, counts_line: str, limits: ReadLimits) -> list[str]:
-    """Element of every atom. ``Si_pv`` and ``Si/0a1b2c`` are Si."""
-    words = species_line.split()
-    if words and all(_is_number(word) for word in words):
+def _announced(lines: Sequence[str], limits: ReadLimits) -> tuple[int, int]:
+    """Row after the numbers of atoms, and their sum; every number has its element."""
+    rows = range(_SPECIES_ROW, min(len(lines), _SPECIES_ROW + _MAX_SPECIES_ROWS))
+    first = next((row for row in rows if _COUNTS.fullmatch(lines[row])), None)
+    if first is None:
+        raise ParseError("no numbers of atoms after the elements")
+    end = 2 * first - _SPECIES_ROW  # as many lines of numbers as of elements
+    symbols = " ".join(lines[_SPECIES_ROW:first]).split()
+    words = " ".join(lines[first:end]).split()
+    if not symbols:
         raise ParseError(
             "line 6: no element symbols", hint="Add a line with the elements above the numbers"
         )
-    elements = [word.split("/")[0].split("_")[0] for word in words]
-    for symbol in elements:
-        if not Element.is_valid_symbol(symbol):
-            raise SuspiciousSpeciesError(f"line 6: {symbol!r} is no element")
-    try:
-        counts = [int(word) for word in counts_line.split()]
-    except ValueError as error:
-        raise ParseError(f"line 7: {error}") from error
-    if len(counts) != len(elements) or not counts or min(counts) < 0 or sum(counts) < 1:
-        raise ParseError(f"lines 6 and 7: {len(elements)} elements, {len(counts)} numbers")
-    if sum(counts) > limits.structure.max_atoms:
-        raise TooLargeError(f"{sum(counts)} atoms, more than {limits.structure.max_atoms}")
-    return [name for symbol, n in zip(elements, counts, strict=True) for name in repeat(symbol, n)]
+    for symbol in symbols:
+        checked_element(re.split("[_/]", symbol)[0], "line 6")
+    if len(symbols) != len(words) or not _COUNTS.fullmatch(" ".join(words)):
+        raise ParseError(f"line {first + 1}: {len(symbols)} elements, {len(words)} numbers")
+    n_atoms = sum(int(word[:20]) for word in words)
+    if n_atoms > limits.structure.max_atoms:
+        raise TooLargeError(f"{n_atoms} atoms, more than {limits.structure.max_atoms}")
+    return end, n_atoms
 
 
-def _is_cartesian(line: str, row: int) -> bool:
-    first = line.strip()[:1].lower()
-    if first in {"c", "k"}:
-        return True
-    if first == "d":
-        return False
-    raise ParseError(f"line {row + 1}: neither Direct nor Cartesian")
+def _positions(lines: Sequence[str], row: int, n_atoms: int) -> list[str]:
+    """``Direct`` or ``Cartesian`` and as many positions as announced, without flags."""
+    if row < len(lines) and lines[row].strip()[:1] in {"s", "S"}:
+        row += 1
+    if row >= len(lines) or lines[row].strip()[:1] not in set("dDcCkK"):
+        raise ParseError(f"line {row + 1}: neither Direct nor Cartesian")
+    end = row + 1 + n_atoms
+    if n_atoms < 1 or end > len(lines):
+        raise ParseError(f"{n_atoms} atoms announced, {len(lines) - row - 1} lines follow")
+    if end < len(lines) and _POSITION.fullmatch(lines[end]):
+        raise ParseError(f"line {end + 1}: more positions than the {n_atoms} announced")
+    return [lines[row], *map(_first_three, lines[row + 1 : end])]
 
 
-def _refuse_more(lines: list[str], row: int, n_atoms: int) -> None:
-    """Refuse positions beyond the announced number: one of the two is wrong."""
-    if row < len(lines):
-        words = lines[row].split()[:_VECTOR]
-        if len(words) == _VECTOR and all(_is_number(word) for word in words):
-            raise ParseError(f"line {row + 1}: more positions than the {n_atoms} announced")
+def _first_three(line: str) -> str:
+    return " ".join(line.split()[:3])

@@ -276,6 +276,10 @@ def _validated(
 
 
 def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
-    """Distinct texts of warnings, the first few."""
-    texts = dict.fromkeys(" ".join(str(item.message).split()) for item in caught)
+    """Distinct texts of warnings, the first few; what concerns programmers is left out."""
+    texts = dict.fromkeys(
+        " ".join(str(item.message).split())
+        for item in caught
+        if not issubclass(item.category, DeprecationWarning | FutureWarning)
+    )
     return tuple(list(texts)[:_MAX_NOTES])

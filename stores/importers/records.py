@@ -6,12 +6,18 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
-from screening.errors import CellError, ParseError, ScreeningError
+from screening.errors import (
+    CellError,
+    NonFiniteInputError,
+    ParseError,
+    ScreeningError,
+    SuspiciousSpeciesError,
+)
 from screening.prediction import FloatArray, ForceData
 from screening.structure import Crystal, StructureLimits
 
@@ -23,7 +29,9 @@ __all__ = [
     "ReadStructure",
     "Rejection",
     "cartesian_structure",
+    "checked_element",
     "display_name",
+    "finite_array",
 ]
 
 _MAX_NAME = 300
@@ -162,6 +170,40 @@ class Rejection:
         place = f"{self.file}#{self.block}" if self.block else self.file
         hint = f". {self.hint}" if self.hint else ""
         return f"{self.code} {place}: {self.message}{hint}"
+
+
+def finite_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
+    """Finite numbers of a shape.
+
+    Raises
+    ------
+    ParseError
+        If they are no numbers, or of another shape.
+    NonFiniteInputError
+        If one is NaN or infinite.
+    """
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ParseError(f"{name}: {error}") from error
+    if array.shape != shape:
+        raise ParseError(f"{name} has shape {array.shape}, not {shape}")
+    if not np.isfinite(array).all():
+        raise NonFiniteInputError(f"{name} is not finite")
+    return array
+
+
+def checked_element(symbol: str, place: str, hint: str = "") -> str:
+    """Return the symbol of an element as it is written; nothing is guessed.
+
+    Raises
+    ------
+    SuspiciousSpeciesError
+        If it is none.
+    """
+    if not Element.is_valid_symbol(symbol):
+        raise SuspiciousSpeciesError(f"{place}: {symbol[:20]!r} is no element", hint=hint)
+    return symbol
 
 
 def cartesian_structure(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Lattice, Structure
 
 from screening.errors import (
     DisorderedError,
@@ -20,10 +20,9 @@ from screening.errors import (
     NotPeriodicError,
     ParseError,
     ScreeningError,
-    SuspiciousSpeciesError,
     TooLargeError,
 )
-from stores.importers.records import Block, Parsed, ReadLimits
+from stores.importers.records import Block, Parsed, ReadLimits, checked_element, finite_array
 
 __all__ = ["load_json", "read_structure_json"]
 
@@ -144,27 +143,14 @@ def _structure(data: Any, limits: ReadLimits) -> tuple[Structure, tuple[str, ...
         raise TooLargeError(f"{len(sites)} atoms, more than {limits.structure.max_atoms}")
     if not all(lattice.get("pbc", [True])):
         raise NotPeriodicError("not periodic in three directions")
-    matrix = _array(lattice.get("matrix"), (3, 3), "lattice.matrix")
+    matrix = finite_array(lattice.get("matrix"), (3, 3), "lattice.matrix")
     symbols = [_symbol(site, index) for index, site in enumerate(sites, start=1)]
     positions = [
-        _array(site.get("abc"), (3,), f"sites.{index}.abc")
+        finite_array(site.get("abc"), (3,), f"sites.{index}.abc")
         for index, site in enumerate(sites, start=1)
     ]
     structure = Structure(Lattice(matrix), symbols, np.reshape(positions, (-1, 3)))
     return structure, _moment_note(sites)
-
-
-def _array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Finite numbers of a shape."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ParseError(f"{name}: {error}") from error
-    if array.shape != shape:
-        raise ParseError(f"{name} has shape {array.shape}, not {shape}")
-    if not np.isfinite(array).all():
-        raise NonFiniteInputError(f"{name} is not finite")
-    return array
 
 
 def _symbol(site: Any, index: int) -> str:
@@ -180,10 +166,7 @@ def _symbol(site: Any, index: int) -> str:
         raise ParseError(f"sites.{index}: occu is {occupancy!r}")
     if len(species) > 1 or abs(occupancy - 1.0) > _MAX_ABSENT_OCCUPANCY:
         raise DisorderedError(f"sites.{index} is partially occupied", hint="Order the structure")
-    symbol = str(first["element"])
-    if not Element.is_valid_symbol(symbol):
-        raise SuspiciousSpeciesError(f"sites.{index}: {symbol[:20]!r} is no element")
-    return symbol
+    return checked_element(first["element"], f"sites.{index}")
 
 
 def _moment_note(sites: list[Any]) -> tuple[str, ...]:

@@ -189,9 +189,10 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
     if known is None:
         representative = _store_new(database, item.crystal, document)
     else:
-        _write_changed(database, known, known.merged_with(document))
+        merged = known.merged_with(document)
+        _write_changed(database, known, merged)
         representative = known.duplicate_of or own_id
-        _link(database, representative, own_id)
+        _link(database, representative, merged)
     if known is None and representative == own_id:
         tally.new.append(own_id)
     else:
@@ -208,18 +209,18 @@ def _store_new(database: Database, crystal: Crystal, document: StructureDocument
         _write(database, document)
         return document.material_id
     _write(database, document.replaced(duplicate_of=twin.material_id))
-    _link(database, twin.material_id, document.material_id)
+    _link(database, twin.material_id, document)
     return twin.material_id
 
 
-def _link(database: Database, representative: str, own_id: str) -> None:
+def _link(database: Database, representative: str, document: StructureDocument) -> None:
     """Tell a material for whom it stands; repairs what a kill between two writes left."""
-    if representative == own_id:
+    if representative == document.material_id:
         return
     known = _load(database, representative)
     if known is None:
-        raise NotFoundError(f"{own_id} is a duplicate of it", subject=representative)
-    _write_changed(database, known, known.with_duplicate(own_id))
+        raise NotFoundError(f"{document.material_id} is a duplicate of it", subject=representative)
+    _write_changed(database, known, known.with_duplicate(document))
 
 
 def _notes(item: ReadStructure) -> tuple[str, ...]:

@@ -267,7 +267,7 @@ def _cifs(canary: Path) -> Iterator[Case]:
     yield "nan.cif", changed("0.3053 0.3053", "nan 0.3053"), "NONFINITE_INPUT"
     yield "zero.cif", changed("_cell_length_c 2.9587", "_cell_length_c 0"), "CELL_DEGENERATE"
     yield "needle.cif", changed("_cell_length_c 2.9587", "_cell_length_c 1e5"), None
-    yield "angle.cif", changed("_cell_angle_gamma 90", "_cell_angle_gamma 180"), "INCONSISTENT_DATA"
+    yield "angle.cif", changed("_cell_angle_gamma 90", "_cell_angle_gamma 180"), "CELL_DEGENERATE"
     yield "group.cif", changed("'P 42/m n m'", "'P 99/x'"), "PARSE_ERROR"
     yield "origin.cif", changed("'P 42/m n m'", "'F d -3 m'"), "PARSE_ERROR"
     yield "misfit.cif", changed("_cell_length_b 4.5937", "_cell_length_b 4.9"), "INCONSISTENT_DATA"
@@ -278,10 +278,12 @@ def _cifs(canary: Path) -> Iterator[Case]:
     yield "loop.cif", changed("O1 O2- 0.3053 0.3053 0 1", "O1 O2- 0.3053 0.3053 0"), "PARSE_ERROR"
     yield "twice.cif", CIF + "_cell_length_a 5.0\n", "PARSE_ERROR"
     yield "long.cif", CIF + "# " + "x" * 100_000 + "\n", "TOO_LARGE"
-    yield "quotes.cif", CIF + ("_a " + "'" * 15_000 + "x\n") * 50, "PARSE_ERROR"
+    yield "quotes.cif", CIF + ("_a " + "'" * 15_000 + "x\n") * 50, "TOO_LARGE"
     yield "parentheses.cif", changed("Ti O2", "(" * 5000 + "TiO2" + ")2" * 5000), None
     rows = "".join(f"O{i} O 0.{i:05d} 0.1 0.2 1\n" for i in range(1, 30_000))
     yield "many.cif", CIF + rows, "TOO_LARGE"
+    yield "blank.cif", CIF + "\n" * 2_000_000 + "_a 1\n", None
+    yield "lines.cif", CIF + "loop_\n_a\n" + "x\n" * 1_100_000, "TOO_LARGE"
 
 
 def _poscars() -> Iterator[Case]:
@@ -325,6 +327,7 @@ def _extxyz() -> Iterator[Case]:
     yield "nan-force.extxyz", changed("Na 0 0 0 0", "Na 0 0 0 nan"), "NONFINITE_INPUT"
     yield "nan-energy.extxyz", changed("energy=-7.0", "energy=nan"), "NONFINITE_INPUT"
     yield "dummy.extxyz", changed("Na", "X"), "SUSPICIOUS_SPECIES"
+    yield "monoxide.extxyz", changed("Na", "CO"), "SUSPICIOUS_SPECIES"
     yield "zero.extxyz", changed("0 2.82 2.82 2.82 0 2.82 2.82 2.82 0", "0 " * 9), "CELL_DEGENERATE"
     yield "overlap.extxyz", changed("Cl 2.82", "Cl 0.1"), "OVERLAP"
     yield "json.extxyz", changed("energy=-7.0", 'a="_JSON ' + "[" * 50_000 + '"'), None

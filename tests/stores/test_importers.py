@@ -133,6 +133,168 @@ def test_an_ambiguous_origin_is_refused_and_a_stated_one_is_used(tmp_path):
     assert "origin" in rejected(tmp_path / "a.cif").message
 
 
+def test_a_broken_block_does_not_stop_those_after_it(tmp_path, monkeypatch):
+    from stores.importers import cif
+
+    parse, calls = cif._structure, iter([RuntimeError("a hole in the library"), None])
+
+    def failing(text):
+        if error := next(calls):
+            raise error
+        return parse(text)
+
+    monkeypatch.setattr(cif, "_structure", failing)
+    (tmp_path / "a.cif").write_text(hostile.CIF + hostile.CIF.replace("rutile", "two"))
+    first, second = read(tmp_path / "a.cif")
+    assert (first.code, first.block) == ("PARSE_ERROR", "rutile")
+    assert first.message == "RuntimeError: a hole in the library"
+    assert second.block == "two"
+
+
+def test_blocks_of_one_name_are_all_read(tmp_path):
+    (tmp_path / "a.cif").write_text(hostile.CIF + hostile.CIF.replace("4.5937", "4.7"))
+    assert len({item.crystal.digest for item in read(tmp_path / "a.cif")}) == 2
+
+
+ICSD = """
+#(C) by a database
+data_1-ICSD
+_chemical_formula_sum              'O2 Ti1'
+_publ_author_name
+'Baur, W.H.;Khan, A.A.'
+_cell_length_a                     4.5937(2)
+_cell_length_b                     4.5937(2)
+_cell_length_c                     2.9587(1)
+_cell_angle_alpha                  90.
+_cell_angle_beta                   90.
+_cell_angle_gamma                  90.
+_space_group_name_H-M_alt          'P 42/m n m Z'
+_space_group_IT_number             136
+loop_
+_space_group_symop_id
+_space_group_symop_operation_xyz
+{numbered}
+loop_
+_atom_type_symbol
+_atom_type_oxidation_number
+O2- -2
+Ti4+ 4
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_symmetry_multiplicity
+_atom_site_Wyckoff_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_B_iso_or_equiv
+_atom_site_occupancy
+_atom_site_attached_hydrogens
+Ti1 Ti4+ 2 a 0 0 0 0.4(1) 1. 0
+O1 O2- 4 f 0.3053(2) 0.3053(2) 0 . 1. 0
+#End of data_1-ICSD
+"""
+VESTA = """
+#======================================================================
+data_VESTA_phase_1
+
+_chemical_name_common                  'Titanium dioxide (rutile)'
+_cell_length_a                         4.593700
+_cell_length_b                         4.593700
+_cell_length_c                         2.958700
+_cell_angle_alpha                      90.000000
+_cell_angle_beta                       90.000000
+_cell_angle_gamma                      90.000000
+_space_group_name_H-M_alt              'P 42/m n m'
+_space_group_IT_number                 136
+
+loop_
+_space_group_symop_operation_xyz
+{quoted}
+
+loop_
+   _atom_site_label
+   _atom_site_occupancy
+   _atom_site_fract_x
+   _atom_site_fract_y
+   _atom_site_fract_z
+   _atom_site_adp_type
+   _atom_site_U_iso_or_equiv
+   _atom_site_type_symbol
+   Ti1        1.0     0.000000     0.000000     0.000000    Uiso  ? Ti
+   O1         1.0     0.305300     0.305300     0.000000    Uiso  ? O
+"""
+COD = """data_9007432
+loop_
+_publ_author_name
+'Baur, W. H.'
+"O'Keeffe, M."
+_publ_section_title
+;
+ The rutile type # and some derivatives
+ data_in_the_title 'and an open quote
+;
+_journal_year                    1971
+_chemical_formula_sum            'O2 Ti'
+_chemical_name_mineral           Rutile
+_space_group_IT_number           136
+_symmetry_space_group_name_Hall  '-P 4n 2n'
+_symmetry_space_group_name_H-M   'P 42/m n m'
+_cell_angle_alpha                90
+_cell_angle_beta                 90
+_cell_angle_gamma                90
+_cell_length_a                   4.5937
+_cell_length_b                   4.5937
+_cell_length_c                   2.9587
+loop_
+_symmetry_equiv_pos_as_xyz
+{plain}
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_U_iso_or_equiv
+Ti 0.00000 0.00000 0.00000 ?
+O .30530 .30530 -0.00000 0.00500
+"""
+
+
+@pytest.mark.parametrize("dialect", ["ICSD", "VESTA", "COD"])
+def test_dialects_of_the_databases_are_one_crystal(tmp_path, dialect):
+    from stores.importers.cif_symmetry import _settings_named
+
+    operations = _settings_named("P42/mnm")[0]["symops"]
+    text = globals()[dialect].format(
+        numbered="\n".join(f"{i} '{x.replace(',', ', ')}'" for i, x in enumerate(operations, 1)),
+        quoted="\n".join(f"   '{x.replace(',', ', ')}'" for x in operations),
+        plain="\n".join(operations),
+    )
+    (tmp_path / "a.cif").write_text(text)
+    (tmp_path / "b.cif").write_text(hostile.CIF)
+    item, reference = read(tmp_path)
+    assert isinstance(item, ReadStructure), item
+    assert item.crystal.digest == reference.crystal.digest
+    assert item.notes == ()
+    names = {"ICSD": "1-ICSD", "VESTA": "Titanium dioxide (rutile)", "COD": "Rutile"}
+    assert item.label == names[dialect]
+
+
+def test_what_pymatgen_writes_is_read(tmp_path):
+    oxidised = ROCKSALT.copy()
+    oxidised.relabel_sites()
+    oxidised.add_oxidation_state_by_element({"Na": 1, "Cl": -1})
+    (tmp_path / "a.cif").write_text(str(CifWriter(oxidised)))
+    assert only(tmp_path / "a.cif").crystal.digest == canonical_crystal(ROCKSALT).digest
+
+
+def test_a_cif_with_magnetic_symmetry_alone_is_refused(tmp_path):
+    text = hostile.CIF.replace("_space_group_IT_number 136", "_space_group_magn.number_BNS 136.1")
+    text = text.replace("_space_group_name_H-M_alt 'P 42/m n m'\n", "")
+    (tmp_path / "a.mcif").write_text(text)
+    assert "magnetic symmetry" in rejected(tmp_path / "a.mcif").message
+
+
 def test_thirds_with_three_digits_find_their_special_position(tmp_path):
     text = (
         "data_ZnO\n_cell_length_a 3.250\n_cell_length_b 3.250\n_cell_length_c 5.207\n"
@@ -161,7 +323,37 @@ def test_frames_of_extxyz_keep_energies_and_forces(tmp_path):
     assert items[0].static_energy_ev_per_atom == -3.5
     assert items[0].static_energy_source == "given (energy of an extxyz file)"
     assert items[0].parsed.forces_ev_per_angstrom.shape == (2, 3)
-    assert (items[1].block, items[1].message[:6]) == ("frame 2", "line 7")
+    assert (items[1].block, items[1].message[:14]) == ("frame 2", "lines 5 to 8: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("Na 0 0", "CO 0 0", "SUSPICIOUS_SPECIES"),  # carbon monoxide is no cobalt
+        ("Na 0 0", "NA 0 0", "SUSPICIOUS_SPECIES"),
+        ("Cl 2.82 0 0 0 0 0", "Cl 2.82 0 0 0 0 0 9", "PARSE_ERROR"),
+        ("pos:R:3", "place:R:3", "PARSE_ERROR"),
+        ("energy=-7.0", "energy=low", "PARSE_ERROR"),
+        ("energy=-7.0", 'energy="1 2"', "PARSE_ERROR"),
+    ],
+)
+def test_what_ase_would_misread_is_refused(tmp_path, old, new, code):
+    (tmp_path / "a.extxyz").write_text(hostile._FRAME.replace(old, new) + hostile._FRAME)
+    first, second = read(tmp_path / "a.extxyz")
+    assert (first.code, first.block) == (code, "frame 1")
+    assert first.message.startswith("lines 1 to 4: ")
+    assert second.static_energy_ev_per_atom == -3.5
+
+
+def test_poscar_with_elements_on_many_lines(tmp_path):
+    supercell = ROCKSALT * (2, 2, 1)
+    sites = [site for pair in zip(supercell[:16], supercell[16:], strict=True) for site in pair]
+    lines = Structure.from_sites(sites).to(fmt="poscar").splitlines()
+    lines[5:7] = [*["Na Cl " * 8] * 2, *["1 " * 16] * 2]
+    assert only_text(tmp_path, "\n".join(lines)).digest == canonical_crystal(ROCKSALT).digest
+    lines[5] = "Na Cl " * 9
+    (tmp_path / "POSCAR").write_text("\n".join(lines))
+    assert "34 elements, 32 numbers" in rejected(tmp_path / "POSCAR").message
 
 
 def test_poscar_variants(tmp_path):
@@ -424,6 +616,27 @@ def test_a_given_energy_reaches_the_document(tmp_path):
     assert stored["static_energy_ev_per_atom"] == -8.9
     assert stored["static_energy_source"] == "PBE"
     assert stored["notes"][0] == "citation: Baur 1971"
+
+
+def test_the_energy_of_a_near_duplicate_reaches_the_material_that_stands_for_it(tmp_path):
+    folder = folder_with_duplicates(tmp_path)
+    (folder / "metadata.csv").write_text(
+        "file,static_energy_ev_per_atom,energy_source\nc.cif,-8.9,PBE\n"
+    )
+    with open_database(f"sqlite:///{tmp_path / 'test.db'}") as database:
+        rutile = import_paths(database, [folder]).material_ids[0]
+        stored = database.structures.query_one(by_field("material_id", rutile))
+        assert (stored["static_energy_ev_per_atom"], stored["static_energy_source"]) == (
+            -8.9,
+            "PBE",
+        )
+        (folder / "metadata.csv").write_text(
+            "file,static_energy_ev_per_atom,energy_source\nc.cif,-8.8,SCAN\n"
+        )
+        import_paths(database, [folder])
+        stored = database.structures.query_one(by_field("material_id", rutile))
+    assert stored["static_energy_source"] == "PBE"
+    assert [other["static_energy_source"] for other in stored["other_energies"]] == ["SCAN"]
 
 
 def test_structures_from_elsewhere_are_stored_like_files(tmp_path):

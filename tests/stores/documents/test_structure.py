@@ -79,10 +79,27 @@ def test_merging_two_masters_is_refused(crystal):
         document(crystal, duplicate_of="x").merged_with(document(crystal, duplicate_of="y"))
 
 
+def near(crystal, material_id, **options):
+    digest = material_id[-1] * 64
+    return document(
+        SimpleNamespace(**vars(crystal) | {"material_id": material_id, "digest": digest}), **options
+    )
+
+
 def test_duplicates_are_sorted_and_said_once(crystal):
-    made = document(crystal).with_duplicate("ps-2").with_duplicate("ps-1")
+    one, two = near(crystal, "ps-1"), near(crystal, "ps-2")
+    made = document(crystal).with_duplicate(two).with_duplicate(one)
     assert made.duplicates == ("ps-1", "ps-2")
-    assert made.with_duplicate("ps-1") is made
+    assert made.with_duplicate(one) is made
+
+
+def test_energies_of_a_duplicate_reach_the_document_that_stands_for_it(crystal):
+    one = near(crystal, "ps-1", static_energy_ev_per_atom=-6.0, static_energy_source="PBE")
+    two = near(crystal, "ps-2", static_energy_ev_per_atom=-6.1, static_energy_source="SCAN")
+    made = document(crystal).with_duplicate(one).with_duplicate(two)
+    assert (made.static_energy_ev_per_atom, made.static_energy_source) == (-6.0, "PBE")
+    assert [other.static_energy_source for other in made.other_energies] == ["SCAN"]
+    assert made.with_duplicate(one).with_duplicate(two) is made
 
 
 def test_nonsense_is_refused(crystal):
