@@ -72,7 +72,7 @@ def summary(number: int) -> dict[str, Any]:
         "static_energy_ev_per_atom": random.gauss(-5, 1),
         "last_updated": datetime(2026, 1, 1),  # noqa: DTZ001 - UTC without zone
         "curve": [random.random() for _ in range(N_PADDING)],
-        "note": "x" * 500,
+        "note": "x" * 820,
     }
 
 
