@@ -16,10 +16,10 @@ __all__ = ["Check", "run_checks"]
 
 NEEDED = ("numpy", "pymatgen", "phonopy", "ase", "jobflow", "maggma", "spglib")
 OPTIONAL = {
-    "chgnet": "pip install 'phonoscreen[chgnet]'",
-    "mace-torch": "pip install 'phonoscreen[mace]'",
-    "pyarrow": "pip install 'phonoscreen[tables]'",
-    "mp-api": "pip install 'phonoscreen[materials-project]'",
+    "chgnet": "Install phonoscreen with its extra 'chgnet'",
+    "mace-torch": "Install phonoscreen with its extra 'mace'",
+    "pyarrow": "Install phonoscreen with its extra 'tables'",
+    "mp-api": "Install phonoscreen with its extra 'materials-project'",
 }
 LEAST_FREE_GB = 1.0
 
@@ -57,14 +57,14 @@ def _package(name: str) -> Check:
     try:
         return Check(name, ok=True, detail=version(name))
     except PackageNotFoundError:
-        return Check(name, ok=False, detail="not installed: pip install phonoscreen")
+        return Check(name, ok=False, detail="not installed; install phonoscreen again")
 
 
 def _optional(name: str, mend: str) -> Check:
     try:
         return Check(name, ok=True, detail=version(name))
     except PackageNotFoundError:
-        return Check(name, ok=None, detail=f"not installed; where wanted: {mend}")
+        return Check(name, ok=None, detail=f"not installed. {mend}, where wanted")
 
 
 def _tried(name: str, check: Callable[[], str]) -> Check:

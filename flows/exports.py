@@ -140,16 +140,16 @@ def _title(stored: StoredMaterial) -> str:
 
 
 def _labelled(stored: StoredMaterial) -> object:
-    summary = stored.summary
+    """Cell with the energy that was computed for this very geometry, or as it was given."""
     information: dict[str, object] = {"material_id": stored.structure.material_id}
-    energy = stored.structure.static_energy_ev_per_atom
-    if summary is not None:
-        energy = summary.static_energy_ev_per_atom
+    record, energy = stored.structure.structure, stored.structure.static_energy_ev_per_atom
+    if stored.prediction is not None:
+        record, energy = stored.prediction.structure, stored.prediction.static_energy_ev_per_atom
+    if stored.summary is not None:
         names = ("lowest_frequency_thz", "free_energy_300k_mev_per_atom")
-        information |= {name: getattr(summary, name) for name in names}
-        information["verdict"] = summary.verdict.value
+        information |= {name: getattr(stored.summary, name) for name in names}
+        information["verdict"] = stored.summary.verdict.value
     known = {name: value for name, value in information.items() if value is not None}
-    structure = stored.structure.structure.to_pymatgen()
     return exporters.labelled_structure(
-        structure, static_energy_ev_per_atom=energy, information=known
+        record.to_pymatgen(), static_energy_ev_per_atom=energy, information=known
     )

@@ -23,11 +23,9 @@ __all__ = ["build_summaries_job", "import_job", "screen_batch_job"]
 @job
 def import_job(database_uri: str, paths: Sequence[str]) -> dict[str, Any]:
     """Import files and folders; returns the material ids and the number of rejections."""
-    from stores.connect import open_database
-    from stores.importers import import_paths
+    from flows.imports import import_structures
 
-    with open_database(database_uri) as database:
-        report = import_paths(database, [Path(path) for path in paths])
+    report = import_structures(database_uri, [Path(path) for path in paths])
     return {"material_ids": list(report.material_ids), "n_rejected": len(report.rejections)}
 
 

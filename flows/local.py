@@ -22,13 +22,14 @@ from threadpoolctl import threadpool_limits
 
 from flows.events import Listener, MaterialEvent, Outcome, listening
 from flows.makers.batch import ScreenBatchMaker
-from screening.errors import ScreeningError, SettingError, WorkerLostError
+from screening.errors import ScreeningError, SettingError
 from stores.connect import open_database
 
 __all__ = ["Crew", "Death", "LocalRun", "limit_threads", "run_local"]
 
 MAX_DEFAULT_WORKERS = 4
 LOOK_SECONDS = 0.5
+GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ class Crew:
 
 @dataclass(frozen=True)
 class Death:
-    """A worker process that died, the material it was computing, and of what.
+    """A worker process that died, the material it was computing if any, and of what.
 
     ``timed_out`` tells that it was killed here because the material took too long.
     """
 
-    material_id: str
+    material_id: str | None
     cause: str
     timed_out: bool = False
 
@@ -130,8 +131,6 @@ def run_local(run: LocalRun, crew: Crew, listener: Listener | None = None) -> li
 
     Raises
     ------
-    WorkerLostError
-        If a worker died while it computed nothing.
     SettingError
         If several processes are asked to share a database that lives in memory, or a time
         limit is asked for without a process that could be killed.
@@ -184,8 +183,7 @@ def _run_in_processes(
         return _forward(crew, time_limit_s, listener)
     finally:
         for worker in crew.values():
-            worker.process.terminate()
-            worker.process.join()
+            worker.end()
 
 
 def _rotated(run: LocalRun, number: int, workers: int) -> LocalRun:
@@ -249,12 +247,15 @@ class _Worker:
         if code == 0:
             return []
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        if self.material_id is None:
-            raise WorkerLostError(
-                f"a worker process ended with {cause} between two materials",
-                hint="Run the same command with --workers 0 to see why",
-            )
         return [Death(self.material_id, cause, self.timed_out)]
+
+    def end(self) -> None:
+        """Ask it to give its claim back and go; one that does not listen is killed."""
+        self.process.terminate()
+        self.process.join(GRACE_SECONDS)
+        if self.process.is_alive():  # deep in foreign code that never sees the signal
+            self.process.kill()
+            self.process.join()
 
 
 def _work(run: LocalRun, sender: Connection) -> None:

@@ -102,6 +102,8 @@ def _predict_and_write(
     try:
         prediction = predictor.predict(crystal)
     except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
+        if not claim.still_mine():
+            return _event(crystal, Outcome.BUSY_ELSEWHERE)
         failed = record_failure(database, crystal, predictor, error, claim.attempts)
         return replace(failed, wall_seconds=time.monotonic() - started)
     if not claim.still_mine():  # the lease lapsed (sleep, overload): the other's result counts

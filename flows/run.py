@@ -14,7 +14,13 @@ from flows.makers.batch import ScreenBatchMaker
 from flows.materials import record_failure
 from flows.predictors import cached_predictor
 from flows.summaries import build_summaries
-from screening.errors import ComputationError, InputError, QuarantinedError, TimeLimitError
+from screening.errors import (
+    ComputationError,
+    InputError,
+    QuarantinedError,
+    TimeLimitError,
+    WorkerLostError,
+)
 from screening.predictors.interface import Predictor
 from stores.connect import Database, open_database
 
@@ -106,8 +112,8 @@ def screen(
     Raises
     ------
     ScreeningError
-        If the calculator or the settings cannot be used at all; failures of single
-        materials are documents and events.
+        If the calculator or the settings cannot be used at all, or workers die without a
+        material; failures of single materials are documents and events.
     """
     started = time.monotonic()
     tally = _Tally(listener)
@@ -115,8 +121,10 @@ def screen(
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise InputError("no materials to screen", hint="Import structures first")
-        _predict(database, database_uri, wanted, maker, crew or Crew(), tally)
-        written = build_summaries(database, wanted)
+        try:
+            _predict(database, database_uri, wanted, maker, crew or Crew(), tally)
+        finally:  # what is done is summarised, also where the rest cannot go on
+            written = build_summaries(database, wanted)
     return _report(tally, written, time.monotonic() - started)
 
 
@@ -132,7 +140,7 @@ def _predict(
     work = work_list(database, wanted, predictor)
     for event in work.settled:
         tally(event)
-    deaths = Counter[str]()
+    deaths = Counter[str | None]()
     while work.pending:
         run = LocalRun(database_uri, work.pending, maker)
         lost = run_local(run, crew, tally)
@@ -149,6 +157,11 @@ def _set_aside(
     database: Database, predictor: Predictor, death: Death, attempts: int
 ) -> MaterialEvent:
     """Write the failure of a material that took too long, or kills its worker every time."""
+    if death.material_id is None:
+        raise WorkerLostError(
+            f"{attempts} worker processes ended with {death.cause} between two materials",
+            hint="Run the same command with --workers 0 to see why",
+        )
     error: ComputationError
     if death.timed_out:
         error = TimeLimitError(

@@ -8,7 +8,7 @@ import sys
 import flows.cli.database
 import flows.cli.screening  # noqa: F401 - both register their commands
 from flows.cli.app import ExitCode, app
-from flows.cli.output import err, print_error
+from flows.cli.output import print_error
 from screening.errors import (
     DatabaseError,
     InputError,
@@ -37,6 +37,3 @@ def main() -> None:
     except ScreeningError as error:
         print_error(error)
         sys.exit(_exit_code_of(error))
-    except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to go on")
-        sys.exit(ExitCode.INTERRUPTED)

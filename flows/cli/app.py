@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     WRONG_USAGE = 2
     NOTHING_USABLE = 3
     DATABASE = 4
+    BUSY = 5
     INTERRUPTED = 130
 
 

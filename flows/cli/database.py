@@ -87,7 +87,7 @@ def query(
     from stores.query import parse_sort
 
     order = parse_sort(sort, tuple(VibrationalDocument.model_fields))
-    with open_database(database_uri()) as database:
+    with open_database(database_uri(), read_only=True) as database:
         rows = summaries_where(database, text, sort=order, limit=limit)
     if as_json:
         print_json(tables.payload_query(rows))
@@ -107,7 +107,7 @@ def show(
     from flows.results import material
     from stores.connect import open_database
 
-    with open_database(database_uri()) as database:
+    with open_database(database_uri(), read_only=True) as database:
         stored = material(database, find_material(database, name))
     parts: dict[str, Any] = {
         "summary": stored.summary.to_store() if stored.summary else None,
@@ -134,7 +134,7 @@ def export(
     from flows.exports import export as write
     from stores.connect import open_database
 
-    with open_database(database_uri()) as database:
+    with open_database(database_uri(), read_only=True) as database:
         chosen = [find_material(database, name) for name in names or ()]
         if query is not None or not names:
             chosen += materials_where(database, query or "verdict exists")
@@ -148,12 +148,15 @@ def status(*, as_json: Json = False) -> None:
     from flows.results import status_of
     from stores.connect import open_database
 
-    with open_database(database_uri()) as database:
+    with open_database(database_uri(), read_only=True) as database:
         found = status_of(database)
+        failures = list(database.failures.query({}, sort={"code": 1}))
     if as_json:
         print_json(tables.payload_status(found))
-    else:
-        out.print(tables.table_status(found))
+        return
+    out.print(tables.table_status(found))
+    if failures:
+        out.print(tables.table_failures(failures, width=out.width, title="failures"))
 
 
 @app.command()

@@ -115,7 +115,7 @@ def _ranking_parts(
     from stores.connect import open_database
     from stores.query import in_values
 
-    with open_database(database_uri) as database:
+    with open_database(database_uri, read_only=True) as database:
         documents = rankings_of(database, formulas or None)
         structures = structures_of(database, documents)
         names = [one["material_id"] for one in structures]

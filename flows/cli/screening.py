@@ -100,7 +100,11 @@ def screen(  # noqa: PLR0913 - every option is an argument
     maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
     names, n_rejected = _wanted(paths or [], query)
     crew = Crew(workers=workers, time_limit_s=time_limit)
-    report = screen_with_progress(database_uri(), names, maker, crew, err)
+    try:
+        report = screen_with_progress(database_uri(), names, maker, crew, err)
+    except KeyboardInterrupt:
+        print_lines(["interrupted; run the same command again to go on"])
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     if as_json:
         print_json(tables.payload_screen(report))
     else:
@@ -108,6 +112,8 @@ def screen(  # noqa: PLR0913 - every option is an argument
         print_rankings(database_uri(), None, several=True)
     if report.failures or n_rejected:
         raise typer.Exit(ExitCode.SOME_FAILED)
+    if report.outcomes.get("busy_elsewhere"):
+        raise typer.Exit(ExitCode.BUSY)
 
 
 @app.command()
@@ -124,6 +130,35 @@ def rank(
         print_json(ranking_payload(database_uri(), formulas))
     else:
         print_rankings(database_uri(), formulas, temperatures_k=_numbers(temperatures))
+
+
+@app.command()
+def hull(
+    systems: Annotated[
+        list[str] | None, typer.Argument(help="Systems such as O-Ti; nothing: all.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show which phases lie on the hull at temperature, where competing phases are known."""
+    from flows import tables
+    from stores.connect import open_database
+    from stores.query import in_values
+
+    names = ["-".join(sorted(name.split("-"))) for name in systems or ()]
+    with open_database(database_uri(), read_only=True) as database:
+        criteria = in_values("chemsys", names) if names else {}
+        found = list(database.hulls.query(criteria, sort={"chemsys": 1}))
+    missing = set(names) - {one["chemsys"] for one in found}
+    if missing:
+        raise NotFoundError(
+            f"no hull of {', '.join(sorted(missing))}",
+            hint="Write systems like O-Ti, and screen their phases first",
+        )
+    if as_json:
+        print_json(tables.payload_hull(found))
+    else:
+        out.print(tables.table_hull(found, width=out.width))
 
 
 @app.command()
@@ -144,7 +179,7 @@ def plot(
     suffix = f".{kind.lower().lstrip('.')}"
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    with open_database(database_uri()) as database:
+    with open_database(database_uri(), read_only=True) as database:
         if not names:
             written += drawing.draw_overview(database, folder, suffix)
         for name in names or ():
@@ -179,7 +214,7 @@ def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], i
         print_lines(report.lines())
         names, n_rejected = report.material_ids, len(report.rejections)
     if text is not None or not paths:
-        with open_database(database_uri()) as database:
+        with open_database(database_uri(), read_only=True) as database:
             selected = set(materials_where(database, text or ""))
         names = (
             tuple(name for name in names if name in selected) if paths else tuple(sorted(selected))

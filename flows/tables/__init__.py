@@ -6,9 +6,11 @@ here prints, queries or computes physics.
 
 from __future__ import annotations
 
+from flows.tables.hull import table_hull
 from flows.tables.materials import table_failures, table_query, table_show
 from flows.tables.payloads import (
     payload_fields,
+    payload_hull,
     payload_query,
     payload_ranking,
     payload_screen,
@@ -22,12 +24,14 @@ __all__ = [
     "Status",
     "experiments_of",
     "payload_fields",
+    "payload_hull",
     "payload_query",
     "payload_ranking",
     "payload_screen",
     "payload_show",
     "payload_status",
     "table_failures",
+    "table_hull",
     "table_query",
     "table_ranking",
     "table_screen",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PAYLOAD_VERSION",
     "payload_fields",
+    "payload_hull",
     "payload_query",
     "payload_ranking",
     "payload_screen",
@@ -96,6 +97,12 @@ def payload_ranking(
     lowest = {one["material_id"]: one.get("lowest_frequency_thz") for one in materials}
     compositions = [_composition(one, lowest, experiments or {}) for one in documents]
     return _head("rank") | {"n_compositions": len(compositions), "compositions": compositions}
+
+
+def payload_hull(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make the payload of ``hull`` from documents of the ``hulls`` collection."""
+    systems = [_plain(one) for one in documents]
+    return _head("hull") | {"n_systems": len(systems), "systems": systems}
 
 
 def payload_show(

@@ -140,7 +140,7 @@ def _write_parquet(path: Path, names: list[str], rows: list[dict[str, Any]]) -> 
         raise SettingError(
             "Parquet needs pandas and pyarrow",
             subject=str(path),
-            hint="pip install 'phonoscreen[tables]', or write .csv",
+            hint="Install phonoscreen with its extra 'tables', or write .csv",
         ) from error
     frame = pd.DataFrame(rows, columns=names)
     with atomic_path(path) as temporary:

@@ -2,12 +2,18 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from flows.cli import ExitCode, main
+from stores.connect import open_database
 
 EMT = "ase.calculators.emt.EMT"
 
@@ -180,7 +186,6 @@ def test_doctor_checks_database_and_calculator(phonoscreen):
         (("rank", "Xx9"), ExitCode.WRONG_USAGE, "Xx9"),
         (("retry", "--code", "NO_SUCH"), ExitCode.WRONG_USAGE, "NO_SUCH"),
         (("import", "no-such-folder"), ExitCode.NOTHING_USABLE, "no-such-folder"),
-        (("screen",), ExitCode.NOTHING_USABLE, "Import structures first"),
         (("screen", "--temperatures", "hot"), ExitCode.WRONG_USAGE, "hot"),
         (("screen", "--criterion", "mine"), ExitCode.WRONG_USAGE, "mine"),
         (("screen", "--low-modes", "ignore"), ExitCode.WRONG_USAGE, "ignore"),
@@ -188,11 +193,39 @@ def test_doctor_checks_database_and_calculator(phonoscreen):
         (("no-such-command",), ExitCode.WRONG_USAGE, "no-such-command"),
     ],
 )
-def test_errors_name_the_value_and_have_their_exit_code(phonoscreen, arguments, code, text):
+def test_errors_name_the_value_and_have_their_exit_code(phonoscreen, uri, arguments, code, text):
+    with open_database(uri):
+        pass
     found, out, err = phonoscreen(*arguments)
     assert found == code
     assert text in out + err
     assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("screen",), ("query",), ("show", "ps-1"), ("status",), ("rank",), ("plot",), ("hull",)],
+)
+def test_a_database_that_is_not_there_is_an_error_and_not_made(phonoscreen, tmp_path, command):
+    code, _, err = phonoscreen(*command)
+    assert code == ExitCode.DATABASE
+    assert "screening.db" in err
+    assert not list(tmp_path.glob("*.db"))
+
+
+def test_hulls_say_why_there_is_none(phonoscreen, tmp_path, settings_file):
+    folder = tmp_path / "alloys"
+    folder.mkdir()
+    alloy = Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.75), ["Au", "Cu"], [[0, 0, 0], [0, 0.5, 0.5]]
+    )
+    alloy.to(folder / "AuCu3.cif")
+    phonoscreen("screen", folder, "-c", EMT, "-w", 0, "--settings", settings_file)
+    code, out, _ = phonoscreen("hull", "Cu-Au")
+    assert code == ExitCode.DONE
+    assert "Au-Cu" in out
+    assert "Au" in json.loads(phonoscreen("hull", "--json")[1])["systems"][0]["detail"]
+    assert phonoscreen("hull", "Au-Ag")[0] == ExitCode.WRONG_USAGE
 
 
 @pytest.mark.parametrize("database", ["screening.db", "mysql://host/db", "sqlite://"])
@@ -209,3 +242,36 @@ def test_a_file_that_is_no_database_is_refused(phonoscreen, tmp_path):
     code, _, err = phonoscreen("status", database=f"sqlite:///{tmp_path}/text.db")
     assert code == ExitCode.DATABASE
     assert "text.db" in err
+
+
+def test_ctrl_c_says_how_to_go_on_and_gives_the_claims_back(uri, crystals, settings_file):
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "--db", uri, "screen"]
+    options = ["-c", "faulty_calculators.HangsForSilver", "-w", "1", "--settings"]
+    support = Path(__file__).parents[1] / "support"
+    process = subprocess.Popen(
+        [*command, str(crystals), *options, str(settings_file)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(support)},
+    )
+    wait_until(lambda: holds_a_claim(uri))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "run the same command again" in err
+    assert not holds_a_claim(uri)
+
+
+def holds_a_claim(uri):
+    file = Path(uri.removeprefix("sqlite:///"))
+    if not file.exists():
+        return False
+    with open_database(uri) as database:
+        return any(row.get("owner") for row in database.collection("claims").query({}))
+
+
+def wait_until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
