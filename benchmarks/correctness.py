@@ -21,6 +21,12 @@ A crystal that fails is counted and named; the exit code is 1 where a requiremen
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # worker processes inherit the path
+    # after the packages: one benchmark is called like the package stores
+    sys.path.append(sys.path.pop(0))
+
 import os
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
@@ -38,9 +44,9 @@ from typing import Any
 
 import numpy as np
 from identities import Spectrum, Tally, check_spectrum, curves
-from phonondb import primitive_cell
 from phonopy_agreement import QUANTITIES, compare_with_phonopy, constants_figures, read_crystal
 from pymatgen.core import Lattice, Structure
+from references import primitive_cell
 from report import Figure, parser, publish
 from scipy.spatial.transform import Rotation
 
@@ -56,7 +62,6 @@ STORED = (
     "entropy_{:.0f}K_meV_K_atom",
     "heat_capacity_{:.0f}K_meV_K_atom",
 )
-FEWEST = {"1 force sets": 1, "2 crystals in four cells": 6, "4 stored records": 1}
 SKEW = ((1, 1, 0), (-1, 1, 0), (0, 0, 1))
 TURN = Rotation.from_rotvec([0.3, -1.1, 0.7]).as_matrix()
 SHIFT = (0.137, -0.291, 0.443)
@@ -160,11 +165,13 @@ def in_turn(records: Mapping[str, Record], limit: int) -> list[str]:
     return turns[:limit]
 
 
-def check_force_sets(folder: Path, tally: Tally) -> None:
-    """Parts 1 and 3."""
-    for file in sorted(folder.glob("*.yaml.xz")):
+def check_force_sets(folder: Path, tally: Tally) -> int:
+    """Parts 1 and 3; returns how many files there are."""
+    files = sorted(folder.glob("*.yaml.xz"))
+    for file in files:
         name = file.name.removesuffix(".yaml.xz")
         tally.attempt("1 force sets", name, partial(compare_with_phonopy, file, name, tally))
+    return len(files)
 
 
 def check_cells(records: Mapping[str, Record], limit: int, tally: Tally) -> None:
@@ -203,18 +210,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options, tally = read_options(arguments), Tally()
     records = read_records(options.data)
-    check_force_sets(options.data / "force_sets", tally)
+    there = {"1 force sets": check_force_sets(options.data / "force_sets", tally)}
+    if options.crystals:
+        there["2 crystals in four cells"] = min(options.crystals, len(records))
+    there["4 stored records"] = len(records)
     check_cells(records, options.crystals, tally)
     check_records(records, tally)
-    counted = {
-        kind: fewest for kind, fewest in FEWEST.items() if options.crystals or kind[0] != "2"
-    }
-    figures = [Figure(f"0 {k[2:]} done", tally.done[k], "", f">= {n}") for k, n in counted.items()]
+    figures = [
+        Figure(f"0 {kind[2:]} done", tally.done[kind], "", f">= {max(n, 1)}")
+        for kind, n in there.items()
+    ]
     figures += [*tally.figures(), *constants_figures()]
     figures.sort(key=lambda figure: figure.name[0])
     figures.append(Figure("time", time.perf_counter() - start, "s", "<= 180"))
-    publish("correctness", figures, options.json)
-    return int(any(figure.met is False for figure in figures))
+    return publish("correctness", figures, options.json)
 
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from screening import units
+
 __all__ = ["PEERS", "Task", "load_peer"]
 
 TEMPERATURE_STEP_K, MAX_TEMPERATURE_K = 10.0, 1500.0
 REPORTED_TEMPERATURE_K = 300.0
-KJ_PER_MOL_TO_MEV = 1000.0 / 96.48533212331
+KJ_PER_MOL_TO_MEV = 1000.0 / units.MEV_TO_JOULE_PER_MOL
 CUTOFF_THZ = 0.1
 
 

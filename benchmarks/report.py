@@ -1,9 +1,13 @@
-"""What every benchmark shares: its two options, and the report with versions and hardware."""
+"""What every benchmark shares: its two options, and the report with versions and hardware.
+
+A benchmark that misses what is required of it ends with the exit code 1.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -23,19 +27,26 @@ PACKAGES = (
 class Figure:
     """One measured number beside what is required of it.
 
-    ``required`` reads like ">= 2.2", "<= 10" or None where the number is only reported.
+    ``required`` reads like ">= 2.2", "<= 10" or None where the number is only reported. A value
+    that does not exist, or is not finite, is None; what is required of it is missed.
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     required: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            object.__setattr__(self, "value", None)
 
     @property
     def met(self) -> bool | None:
         """Whether the requirement holds, None where there is none."""
         if self.required is None:
             return None
+        if self.value is None:
+            return False
         relation, bound = self.required.split()
         return {
             ">=": self.value >= float(bound),
@@ -73,16 +84,27 @@ def _processor() -> str:
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
 
 
-def publish(name: str, figures: Sequence[Figure], json_file: Path | None) -> None:
-    """Print the figures as a table and write them with versions and hardware to a file."""
+def publish(name: str, figures: Sequence[Figure], json_file: Path | None) -> int:
+    """Print the figures and write them with versions and hardware to a file.
+
+    Returns
+    -------
+    int
+        The exit code: 1 where a required figure is missed, 0 otherwise.
+    """
     print(f"\n{name}")
     for figure in figures:
         verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
         required = figure.required or ""
-        value = f"{figure.value:>12.5g} {figure.unit:<14}"
+        number = "none" if figure.value is None else f"{figure.value:.5g}"
+        value = f"{number:>12} {figure.unit:<14}"
         print(f"  {figure.name:<58} {value} {required:<10} {verdict}")
-    if json_file is None:
-        return
+    if json_file is not None:
+        _write(name, figures, json_file)
+    return int(any(figure.met is False for figure in figures))
+
+
+def _write(name: str, figures: Sequence[Figure], json_file: Path) -> None:
     report = {
         "benchmark": name,
         "versions": {"python": platform.python_version(), **_versions()},

@@ -2,7 +2,8 @@
 
 Every round starts with an empty database. A child process imports crystals and screens them; it
 is killed with SIGKILL after a random time and started again until it ends by itself. Then every
-document and every array must be there once, whole, and say what the undisturbed run says.
+document and every array must be there once, whole, and say what the undisturbed run says. In every
+second round two worker processes compute: their parent is killed, and they must die with it.
 
 A second part lets several processes screen the same crystals at once and counts how often each
 was computed.
@@ -10,6 +11,13 @@ was computed.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # worker processes inherit the path
+    # after the packages: one benchmark is called like the package stores
+    sys.path.append(sys.path.pop(0))
+
+import importlib
 import os
 import random
 import signal
@@ -32,13 +40,29 @@ from flows.run import screen
 from screening.settings import ScreeningSettings
 from stores.connect import Database, open_database
 from stores.documents import PhononDocument
+from stores.owner import Liveness, Owner
 
 VOLATILE = {"last_updated", "content_digest", "input_digest", "cost", "attempts"}
 """Fields that differ between two undisturbed runs: times, and digests over times."""
 
-COLLECTIONS = ("structures", "predictions", "phonons", "vibrational", "polymorphs", "failures")
+COLLECTIONS = (
+    "structures", "predictions", "phonons", "vibrational", "polymorphs", "hulls", "failures",
+)  # fmt: skip
 METALS = {"Al": 4.05, "Ni": 3.52, "Cu": 3.61, "Pd": 3.89, "Ag": 4.09, "Pt": 3.92, "Au": 4.08}
-CALCULATOR = "ase.calculators.emt.EMT"
+ALLOYS = {
+    "Cu3Au": (3.75, 3.75, ["Au", "Cu", "Cu", "Cu"]),
+    "Ni3Al": (3.57, 3.57, ["Al", "Ni", "Ni", "Ni"]),
+    "CuAu": (3.97, 3.67, ["Au", "Au", "Cu", "Cu"]),
+}
+"""Two lattice parameters in Å and the sites of a face-centred cell; they make hulls."""
+FACE_CENTRED = ((0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5))
+N_CRYSTALS = 2 * len(METALS) + len(ALLOYS)
+WORKERS = 2
+DIE_WITHIN_S = 20.0
+MOST_KILLS, MOST_KILLS_OF_CREW = 12, 4  # of a round; then it may end
+LATEST_KILL, LATEST_KILL_OF_CREW = 0.5, 0.9  # of a run; workers spend half of theirs on starting
+CALCULATOR_MODULE = "ase.calculators.emt"
+CALCULATOR = f"{CALCULATOR_MODULE}.EMT"
 Snapshot = dict[str, dict[str, Any]]
 
 
@@ -55,19 +79,22 @@ class KillReport:
 
 
 def write_crystals(folder: Path) -> None:
-    """Write metals in two structures each, so that there are polymorphs to rank."""
+    """Write metals in two structures each, so that there are polymorphs to rank, and alloys."""
     from pymatgen.core import Lattice, Structure
 
     for symbol, a in METALS.items():
         for name, edge, points in (
-            ("fcc", a, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
+            ("fcc", a, FACE_CENTRED),
             ("bcc", a / 2 ** (1 / 3), [[0, 0, 0], [0.5, 0.5, 0.5]]),
         ):
             crystal = Structure(Lattice.cubic(edge), [symbol] * len(points), points)
             crystal.to(folder / f"{symbol}-{name}.cif")
+    for name, (a, c, symbols) in ALLOYS.items():
+        crystal = Structure(Lattice.tetragonal(a, c), symbols, FACE_CENTRED)
+        crystal.to(folder / f"{name}.cif")
 
 
-def main_job(folder: Path, uri: str) -> list[str]:
+def main_job(folder: Path, uri: str, workers: int = 0) -> list[str]:
     """Import and screen; returns the materials that this call computed."""
     names = import_structures(uri, [folder]).material_ids
     maker = ScreenBatchMaker(calculator=CALCULATOR, settings=ScreeningSettings().as_dict())
@@ -77,7 +104,7 @@ def main_job(folder: Path, uri: str) -> list[str]:
         if event.outcome is Outcome.COMPUTED:
             computed.append(event.material_id)
 
-    screen(uri, names, maker, crew=Crew(workers=0), listener=note)
+    screen(uri, names, maker, crew=Crew(workers=workers), listener=note)
     return computed
 
 
@@ -126,19 +153,48 @@ def in_child(task: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def survive(folder: Path, uri: str, longest_s: float, chance: random.Random) -> int:
+def survive(folder: Path, uri: str, workers: int, longest_s: float, chance: random.Random) -> int:
     """Start the main job until it ends by itself; return how often it was killed."""
     kills = 0
     while True:
-        process_id = in_child(lambda: main_job(folder, uri))
-        time.sleep(chance.uniform(0.0, longest_s))
-        os.kill(process_id, signal.SIGKILL)
+        process_id = in_child(lambda: main_job(folder, uri, workers))
+        if kills < (MOST_KILLS_OF_CREW if workers else MOST_KILLS):
+            time.sleep(chance.uniform(0.0, longest_s))
+            os.kill(process_id, signal.SIGKILL)
         _, status = os.waitpid(process_id, 0)
         if os.WIFEXITED(status):
             if os.waitstatus_to_exitcode(status) != 0:
                 raise RuntimeError("the main job failed by itself")
             return kills
         kills += 1
+        if workers:
+            wait_for_workers(uri)
+
+
+def wait_for_workers(uri: str) -> None:
+    """Wait until no claim is held by a living process."""
+    give_up = time.monotonic() + DIE_WITHIN_S
+    with open_database(uri) as database:
+        while holders := living_holders(database):
+            if time.monotonic() > give_up:
+                raise RuntimeError(f"workers outlived their parent: {holders}")
+            time.sleep(0.02)
+
+
+def living_holders(database: Database) -> list[int]:
+    """Return the processes that hold claims and are not known to be dead."""
+    owners = [document.get("owner") for document in database.collection("claims").query({})]
+    held = [Owner.from_document(owner) for owner in owners if owner is not None]
+    return [owner.process_id for owner in held if owner.liveness() is not Liveness.DEAD]
+
+
+def import_ahead() -> None:
+    """Import what a forked main job needs, so that it is killed at work; call nothing of it.
+
+    Libraries whose threads have started do not survive a fork.
+    """
+    for name in ("screening.predictors.potential_phonons", "stores.sqlite", CALCULATOR_MODULE):
+        importlib.import_module(name)
 
 
 def kill_rounds(wanted: int, seed: int) -> KillReport:
@@ -148,28 +204,38 @@ def kill_rounds(wanted: int, seed: int) -> KillReport:
         folder = Path(name) / "crystals"
         folder.mkdir()
         write_crystals(folder)
-        started = time.monotonic()
-        expected = _undisturbed(folder, f"sqlite:///{name}/undisturbed.db")
-        duration = time.monotonic() - started
+        import_ahead()
+        expected, seconds = _undisturbed(folder, f"sqlite:///{name}/alone.db", 0)
+        found, seconds_of_crew = _undisturbed(folder, f"sqlite:///{name}/crew.db", WORKERS)
+        if any(_differences(expected, found).values()):
+            raise RuntimeError("two undisturbed runs differ")
+        longest = {0: LATEST_KILL * seconds, WORKERS: LATEST_KILL_OF_CREW * seconds_of_crew}
         total = Counter[str]()
-        while total["kills"] < wanted:
+        while total["kills"] < wanted or not total["crew"]:
+            workers = WORKERS * (total["rounds"] % 2)
             uri = f"sqlite:///{name}/round-{total['rounds']}.db"
-            total["kills"] += survive(folder, uri, 0.5 * duration, chance)
+            kills = survive(folder, uri, workers, longest[workers], chance)
+            total["kills"] += kills
+            total["crew"] += kills if workers else 0
             total["rounds"] += 1
             with open_database(uri) as database:
                 total.update(_differences(expected, snapshot(database)))
                 total["torn"] += torn(database)
-            print(f"{total['kills']} kills in {total['rounds']} rounds", flush=True)
+            shown = f"{total['kills']} kills in {total['rounds']} rounds"
+            print(f"{shown}, {kills} in this one with {workers} workers", flush=True)
     return KillReport(*(total[x] for x in ("kills", "rounds", "lost", "extra", "changed", "torn")))
 
 
-def _undisturbed(folder: Path, uri: str) -> Snapshot:
-    os.waitpid(in_child(lambda: main_job(folder, uri)), 0)
+def _undisturbed(folder: Path, uri: str, workers: int) -> tuple[Snapshot, float]:
+    """Return what a run that nobody kills writes, and how long it takes in s."""
+    started = time.monotonic()
+    os.waitpid(in_child(lambda: main_job(folder, uri, workers)), 0)
+    seconds = time.monotonic() - started
     with open_database(uri) as database:
         found = snapshot(database)
     if not all(found[kind] for kind in COLLECTIONS if kind != "failures"):
         raise RuntimeError("the undisturbed run wrote nothing to compare with")
-    return found
+    return found, seconds
 
 
 def _differences(expected: Snapshot, found: Snapshot) -> Counter[str]:
@@ -199,7 +265,7 @@ def side_by_side(processes: int, rounds: int) -> tuple[int, int]:
                 os.waitpid(child, 0)
             computed = Counter(line for log in logs for line in log.read_text().split())
             twice += sum(count - 1 for count in computed.values())
-            missing += 2 * len(METALS) - len(computed)
+            missing += N_CRYSTALS - len(computed)
     return twice, missing
 
 
@@ -207,17 +273,12 @@ def _logged(folder: Path, uri: str, log: Path) -> Callable[[], object]:
     return lambda: log.write_text("\n".join(main_job(folder, uri)))
 
 
-def main() -> None:
-    """Run both parts and publish the figures."""
-    options = parser(__doc__ or "")
-    options.add_argument("--kills", type=int, default=1000, help="at least this many kills")
-    options.add_argument("--rounds", type=int, default=5, help="rounds of processes side by side")
-    options.add_argument("--seed", type=int, default=20260101, help="seed of the random times")
-    chosen = options.parse_args()
-    report = kill_rounds(chosen.kills, chosen.seed)
-    twice, missing = side_by_side(4, chosen.rounds)
-    figures = [
-        Figure("kills", report.kills, "kills", f">= {chosen.kills}"),
+def figures_of(kills: int, seed: int, rounds: int) -> list[Figure]:
+    """Run both parts."""
+    report = kill_rounds(kills, seed)
+    twice, missing = side_by_side(4, rounds)
+    return [
+        Figure("kills", report.kills, "kills", f">= {kills}"),
         Figure("rounds with a fresh database", report.rounds, "rounds"),
         Figure("documents lost", report.lost, "documents", "<= 0"),
         Figure("documents that should not be there", report.extra, "documents", "<= 0"),
@@ -226,8 +287,21 @@ def main() -> None:
         Figure("materials computed twice by 4 processes", twice, "materials", "<= 0"),
         Figure("materials computed by none", missing, "materials", "<= 0"),
     ]
-    publish("robustness", figures, chosen.json)
+
+
+def main() -> int:
+    """Run both parts and publish the figures."""
+    options = parser(__doc__ or "")
+    options.add_argument("--kills", type=int, default=1000, help="at least this many kills")
+    options.add_argument("--rounds", type=int, default=5, help="rounds of processes side by side")
+    options.add_argument("--seed", type=int, default=20260101, help="seed of the random times")
+    chosen = options.parse_args()
+    try:
+        figures = figures_of(chosen.kills, chosen.seed, chosen.rounds)
+    except RuntimeError as error:
+        figures = [Figure(f"FAILED {error}", 1, "", "<= 0")]
+    return publish("robustness", figures, chosen.json)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -25,7 +25,7 @@ __all__ = [
     "work_list",
 ]
 
-LEAST_PREFIX = 6
+LEAST_PREFIX = 4
 _CHUNK = 500  # keys per query
 _IDENTITY = ["material_id", "structure_digest", "formula_reduced", "n_atoms"]
 _KEY_ONLY = ["prediction_id"]

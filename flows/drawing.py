@@ -87,7 +87,7 @@ def rankings_of(database: Database, formulas: Iterable[str] | None = None) -> li
     NotFoundError
         If a composition has no ranking.
     """
-    wanted = None if formulas is None else list(dict.fromkeys(formulas))
+    wanted = None if formulas is None else list(dict.fromkeys(map(_reduced, formulas)))
     criteria = {} if wanted is None else in_values("formula_reduced", wanted)
     found = list(database.polymorphs.query(criteria, sort={"formula_reduced": 1}))
     missing = set(wanted or ()) - {one["formula_reduced"] for one in found}
@@ -97,6 +97,16 @@ def rankings_of(database: Database, formulas: Iterable[str] | None = None) -> li
             hint="Give reduced formulas such as TiO2, and run 'phonoscreen screen' first",
         )
     return found
+
+
+def _reduced(formula: str) -> str:
+    """Reduced formula as the collections have it (TiPbO3 for PbTiO3); other text as it is."""
+    from pymatgen.core import Composition
+
+    try:
+        return Composition(formula).reduced_formula
+    except ValueError:
+        return formula
 
 
 def structures_of(
@@ -113,7 +123,10 @@ def structures_of(
 
 def _views(database: Database, documents: Sequence[Mapping[str, Any]]) -> list[plots.RankingView]:
     experiments = experiments_of(structures_of(database, documents))
-    return [plots.ranking_view(one, experiments=experiments) for one in documents]
+    return [
+        plots.ranking_view(one, experiments=experiments, tie_mev_per_atom=one["tie_mev_per_atom"])
+        for one in documents
+    ]
 
 
 def _title(stored: StoredMaterial) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flows.events import MaterialEvent, Outcome
 from flows.materials import screen_material
+from flows.summaries import build_summaries
 from screening.errors import ERROR_CODES, ParseError, ScreeningError
 from screening.predictors.given_forces import GivenForces
 from screening.settings import ScreeningSettings
+from screening.structure import Crystal
 from stores.connect import Database, open_database
 from stores.documents import FailureDocument
 from stores.importers import (
@@ -90,7 +92,7 @@ class Imported:
 
 
 def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
-    """Import files, folders and archives; forces that come along are made predictions.
+    """Import files, folders and archives; forces that come along are predicted and summarised.
 
     Parameters
     ----------
@@ -113,6 +115,8 @@ def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
         report = import_paths(database, paths)
         _record(database, report)
         given = tuple(_predict_given(database, read) for read in report.given_forces)
+        if given:
+            build_summaries(database, list(dict.fromkeys(event.material_id for event in given)))
     return Imported(report, given)
 
 
@@ -193,8 +197,13 @@ def _readable_now(database: Database, report: ImportReport, failed: set[str]) ->
 
 
 def _predict_given(database: Database, read: ReadStructure) -> MaterialEvent:
-    """Make a prediction of forces that came with a structure."""
+    """Make a prediction of forces that came with a structure.
+
+    It belongs to the material that stands for a near duplicate, which nobody asks; the digest
+    of the structure stays that of the crystal whose forces they are.
+    """
     assert read.force_data is not None
+    crystal = replace(read.crystal, material_id=_representative(database, read.crystal))
     try:
         predictor = GivenForces(
             read.force_data,
@@ -205,7 +214,13 @@ def _predict_given(database: Database, read: ReadStructure) -> MaterialEvent:
     except ScreeningError as error:
         document = FailureDocument.from_error(error, stage=STAGE, subject=read.source)
         database.failures.update(document.to_store())
-        crystal = read.crystal
         detail = f"{error.code}: {error.message}"
         return MaterialEvent(crystal.material_id, crystal.formula, Outcome.FAILED, detail=detail)
-    return screen_material(database, read.crystal, predictor)
+    return screen_material(database, crystal, predictor)
+
+
+def _representative(database: Database, crystal: Crystal) -> str:
+    """Material that stands for a crystal."""
+    same = by_field("material_id", crystal.material_id)
+    stored = database.structures.query_one(same, ["duplicate_of"]) or {}
+    return str(stored.get("duplicate_of") or crystal.material_id)

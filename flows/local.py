@@ -78,7 +78,7 @@ class Crew:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
             raise SettingError(
-                f"{self.workers} workers cannot work", subject="workers", hint="Use 1 or more"
+                f"{self.workers} workers cannot work", subject="workers", hint="Use 0 or more"
             )
         if self.time_limit_s is not None and not self.time_limit_s > 0.0:
             raise SettingError(f"{self.time_limit_s} s is no time", subject="time_limit_s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -44,7 +43,7 @@ class ScreenProgress:
         )
         self._console = console
         self._task = self._bar.add_task("screening", total=total, counts="")
-        self._counts: Counter[Outcome] = Counter()
+        self._outcomes: dict[str, Outcome] = {}
 
     def __enter__(self) -> Self:
         """Start the bar."""
@@ -64,12 +63,13 @@ class ScreenProgress:
         """Show one event."""
         if event.outcome is Outcome.STARTED:
             return
-        self._counts[event.outcome] += 1
+        self._outcomes[event.material_id] = event.outcome  # the last word counts, and once
         line = _line(event)
         if line is not None:
             self._console.print(line)
-        counts = f"{self._counts[Outcome.FAILED]} failed" if self._counts[Outcome.FAILED] else ""
-        self._bar.update(self._task, completed=sum(self._counts.values()), counts=counts)
+        n_failed = sum(outcome is Outcome.FAILED for outcome in self._outcomes.values())
+        counts = f"{n_failed} failed" if n_failed else ""
+        self._bar.update(self._task, completed=len(self._outcomes), counts=counts)
 
 
 def _line(event: MaterialEvent) -> Text | None:

@@ -11,12 +11,12 @@ from flows.catalogue import crystal_of, originals_of, work_list
 from flows.events import Listener, MaterialEvent, Outcome
 from flows.local import Crew, Death, LocalRun, run_local
 from flows.makers.batch import ScreenBatchMaker
-from flows.materials import record_failure
+from flows.materials import prefer_predictions, record_failure
 from flows.predictors import cached_predictor
 from flows.summaries import build_summaries
 from screening.errors import (
     ComputationError,
-    InputError,
+    NotFoundError,
     QuarantinedError,
     TimeLimitError,
     WorkerLostError,
@@ -120,9 +120,10 @@ def screen(
     with open_database(database_uri) as database:
         wanted = originals_of(database, material_ids)
         if not wanted:
-            raise InputError("no materials to screen", hint="Import structures first")
+            raise NotFoundError("no materials to screen", hint="Import structures first")
         try:
             _predict(database, database_uri, wanted, maker, crew or Crew(), tally)
+            prefer_predictions(database, wanted, cached_predictor(maker.calculator, maker.settings))
         finally:  # what is done is summarised, also where the rest cannot go on
             written = build_summaries(database, wanted)
     return _report(tally, written, time.monotonic() - started)

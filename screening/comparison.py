@@ -54,6 +54,7 @@ class Exclusion(StrEnum):
     MISSING_ENERGY = "missing_energy"
     OTHER_ENERGY_SOURCE = "other_energy_source"
     TEMPERATURES_MISSING = "temperatures_missing"
+    RELAXED_INTO_ANOTHER = "relaxed_into_another"
 
 
 class Flag(StrEnum):
@@ -79,6 +80,9 @@ class Candidate:
         Given energy without vibrations in eV/atom and where it comes from, or None.
     potential_energy_ev_per_atom, potential_energy_source
         The same from the potential that made the prediction, or None.
+    potential_energy_digest
+        SHA-256 of the potential: two files of one name are two sources. None where the name
+        says it all.
     thermodynamics, spread, verdict
         The prediction, or None where there is none.
     method
@@ -86,6 +90,9 @@ class Candidate:
         different methods differ by systematic errors that do not cancel.
     failure
         Error code where the prediction failed, or None.
+    relaxed_into
+        Other material that relaxed into the same crystal and is compared in this one's place,
+        or None.
     """
 
     material_id: str
@@ -98,9 +105,11 @@ class Candidate:
     verdict: Verdict | None
     potential_energy_ev_per_atom: float | None = None
     potential_energy_source: str | None = None
+    potential_energy_digest: str | None = None
     spread: ThermodynamicsSpread | None = None
     method: str = ""
     failure: str | None = None
+    relaxed_into: str | None = None
 
 
 @dataclass(frozen=True)
@@ -242,28 +251,33 @@ def _unusable(candidate: Candidate) -> Excluded | None:
         return _exclude(candidate, Exclusion.NO_PREDICTION, "no prediction")
     if not candidate.thermodynamics.valid:
         weight = candidate.thermodynamics.dropped_weight
-        detail = f"{100.0 * weight:.3g} % of the modes are low or imaginary"
+        detail = f"{100.0 * weight:.2g} % of the modes are low or imaginary: too many to compare"
         return _exclude(candidate, Exclusion.INVALID_THERMODYNAMICS, detail)
+    if candidate.relaxed_into is not None:
+        detail = f"relaxed into the same crystal as {candidate.relaxed_into}"
+        return _exclude(candidate, Exclusion.RELAXED_INTO_ANOTHER, detail)
     return None
 
 
 def _choose_energies(candidates: Sequence[Candidate]) -> _Energies | None:
     """Pick the set that covers all, given ones first; else the one that covers most."""
     given: dict[str, dict[str, float]] = {}
-    potential: dict[str, dict[str, float]] = {}
+    potential: dict[tuple[str, str], dict[str, float]] = {}  # one name may be two models
     for c in candidates:
         if c.static_energy_ev_per_atom is not None:
             source = given.setdefault(c.static_energy_source or "", {})
             source[c.material_id] = c.static_energy_ev_per_atom
         if c.potential_energy_ev_per_atom is not None:
-            source = potential.setdefault(c.potential_energy_source or "", {})
+            model = (c.potential_energy_source or "", c.potential_energy_digest or "")
+            source = potential.setdefault(model, {})
             source[c.material_id] = c.potential_energy_ev_per_atom
     sets = [_Energies(EnergyKind.GIVEN, name, values) for name, values in sorted(given.items())]
     complete = [found for found in sets if len(found.ev_per_atom) == len(candidates)]
     if complete:
         return complete[0]
     by_potential = [
-        _Energies(EnergyKind.POTENTIAL, name, values) for name, values in sorted(potential.items())
+        _Energies(EnergyKind.POTENTIAL, name, values)
+        for (name, _), values in sorted(potential.items())
     ]
     return max((*by_potential, *sets), key=lambda found: len(found.ev_per_atom), default=None)
 
@@ -279,6 +293,9 @@ def _without_energy(candidates: Sequence[Candidate], energies: _Energies | None)
         )
         if has_other and energies:
             detail = f"no energy from {energies.source or 'the common source'}"
+            is_namesake = c.potential_energy_source == energies.source
+            if energies.kind is EnergyKind.POTENTIAL and energies.source and is_namesake:
+                detail = f"its energy is from another model named {energies.source}"
             out.append(_exclude(c, Exclusion.OTHER_ENERGY_SOURCE, detail))
         else:
             out.append(_exclude(c, Exclusion.MISSING_ENERGY, "no static energy"))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from phonopy.harmonic.dynamical_matrix import (
     DynamicalMatrix,
+    DynamicalMatrixNAC,
     NacParams,
     diagonalize_dynamical_matrices,
     get_dynamical_matrices_at_qpoints,
@@ -27,6 +29,7 @@ from pymatgen.core import Structure
 from screening.acoustic import gamma_mask
 from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
 from screening.force_constants import solve_force_constants, symmetrise_force_constants
+from screening.lattice_sum import LatticeSum, lattice_sum
 from screening.prediction import FloatArray, ForceData, frozen_array
 from screening.supercell_symmetry import (
     DEFAULT_SYMPREC_ANGSTROM,
@@ -41,10 +44,12 @@ __all__ = [
     "DEFAULT_MESH_LENGTH_ANGSTROM",
     "Harmonic",
     "MeshFrequencies",
+    "MeshModes",
     "frequencies_at",
     "harmonic_from_forces",
     "irreducible_mesh",
     "mesh_frequencies",
+    "mesh_modes",
     "signed_frequencies_thz",
 ]
 
@@ -83,6 +88,25 @@ class Harmonic:
         """Number of atoms of the primitive cell."""
         return len(self.primitive)
 
+    @cached_property
+    def _lattice_sum(self) -> LatticeSum:
+        return lattice_sum(self.dynamical_matrix)
+
+    def dynamical_matrices(
+        self, q_points: FloatArray, direction: FloatArray | None = None
+    ) -> NDArray[np.complex128]:
+        """Dynamical matrices in eV/Å²/amu, shape (q, 3 site, 3 site); see `frequencies_at`.
+
+        With Born charges phonopy builds them, which knows the dipole-dipole sum.
+        """
+        if not isinstance(self.dynamical_matrix, DynamicalMatrixNAC):
+            return self._lattice_sum.dynamical_matrices(q_points)
+        return np.asarray(
+            get_dynamical_matrices_at_qpoints(
+                self.dynamical_matrix, np.array(q_points, dtype=np.float64), direction
+            )
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class MeshFrequencies:
@@ -109,6 +133,23 @@ class MeshFrequencies:
     def is_gamma(self) -> NDArray[np.bool_]:
         """Which q point is the zone centre, shape (q,)."""
         return gamma_mask(self.q_points)
+
+
+@dataclass(frozen=True, eq=False)
+class MeshModes:
+    """Frequencies on a mesh and how each mode is shared among the sites.
+
+    Attributes
+    ----------
+    frequencies
+        The frequencies with q points and weights.
+    site_shares
+        Squared length of each eigenvector on each site, averaged over equivalent sites, shape
+        (q, site, branch); the shares of a mode sum to one.
+    """
+
+    frequencies: MeshFrequencies
+    site_shares: FloatArray
 
 
 def harmonic_from_forces(
@@ -243,9 +284,7 @@ def frequencies_at(
     ndarray
         Shape (q, branch).
     """
-    matrices = get_dynamical_matrices_at_qpoints(
-        harmonic.dynamical_matrix, np.array(q_points, dtype=np.float64), direction
-    )
+    matrices = harmonic.dynamical_matrices(q_points, direction)
     squares, _ = diagonalize_dynamical_matrices(matrices, with_eigenvectors=False)
     return signed_frequencies_thz(squares)
 
@@ -270,13 +309,54 @@ def mesh_frequencies(
         times the norm of b points.
     """
     q_points, weights, mesh = irreducible_mesh(harmonic, mesh_length_angstrom)
-    frequencies = frequencies_at(harmonic, q_points)
+    return _on_mesh(frequencies_at(harmonic, q_points), q_points, weights, mesh)
+
+
+def mesh_modes(
+    harmonic: Harmonic, mesh_length_angstrom: float = DEFAULT_MESH_LENGTH_ANGSTROM
+) -> MeshModes:
+    """Frequencies and eigenvectors on the mesh of `mesh_frequencies`, in one diagonalisation.
+
+    Eigenvectors at one irreducible q point do not show which of several equivalent sites
+    moves at its images, so their shares are averaged over equivalent sites: the exact result
+    of the full mesh.
+
+    Parameters
+    ----------
+    harmonic, mesh_length_angstrom
+        As in `mesh_frequencies`.
+    """
+    q_points, weights, mesh = irreducible_mesh(harmonic, mesh_length_angstrom)
+    matrices = harmonic.dynamical_matrices(q_points)
+    squares, vectors = diagonalize_dynamical_matrices(matrices, with_eigenvectors=True)
+    assert vectors is not None
+    by_axis = vectors.reshape(len(q_points), -1, 3, squares.shape[1])
+    shares = (by_axis.real**2 + by_axis.imag**2).sum(axis=2)
+    return MeshModes(
+        _on_mesh(signed_frequencies_thz(squares), q_points, weights, mesh),
+        frozen_array(_average_over_orbits(shares, harmonic)),
+    )
+
+
+def _on_mesh(
+    frequencies_thz: FloatArray,
+    q_points: FloatArray,
+    weights: IntArray,
+    mesh: tuple[int, int, int],
+) -> MeshFrequencies:
     return MeshFrequencies(
-        frozen_array(frequencies),
+        frozen_array(frequencies_thz),
         frozen_array(weights / weights.sum()),
         frozen_array(q_points),
         mesh,
     )
+
+
+def _average_over_orbits(shares: FloatArray, harmonic: Harmonic) -> FloatArray:
+    """Shares (q, site, branch) averaged over symmetrically equivalent sites."""
+    orbits = np.asarray(harmonic.symmetry.get_map_atoms())
+    same = (orbits[:, None] == orbits[None]).astype(np.float64)
+    return np.asarray((same / same.sum(axis=1, keepdims=True)) @ shares)
 
 
 def irreducible_mesh(

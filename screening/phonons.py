@@ -54,6 +54,7 @@ __all__ = [
 IntArray = NDArray[np.int64]
 
 _INTEGER_TOLERANCE = 1e-3
+MAX_DISPLACEMENT_ANGSTROM = 0.2
 MAX_MASS_DIFFERENCE = 5e-3  # tables of natural masses differ by less, isotopes by more
 
 
@@ -114,6 +115,12 @@ class PhononSettings:
                     subject=name,
                     hint="Give a positive number",
                 )
+        if (self.displacement_angstrom or 0.0) > MAX_DISPLACEMENT_ANGSTROM:
+            raise SettingError(
+                f"{self.displacement_angstrom} Å is far from harmonic",
+                subject="displacement_angstrom",
+                hint=f"Give at most {MAX_DISPLACEMENT_ANGSTROM} Å, usually 0.01 to 0.03 Å",
+            )
 
 
 def compute_forces(
@@ -207,7 +214,9 @@ def displacement_plan(
     """Choose supercell and displacements as `compute_forces` does."""
     length = settings.displacement_angstrom
     if supercell_matrix is None:
-        supercell_matrix = choose_supercell(structure, settings.supercell)
+        supercell_matrix = choose_supercell(
+            structure, settings.supercell, settings.symprec_angstrom
+        )
     return plan_displacements(
         structure,
         supercell_matrix,

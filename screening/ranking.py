@@ -113,10 +113,11 @@ class RankedPolymorph:
     tied_with_lowest
         Whether it is within the tie of the lowest, at every temperature.
     free_energy_std_mev_per_atom
-        Committee standard deviation, or None.
+        Committee standard deviation of the vibrational part alone, or None.
     probability_below_reference
-        Probability of being lower than the reference, or None where one of the two has no
-        spread.
+        Probability of being lower than the reference from the vibrational spreads, taken as
+        independent and Gaussian. None without them, and where the static energies are the
+        potential's: their spread is not known, and a probability without it is too sure.
     comparable_to_reference
         False where the dropped weights differ too much.
     """
@@ -165,7 +166,9 @@ class Ranking:
         Materials from lowest to highest free energy, for every temperature.
     lowest_probability
         Probability that the lowest is lower than its strongest rival, shape (temperature,);
-        None where a spread is missing or there is no rival.
+        None as above, or where there is no rival.
+    tie_mev_per_atom
+        Width of the tie that the order was made with, in meV/atom.
     not_comparable
         Pairs whose dropped weights differ too much.
     """
@@ -183,6 +186,7 @@ class Ranking:
     lowest_probability: FloatArray | None
     not_comparable: tuple[tuple[str, str], ...]
     flags: tuple[Flag, ...]
+    tie_mev_per_atom: float
 
     @property
     def transitions(self) -> tuple[Crossing, ...]:
@@ -249,6 +253,7 @@ def rank_polymorphs(
         lowest_probability=_lowest_probability(table, order),
         not_comparable=not_comparable,
         flags=flags,
+        tie_mev_per_atom=settings.tie_mev_per_atom,
     )
 
 
@@ -271,12 +276,15 @@ def _table(comparison: Comparison, settings: RankingSettings) -> _Table:
     entropy = np.array([m.entropy_mev_per_k_per_atom for m in members]).reshape(shape)
     # Differences first: the static energies are large and nearly equal.
     relative = (static - static[:1])[:, None] * EV_TO_MEV + (vibration - vibration[:1])
+    is_known = comparison.energy_kind is EnergyKind.GIVEN  # the potential's spread is not
     curves = Curves(
         ids=tuple(m.candidate.material_id for m in members),
         temperatures_k=grid,
         free_energy_mev_per_atom=frozen_array(relative),
         slopes_mev_per_k_per_atom=frozen_array(entropy[:1] - entropy),
-        std_mev_per_atom=tuple(m.free_energy_std_mev_per_atom for m in members),
+        std_mev_per_atom=tuple(
+            m.free_energy_std_mev_per_atom if is_known else None for m in members
+        ),
         comparable=_comparable_pairs(members, settings.max_dropped_weight_difference),
     )
     return _Table(members, curves)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from phonopy.harmonic.dynamical_matrix import (
-    diagonalize_dynamical_matrices,
-    get_dynamical_matrices_at_qpoints,
-)
+from phonopy.harmonic.dynamical_matrix import DynamicalMatrixNAC
 
 from screening.acoustic import acoustic_mask, gamma_mask
 from screening.errors import CellError, SettingError
@@ -17,9 +15,9 @@ from screening.harmonic import (
     DEFAULT_MESH_LENGTH_ANGSTROM,
     Harmonic,
     MeshFrequencies,
+    MeshModes,
     frequencies_at,
-    irreducible_mesh,
-    signed_frequencies_thz,
+    mesh_modes,
 )
 from screening.prediction import BandStructure, DensityOfStates, FloatArray, frozen_array
 
@@ -28,6 +26,7 @@ __all__ = [
     "LowestFrequency",
     "band_structure",
     "density_of_states",
+    "density_of_states_from_modes",
     "lowest_frequency",
 ]
 
@@ -36,7 +35,7 @@ DEFAULT_BAND_SPACING_PER_ANGSTROM = 0.01
 
 _SMEARING_FRACTION = 0.01  # of the width of the spectrum, the value phonopy takes
 _TAIL = 5.0  # standard deviations of a Gaussian beyond which nothing is left
-_TIE_THZ = 1e-6
+_TIE_THZ = 1e-6  # the mesh is named first where both regions hold the same mode
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class LowestFrequency:
 
     frequency_thz: float
     q_point: FloatArray
-    region: str
+    region: Literal["mesh", "path"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def band_structure(
         )
     reciprocal = np.linalg.inv(harmonic.primitive.lattice.matrix).T
     q_blocks: list[FloatArray] = []
-    frequency_blocks: list[FloatArray] = []
+    directions: list[FloatArray] = []
     distance_blocks: list[FloatArray] = []
     starts: list[int] = []
     labels: list[tuple[int, str]] = []
@@ -107,18 +106,20 @@ def band_structure(
         length = float(np.linalg.norm((end - start) @ reciprocal))
         count = max(2, int(np.ceil(length / spacing_per_angstrom)) + 1)
         fractions = np.linspace(0.0, 1.0, count)
-        q_points = start + fractions[:, None] * (end - start)
-        q_blocks.append(q_points)
-        frequency_blocks.append(_segment_frequencies(harmonic, q_points))
+        q_blocks.append(start + fractions[:, None] * (end - start))
+        directions.append(np.broadcast_to(end - start, (count, 3)))
         distance_blocks.append(travelled + fractions * length)
         starts.append(offset)
         labels += [(offset, segment.names[0]), (offset + count - 1, segment.names[1])]
         offset += count
         travelled += length
+    q_points = np.concatenate(q_blocks)
     return BandStructure(
-        q_points=frozen_array(np.concatenate(q_blocks)),
+        q_points=frozen_array(q_points),
         distances_per_angstrom=frozen_array(np.concatenate(distance_blocks)),
-        frequencies_thz=frozen_array(np.concatenate(frequency_blocks)),
+        frequencies_thz=frozen_array(
+            _path_frequencies(harmonic, q_points, np.concatenate(directions))
+        ),
         segment_starts=tuple(starts),
         labels=tuple(labels),
     )
@@ -144,9 +145,16 @@ def _path(harmonic: Harmonic) -> list[_Segment]:
     return [_Segment((a, b), (points[a], points[b])) for a, b in found["path"]]
 
 
-def _segment_frequencies(harmonic: Harmonic, q_points: FloatArray) -> FloatArray:
-    """Frequencies of a segment, ends at the zone centre approached along it."""
-    return frequencies_at(harmonic, q_points, q_points[-1] - q_points[0])
+def _path_frequencies(
+    harmonic: Harmonic, q_points: FloatArray, directions: FloatArray
+) -> FloatArray:
+    """Frequencies of the path, zone centres approached along their segments."""
+    frequencies = frequencies_at(harmonic, q_points)
+    if isinstance(harmonic.dynamical_matrix, DynamicalMatrixNAC):
+        for index in np.flatnonzero(gamma_mask(q_points)):
+            found = frequencies_at(harmonic, q_points[index : index + 1], directions[index])
+            frequencies[index] = found[0]
+    return frequencies
 
 
 def lowest_frequency(mesh: MeshFrequencies, bands: BandStructure | None = None) -> LowestFrequency:
@@ -167,7 +175,9 @@ def lowest_frequency(mesh: MeshFrequencies, bands: BandStructure | None = None) 
     return best
 
 
-def _lowest_of(q_points: FloatArray, frequencies: FloatArray, region: str) -> LowestFrequency:
+def _lowest_of(
+    q_points: FloatArray, frequencies: FloatArray, region: Literal["mesh", "path"]
+) -> LowestFrequency:
     acoustic = acoustic_mask(frequencies, gamma_mask(q_points))
     others = np.where(acoustic, np.inf, frequencies).min(axis=1)
     index = int(np.argmin(others))
@@ -182,16 +192,33 @@ def density_of_states(
 ) -> DensityOfStates:
     """Total and site-projected density of states with Gaussian smearing.
 
-    Eigenvectors at one irreducible q point do not show which of several equivalent sites
-    moves at its images, so the projections are averaged over equivalent sites: the exact
-    result of the full mesh.
-
     Parameters
     ----------
     harmonic
         Force constants.
     mesh_length_angstrom
         Length of the mesh in Å, as in `mesh_frequencies`.
+    smearing_thz, points
+        As in `density_of_states_from_modes`.
+
+    Returns
+    -------
+    DensityOfStates
+        Integrates to 3N modes per primitive cell.
+    """
+    modes = mesh_modes(harmonic, mesh_length_angstrom)
+    return density_of_states_from_modes(modes, smearing_thz, points)
+
+
+def density_of_states_from_modes(
+    modes: MeshModes, smearing_thz: float | None = None, points: int = 401
+) -> DensityOfStates:
+    """Density of states of modes that are already known.
+
+    Parameters
+    ----------
+    modes
+        Frequencies and site shares on a mesh.
     smearing_thz
         Standard deviation of the Gaussians in THz; None takes 1 % of the spectrum's width.
     points
@@ -202,30 +229,17 @@ def density_of_states(
     DensityOfStates
         Integrates to 3N modes per primitive cell.
     """
-    q_points, weights, _ = irreducible_mesh(harmonic, mesh_length_angstrom)
-    matrices = get_dynamical_matrices_at_qpoints(harmonic.dynamical_matrix, np.array(q_points))
-    squares, vectors = diagonalize_dynamical_matrices(matrices, with_eigenvectors=True)
-    assert vectors is not None
-    frequencies = signed_frequencies_thz(squares)
-    per_axis = np.abs(vectors.reshape(len(q_points), -1, 3, squares.shape[1])) ** 2
-    shares = _average_over_orbits(per_axis.sum(axis=2), harmonic)
+    frequencies = modes.frequencies.frequencies_thz
     width = float(frequencies.max() - frequencies.min())
     sigma = max(smearing_thz or _SMEARING_FRACTION * width, 1e-3)
     grid = _frequency_grid(frequencies, sigma, points)
-    mode_weights = shares * (weights / weights.sum())[:, None, None]
+    mode_weights = modes.site_shares * modes.frequencies.weights[:, None, None]
     projected = _smeared(frequencies, mode_weights, grid, sigma)
     return DensityOfStates(
         frequencies_thz=frozen_array(grid),
         total_per_thz=frozen_array(projected.sum(axis=0)),
         projected_per_thz=frozen_array(projected),
     )
-
-
-def _average_over_orbits(shares: FloatArray, harmonic: Harmonic) -> FloatArray:
-    """Shares (q, site, branch) averaged over symmetrically equivalent sites."""
-    orbits = np.asarray(harmonic.symmetry.get_map_atoms())
-    same = (orbits[:, None] == orbits[None]).astype(np.float64)
-    return np.asarray(np.einsum("st,qtb->qsb", same / same.sum(axis=1, keepdims=True), shares))
 
 
 def _frequency_grid(frequencies: FloatArray, sigma: float, points: int) -> FloatArray:

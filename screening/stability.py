@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from screening.acoustic import acoustic_mask, gamma_mask
 from screening.errors import InconsistentDataError, NonFiniteInputError, SettingError
-from screening.prediction import BandStructure, FloatArray, Stability, Verdict, frozen_array
+from screening.prediction import BandStructure, FloatArray, Stability, Verdict
+from screening.spectra import lowest_frequency
 
 if TYPE_CHECKING:
     from screening.phonons import MeshFrequencies
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["CRITERIA", "DEFAULT_CRITERION", "Criterion", "assess_stability"]
 
 Region = Literal["mesh", "path"]
-
-_TIE_THZ = 1e-6  # the mesh is named first where both regions hold the same mode
 
 
 @dataclass(frozen=True)
@@ -137,13 +136,6 @@ class _Sample:
         optical = self.is_gamma[:, None] & ~self.acoustic
         return np.asarray((distance >= radius)[:, None] | optical)
 
-    @property
-    def lowest(self) -> tuple[float, FloatArray]:
-        """Lowest frequency but for the acoustic modes at the zone centre, and its q point."""
-        others = np.where(self.acoustic, np.inf, self.frequencies_thz)
-        q_index = int(np.argmin(others.min(axis=1)))
-        return float(others[q_index].min()), self.q_points[q_index]
-
 
 def assess_stability(
     mesh: MeshFrequencies, bands: BandStructure | None, criterion: str = DEFAULT_CRITERION
@@ -179,13 +171,13 @@ def assess_stability(
     if bands is not None:
         samples.append(_sample("path", bands.q_points, bands.frequencies_thz))
     verdicts = {name: _verdict(rule, samples) for name, rule in CRITERIA.items()}
-    lowest, q_point, region = _lowest_of(samples)
+    lowest = lowest_frequency(mesh, bands)
     return Stability(
         verdict=verdicts[criterion],
         criterion=criterion,
-        lowest_frequency_thz=lowest,
-        lowest_frequency_q_point=frozen_array(q_point),
-        lowest_frequency_region=region,
+        lowest_frequency_thz=lowest.frequency_thz,
+        lowest_frequency_q_point=lowest.q_point,
+        lowest_frequency_region=lowest.region,
         verdicts=verdicts,
     )
 
@@ -204,15 +196,6 @@ def _sample(region: Region, q_points: FloatArray, frequencies_thz: FloatArray) -
     if np.all(acoustic):
         raise InconsistentDataError("no mode beside the acoustic ones", subject=region)
     return _Sample(region, q_points, frequencies_thz, is_gamma, acoustic)
-
-
-def _lowest_of(samples: list[_Sample]) -> tuple[float, FloatArray, Region]:
-    best = (*samples[0].lowest, samples[0].region)
-    for sample in samples[1:]:
-        lowest, q_point = sample.lowest
-        if lowest < best[0] - _TIE_THZ:
-            best = (lowest, q_point, sample.region)
-    return best
 
 
 def _verdict(rule: Criterion, samples: list[_Sample]) -> Verdict:

@@ -20,7 +20,7 @@ from pymatgen.core import Structure
 
 from screening.errors import CellError, SettingError, TooLargeError
 from screening.prediction import FloatArray
-from screening.supercell_symmetry import primitive_symmetry
+from screening.supercell_symmetry import DEFAULT_SYMPREC_ANGSTROM, primitive_symmetry
 
 __all__ = [
     "SupercellCandidate",
@@ -109,7 +109,11 @@ def image_distance_angstrom(lattice: FloatArray, matrix: IntArray) -> float:
     return float(np.linalg.norm(steps @ reduced, axis=1).min())
 
 
-def choose_supercell(structure: Structure, settings: SupercellSettings) -> IntArray:
+def choose_supercell(
+    structure: Structure,
+    settings: SupercellSettings,
+    symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM,
+) -> IntArray:
     """Choose the smallest supercell that keeps the point group and meets the limits.
 
     Parameters
@@ -118,6 +122,8 @@ def choose_supercell(structure: Structure, settings: SupercellSettings) -> IntAr
         Primitive cell.
     settings
         Limits on the distance of images and on the number of atoms.
+    symprec_angstrom
+        Tolerance in Å of the point group to keep.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def choose_supercell(structure: Structure, settings: SupercellSettings) -> IntAr
     TooLargeError
         If the cell itself has more atoms than allowed.
     """
-    candidates = supercell_candidates(structure, settings.max_atoms)
+    candidates = supercell_candidates(structure, settings.max_atoms, symprec_angstrom)
     for candidate in candidates:  # in ascending size
         if (
             candidate.image_distance_angstrom >= settings.min_length_angstrom
@@ -154,7 +160,11 @@ def supercell_warnings(
     return (message,)
 
 
-def supercell_candidates(structure: Structure, max_atoms: int) -> tuple[SupercellCandidate, ...]:
+def supercell_candidates(
+    structure: Structure,
+    max_atoms: int,
+    symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM,
+) -> tuple[SupercellCandidate, ...]:
     """Return every supercell worth its atoms, in ascending size.
 
     A candidate is dropped if another one with as few atoms keeps its images as far apart.
@@ -165,6 +175,8 @@ def supercell_candidates(structure: Structure, max_atoms: int) -> tuple[Supercel
         Primitive cell.
     max_atoms
         Largest number of atoms.
+    symprec_angstrom
+        Tolerance in Å of the point group to keep.
 
     Raises
     ------
@@ -177,7 +189,7 @@ def supercell_candidates(structure: Structure, max_atoms: int) -> tuple[Supercel
             subject=structure.composition.reduced_formula,
             hint="Raise max_atoms of the supercell settings",
         )
-    symmetry = primitive_symmetry(structure)
+    symmetry = primitive_symmetry(structure, symprec_angstrom)
     cell = np.asarray(structure.lattice.matrix, dtype=np.float64)
     rotations = np.asarray(symmetry.pointgroup_operations, dtype=np.int64)
     largest = max_atoms // len(structure)

@@ -31,7 +31,8 @@ class Curves:
     slopes_mev_per_k_per_atom
         Their derivatives: minus the entropy above the same reference, same shape.
     std_mev_per_atom
-        Standard deviation of every phase, shape (temperature,), or None.
+        Standard deviation of every phase, shape (temperature,), or None where all of it or a
+        part that matters is not known.
     comparable
         Pairs of indices (smaller first) that may be compared.
     """
@@ -62,7 +63,8 @@ class Crossing:
     temperature_k
         Between grid points by cubic Hermite interpolation with slopes -S.
     temperature_std_k
-        Spread of the difference over the difference of the slopes, or None without spreads.
+        Spread of the difference over the difference of the slopes, or None without spreads;
+        of the vibrational part, for given static energies only.
     between_lowest
         Whether both are the lowest of all there: a transition rather than a mere crossing.
     comparable

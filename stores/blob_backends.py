@@ -11,6 +11,8 @@ from stores.query import and_, by_field, compare, in_values, not_in
 from stores.sqlite_connection import SQLiteConnection
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from stores.memory import MemoryDocumentStore
     from stores.mongo import MongoDocumentStore
     from stores.sqlite import SQLiteStore
@@ -81,8 +83,7 @@ class SQLiteBlobs:
 
     def _create(self) -> None:
         with self._connection.reading() as connection:
-            sql = "SELECT 1 FROM sqlite_master WHERE name = ?"
-            if connection.execute(sql, (self.TABLE.strip('"'),)).fetchone():
+            if self._exists(connection):
                 return
         with self._connection.writing() as connection:
             connection.execute(
@@ -90,6 +91,11 @@ class SQLiteBlobs:
                 " n_chunks INTEGER, put_time_s REAL, n_bytes INTEGER, data BLOB,"
                 " PRIMARY KEY (sha256, chunk))"
             )
+
+    def _exists(self, connection: sqlite3.Connection) -> bool:
+        """Whether the table is there; who may only read may come before it."""
+        sql = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return connection.execute(sql, (self.TABLE.strip('"'),)).fetchone() is not None
 
     def put(self, sha256: str, chunks: list[bytes], time_s: float) -> None:
         """Keep the pieces in one transaction."""
@@ -116,12 +122,16 @@ class SQLiteBlobs:
         """Return the pieces in order."""
         sql = f"SELECT data FROM {self.TABLE} WHERE sha256 = ? ORDER BY chunk"
         with self._connection.reading() as connection:
+            if not self._exists(connection):
+                return None
             return [row[0] for row in connection.execute(sql, (sha256,))] or None
 
     def times(self, digests: Sequence[str] | None = None) -> dict[str, float]:
         """Return the time of every blob, or of those asked for."""
         columns = f"SELECT sha256, put_time_s FROM {self.TABLE} WHERE chunk = 0"
         with self._connection.reading() as connection:
+            if not self._exists(connection):
+                return {}
             if digests is None:
                 return dict(connection.execute(columns).fetchall())
             sql = f"{columns} AND sha256 = ?"
@@ -158,9 +168,13 @@ class MongoBlobs:
     ) -> None:
         self.chunk_bytes = chunk_bytes
         self._store = store
-        self._store.connect()
-        for field in ("batch", "put_time_s"):
-            self._store.ensure_index(field)
+        try:
+            self._store.connect()
+            for field in ("batch", "put_time_s"):
+                self._store.ensure_index(field)
+        except BaseException:
+            self._store.close()
+            raise
 
     def put(self, sha256: str, chunks: list[bytes], time_s: float) -> None:
         """Keep the pieces, then the document of the whole."""

@@ -4,7 +4,8 @@ sqlite:///screening.db           a file in the current folder, no server needed
 sqlite:////data/screening.db     a file by its absolute path
 mongodb://user:password@host/db  a MongoDB server; the database is "phonoscreen" by default
 mongodb+srv://...                the same, found through DNS
-memory://name                    in this process only, for tests; without a name never shared
+memory://name                    in this process only, for tests; kept until the process ends
+memory://                        the same without a name, kept until its last user closes it
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-from screening.errors import DatabaseUriError, DuplicateKeyError, IndexMissingError
+from screening.errors import (
+    DatabaseUnavailableError,
+    DatabaseUriError,
+    DuplicateKeyError,
+    IndexMissingError,
+)
 from stores.passwords import mask_passwords
 
 if TYPE_CHECKING:
@@ -205,7 +210,11 @@ class Database:
         """
         if name not in self._stores:
             store = self._make_store(name, Declaration(key, tuple(indexes), unique))
-            _connect(store, key, indexes, unique=unique)
+            try:
+                _connect(store, key, indexes, unique=unique)
+            except BaseException:
+                store.close()
+                raise
             self._stores[name] = store
         return self._stores[name]
 
@@ -243,7 +252,8 @@ def _connect(store: DocumentStore, key: str, indexes: Sequence[str], *, unique: 
             subject=store.name,
             hint="Two documents share a key; remove one of them and open the database again",
         ) from error
-    if not present:
+    # while another process makes the database, a reader may find a collection before its index
+    if not present and store.count():
         raise IndexMissingError(
             f"no unique index on {key}",
             subject=store.name,
@@ -261,7 +271,8 @@ def open_database(uri: str = DEFAULT_URI, *, read_only: bool = False) -> Databas
     uri
         See the top of this module.
     read_only
-        Refuse to write; for SQLite files. On a server the user's rights decide.
+        Refuse to write and to create, for SQLite files; collections that are not there yet are
+        empty. On a server the user's rights decide, and memory can always be written.
 
     Raises
     ------
@@ -312,6 +323,7 @@ def _uri_hint(uri: str) -> str:
 
 def _sqlite_database(uri: str, rest: str, *, read_only: bool) -> Database:
     from stores.sqlite import SQLiteStore
+    from stores.sqlite_read_only import ReadOnlySQLiteStore
 
     if not rest.startswith("/") or not rest.strip("/") or rest.endswith("/"):
         raise DatabaseUriError(
@@ -320,31 +332,35 @@ def _sqlite_database(uri: str, rest: str, *, read_only: bool) -> Database:
             hint="Write sqlite:///relative.db or sqlite:////absolute/path.db",
         )
     path = Path(rest[1:]).expanduser().absolute()
+    if read_only and not path.exists():
+        raise DatabaseUnavailableError(
+            "there is no such database file",
+            subject=str(path),
+            hint="`phonoscreen screen` makes one; or check the URI: sqlite:///file.db is in the"
+            " current folder, sqlite:////folder/file.db has an absolute path",
+        )
+    kind = ReadOnlySQLiteStore if read_only else SQLiteStore
 
     def make_store(name: str, declared: Declaration) -> SQLiteStore:
         unique = [declared.key] if declared.unique else []
-        return SQLiteStore(path, name, declared.key, declared.indexes, unique, read_only=read_only)
+        return kind(path, name, declared.key, declared.indexes, unique, read_only=read_only)
 
     return Database(uri, make_store, declarations(), lambda: None)
 
 
 def _memory_database(uri: str, name: str) -> Database:
-    from stores.memory import MemoryDocumentStore, forget_space
-
-    space = name or uuid4().hex
+    from stores.memory import MemoryDocumentStore, hold_space
 
     def make_store(collection: str, declared: Declaration) -> MemoryDocumentStore:
-        return MemoryDocumentStore(collection, space, declared.key)
+        return MemoryDocumentStore(collection, name, declared.key)
 
-    def release() -> None:
-        if not name:
-            forget_space(space)
-
+    # who names a space opens it again later; without a name it goes with its last user
+    release = (lambda: None) if name else hold_space(name)
     return Database(uri, make_store, declarations(), release)
 
 
 def _mongo_database(uri: str) -> Database:
-    from stores.mongo import DEFAULT_DATABASE, MongoDocumentStore, close_client
+    from stores.mongo import DEFAULT_DATABASE, MongoDocumentStore
 
     try:
         name = urlsplit(uri).path.strip("/") or DEFAULT_DATABASE
@@ -354,4 +370,4 @@ def _mongo_database(uri: str) -> Database:
     def make_store(collection: str, declared: Declaration) -> MongoDocumentStore:
         return MongoDocumentStore(uri, collection, name, declared.key)
 
-    return Database(uri, make_store, declarations(), lambda: close_client(uri))
+    return Database(uri, make_store, declarations(), lambda: None)

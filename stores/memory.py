@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from stores.matching import checked_criteria, matches
 from stores.mongo import (
     DEFAULT_DATABASE,
     CheckedStore,
+    ClientHold,
     Directions,
     Document,
     close_client,
@@ -24,7 +25,12 @@ from stores.mongo import (
 from stores.query import Criteria
 from stores.shape import Projection, distinct_values, projected, sort_directions, sort_key
 
-__all__ = ["MemoryDocumentStore", "forget_space"]
+__all__ = ["MemoryDocumentStore", "forget_space", "hold_space"]
+
+
+def hold_space(space: str) -> Callable[[], None]:
+    """Become a user of a space; what is returned ends that, the last time with the documents."""
+    return ClientHold(f"memory://{space}").release
 
 
 def forget_space(space: str) -> None:

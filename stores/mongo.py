@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,14 @@ from pymongo import MongoClient, ReplaceOne, errors
 from screening.errors import DatabaseUriError, QueryError, SerializationError
 from stores.codec import clean_document
 from stores.matching import checked_criteria
-from stores.mongo_errors import translated_mongo_error
+from stores.mongo_errors import DUPLICATE_KEY_CODE, translated_mongo_error
 from stores.passwords import mask_passwords
 from stores.pipeline import run_pipeline, split_pipeline
 from stores.query import Criteria
 from stores.shape import Projection, grouped, order_key, sort_directions
 from stores.sqlite_values import value_at
 
-__all__ = ["CheckedStore", "MongoDocumentStore", "close_client", "shared_client"]
+__all__ = ["CheckedStore", "ClientHold", "MongoDocumentStore", "close_client", "shared_client"]
 
 Document = dict[str, Any]
 Directions = Mapping[str, Sort | int] | None
@@ -179,7 +180,7 @@ class CheckedStore:
         requests = [ReplaceOne(self._identity(x, keys), x, upsert=True) for x in cleaned]
         if requests:
             with self._writing() as collection:
-                collection.bulk_write(requests, ordered=False)
+                _bulk_write(collection, requests)
 
     def _cleaned(self, document: Mapping[str, Any]) -> Document:
         cleaned = clean_document(document)
@@ -243,6 +244,23 @@ class CheckedStore:
             return int(collection.delete_many(checked_criteria(criteria)).deleted_count)
 
 
+def _bulk_write(collection: Any, requests: Sequence[ReplaceOne[Document]]) -> None:
+    """Write, and repeat once what met a duplicate key.
+
+    With two unique indexes (``_id`` and the key) the server does not repeat an upsert by itself:
+    of two processes that bring the same new document, one is told of a duplicate. By then the
+    other's document is there, and the repetition replaces it. A true conflict is raised again.
+    """
+    try:
+        collection.bulk_write(requests, ordered=False)
+    except errors.BulkWriteError as error:
+        failed = error.details.get("writeErrors", [])
+        if {item.get("code") for item in failed} != {DUPLICATE_KEY_CODE}:
+            raise
+        repeated = [requests[item["index"]] for item in failed]
+        collection.bulk_write(repeated, ordered=False)
+
+
 def _projection(properties: Projection) -> dict[str, Any] | None:
     if not properties:
         return None
@@ -255,6 +273,7 @@ def _projection(properties: Projection) -> dict[str, Any] | None:
 
 
 _clients: dict[tuple[int, str], Any] = {}
+_users: Counter[tuple[int, str]] = Counter()
 _clients_lock = threading.Lock()
 
 
@@ -267,8 +286,39 @@ def shared_client(uri: str, make: Callable[[], Any]) -> Any:
         return found
 
 
+class ClientHold:
+    """One user of this process's client of a URI: the client closes with its last user.
+
+    Parameters
+    ----------
+    uri
+        As given to `shared_client`, which is called after this.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._key = os.getpid(), uri
+        self._is_held = True
+        with _clients_lock:
+            _users[self._key] += 1
+
+    def release(self) -> None:
+        """Stop using the client; a second time, or in a forked child, this does nothing."""
+        client = None
+        with _clients_lock:
+            # a child has copies of its parent's connections, which it must not end
+            if not self._is_held or self._key[0] != os.getpid():
+                return
+            self._is_held = False
+            _users[self._key] -= 1
+            if not _users[self._key]:
+                del _users[self._key]
+                client = _clients.pop(self._key, None)
+        if client is not None:
+            client.close()
+
+
 def close_client(uri: str) -> None:
-    """Close this process's connections to a server."""
+    """Close this process's client of a URI, whoever uses it."""
     with _clients_lock:
         client = _clients.pop((os.getpid(), uri), None)
     if client is not None:
@@ -302,6 +352,7 @@ class MongoDocumentStore(CheckedStore, MongoStore):  # type: ignore[misc]  # nar
     ) -> None:
         super().__init__(database, collection_name, uri=uri, key=key, **kwargs)
         self.kwargs = kwargs  # without the key, which a job store may change
+        self._hold: ClientHold | None = None
 
     @property
     def name(self) -> str:
@@ -311,9 +362,15 @@ class MongoDocumentStore(CheckedStore, MongoStore):  # type: ignore[misc]  # nar
     def connect(self, force_reset: bool = False) -> None:
         """Choose the collection; a server that cannot be reached shows at the first use."""
         if self._coll is None or force_reset:
-            with self._border():
-                client = shared_client(self.uri or "", self._client)
-                self._coll = client[self.database][self.collection_name]
+            self.close()
+            self._hold = ClientHold(self.uri or "")
+            try:
+                with self._border():
+                    client = shared_client(self.uri or "", self._client)
+                    self._coll = client[self.database][self.collection_name]
+            except BaseException:
+                self.close()
+                raise
 
     def _client(self) -> Any:
         options = dict(self.mongoclient_kwargs)
@@ -325,8 +382,11 @@ class MongoDocumentStore(CheckedStore, MongoStore):  # type: ignore[misc]  # nar
             raise DatabaseUriError(mask_passwords(str(error)), subject=self.name) from None
 
     def close(self) -> None:
-        """Let go of the collection; other stores keep the client."""
+        """Let go of the collection; the last store of a server closes the connections to it."""
         self._coll = None
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
     def __hash__(self) -> int:
         return hash(self.name)

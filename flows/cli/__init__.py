@@ -12,6 +12,7 @@ from flows.cli.output import print_error
 from screening.errors import (
     DatabaseError,
     InputError,
+    ModelError,
     NotFoundError,
     QueryError,
     ScreeningError,
@@ -22,7 +23,7 @@ __all__ = ["ExitCode", "app", "main"]
 
 
 def _exit_code_of(error: ScreeningError) -> ExitCode:
-    if isinstance(error, (SettingError, QueryError, NotFoundError)):
+    if isinstance(error, (SettingError, QueryError, NotFoundError, ModelError)):
         return ExitCode.WRONG_USAGE
     if isinstance(error, DatabaseError):
         return ExitCode.DATABASE

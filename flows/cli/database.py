@@ -70,9 +70,7 @@ def fetch(
 def query(
     text: Annotated[
         str,
-        typer.Argument(
-            metavar="FILTER", help="'verdict = stable and lowest_frequency_thz > 1', or JSON."
-        ),
+        typer.Argument(metavar="FILTER", help="'verdict = stable and n_atoms <= 4', or JSON."),
     ] = "",
     *,
     sort: Annotated[str, typer.Option(help="Fields, -field for descending.")] = "formula_reduced",

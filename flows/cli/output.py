@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from screening.errors import ScreeningError
+from stores.query import in_values
 
 if TYPE_CHECKING:
     from flows.doctor import Check
+    from stores.connect import Database
 
 __all__ = [
     "err",
@@ -28,8 +30,8 @@ __all__ = [
     "ranking_payload",
 ]
 
-out = Console()
-err = Console(stderr=True)
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 
 def print_json(payload: Mapping[str, Any]) -> None:
@@ -95,7 +97,9 @@ def print_rankings(
     documents, materials, experiments = _ranking_parts(database_uri, formulas)
     if several:
         documents = [d for d in documents if len(d["polymorphs"]) + len(d["excluded"]) > 1]
-    if documents:
+    if not documents:
+        print_lines(["no rankings: nothing is screened yet, or every composition has one phase"])
+    else:
         table = tables.table_ranking(
             documents,
             materials=materials,
@@ -113,11 +117,33 @@ def _ranking_parts(
     from flows.drawing import rankings_of, structures_of
     from flows.tables import experiments_of
     from stores.connect import open_database
-    from stores.query import in_values
 
     with open_database(database_uri, read_only=True) as database:
         documents = rankings_of(database, formulas or None)
         structures = structures_of(database, documents)
         names = [one["material_id"] for one in structures]
-        materials = list(database.vibrational.query(in_values("material_id", names)))
+        summaries = database.vibrational.query(in_values("material_id", names))
+        materials = _as_ranked(database, documents, list(summaries))
     return documents, materials, experiments_of(structures)
+
+
+def _as_ranked(
+    database: Database, documents: Sequence[dict[str, Any]], summaries: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Summaries with the frequency of the prediction that was ranked, where it is another."""
+    ranked = {
+        one["material_id"]: one["prediction_id"]
+        for document in documents
+        for one in document["polymorphs"]
+    }
+    others = [
+        ranked[one["material_id"]]
+        for one in summaries
+        if ranked.get(one["material_id"], one["prediction_id"]) != one["prediction_id"]
+    ]
+    lowest = {
+        row["material_id"]: row["stability"]["lowest_frequency_thz"]
+        for row in database.predictions.query(in_values("prediction_id", others))
+    }
+    name = "lowest_frequency_thz"
+    return [one | {name: lowest.get(one["material_id"], one[name])} for one in summaries]

@@ -56,21 +56,32 @@ def screen(  # noqa: PLR0913 - every option is an argument
         typer.Option("--adaptive", help="Smaller supercells where they are proven equal."),
     ] = False,
     min_length: Annotated[
-        float | None, typer.Option(help="Least distance between periodic images in Å.")
+        float | None,
+        typer.Option(help="Least distance between periodic images in Å. [default: 10.5]"),
     ] = None,
     max_atoms: Annotated[
-        int | None, typer.Option(help="Largest supercell; wins over the least distance.")
+        int | None,
+        typer.Option(help="Largest supercell; wins over the least distance. [default: 240]"),
     ] = None,
     displacement: Annotated[
-        float | None, typer.Option(help="Finite displacement in Å. [default: the calculator's]")
+        float | None,
+        typer.Option(
+            help="Finite displacement in Å. [default: the calculator's, 0.03 for CHGNet, else 0.01]"
+        ),
     ] = None,
     temperatures: Annotated[
         str | None, typer.Option(help="START:STOP:STEP in K. [default: 0:1500:10]")
     ] = None,
     low_modes: Annotated[
-        str | None, typer.Option(help="drop, half_mean_optical or renormalise.")
+        str | None, typer.Option(help="drop, half_mean_optical or renormalise. [default: drop]")
     ] = None,
-    criterion: Annotated[str | None, typer.Option(help="Named stability criterion.")] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            help="phonoscreen, atomate2, emmet_legacy, matbench_discovery, ml_peg, alexandria or "
+            "lee_2024. [default: phonoscreen]"
+        ),
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="JSON file with settings of the science.")
     ] = None,
@@ -99,6 +110,9 @@ def screen(  # noqa: PLR0913 - every option is an argument
     )
     maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
     names, n_rejected = _wanted(paths or [], query)
+    if not names:
+        print_lines(["nothing to screen: no readable file and nothing stored that matches"])
+        raise typer.Exit(ExitCode.NOTHING_USABLE)
     crew = Crew(workers=workers, time_limit_s=time_limit)
     try:
         report = screen_with_progress(database_uri(), names, maker, crew, err)
@@ -106,10 +120,11 @@ def screen(  # noqa: PLR0913 - every option is an argument
         print_lines(["interrupted; run the same command again to go on"])
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if as_json:
-        print_json(tables.payload_screen(report))
+        print_json(tables.payload_screen(report) | {"material_ids": list(names)})
     else:
         out.print(tables.table_screen(report, width=out.width))
         print_rankings(database_uri(), None, several=True)
+        print_lines(["compositions with one phase, and all else: phonoscreen query"])
     if report.failures or n_rejected:
         raise typer.Exit(ExitCode.SOME_FAILED)
     if report.outcomes.get("busy_elsewhere"):

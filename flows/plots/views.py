@@ -65,12 +65,12 @@ def _energies_text(source: str | None) -> str:
 
 
 def _phase(one: Mapping[str, Any], names: Mapping[str, str]) -> PhaseCurve:
-    deviation = one["free_energy_std_mev_per_atom"]
     return PhaseCurve(
         label=names[one["material_id"]],
         space_group_symbol=one["space_group_symbol"],
         relative_free_energy_mev_per_atom=frozen_array(one["relative_free_energy_mev_per_atom"]),
-        standard_deviation_mev_per_atom=None if deviation is None else frozen_array(deviation),
+        # the spread of each phase alone says nothing of differences: members err together
+        standard_deviation_mev_per_atom=None,
     )
 
 

@@ -17,9 +17,10 @@ RANKING_TEMPERATURES_K = (300.0, 1000.0)
 
 EXPERIMENT = "experiment:"
 CAPTION = (
-    "ΔA: free energy above the phase of lowest static energy.  Rank =: tied with the lowest;  "
-    "-: not ordered, see the note."
+    "ΔA: free energy above that of the ordered phase with the lowest static energy.  "
+    "Rank =: tied with the lowest;  -: not ordered."
 )
+IGNORED = "Given energies are not used for {}: not every phase has one from the same source."
 
 Documents = Iterable[Mapping[str, Any]]
 
@@ -77,6 +78,7 @@ def table_ranking(
     width
         Characters of the terminal, or None for all columns.
     """
+    documents = list(documents)
     known = {one["material_id"]: one for one in materials}
     said = experiments or {}
     rows: list[list[Text | str]] = []
@@ -89,10 +91,18 @@ def table_ranking(
     return make_table(
         [column for column in columns if column is not None],
         [[row[index] for index in kept] for row in rows],
-        caption=CAPTION,
+        caption="\n".join([CAPTION, *_energy_notes(documents)]),
         width=width,
         sections=sections,
     )
+
+
+def _energy_notes(documents: Documents) -> list[str]:
+    """Say where better energies were given and could not be used."""
+    formulas = [
+        one["formula_reduced"] for one in documents if "given_energies_ignored" in one["flags"]
+    ]
+    return [IGNORED.format(", ".join(formulas))] if formulas else []
 
 
 def _columns(temperatures_k: Sequence[float], *, with_experiment: bool) -> list[Column | None]:
@@ -198,7 +208,8 @@ def _note(document: Mapping[str, Any], one: Mapping[str, Any]) -> str:
         other["material_id"]: name_of(other["label"], other["material_id"])
         for other in document["polymorphs"]
     }
-    notes = [
+    notes = [] if one["verdict"] == "stable" else [str(one["verdict"])]
+    notes += [
         f"{names[crossing['above_id']]} above {crossing['temperature_k']:.0f} K"
         for crossing in document["crossings"]
         if crossing["between_lowest"] and crossing["comparable"] and crossing["below_id"] == key

@@ -51,6 +51,10 @@ class AseEngine:
         found: FloatArray = self._atoms(cell, positions, numbers).get_forces()
         return found
 
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
+        """Compute the energy of one cell in eV; all that a calculator without stress can give."""
+        return float(self._atoms(cell, positions, numbers).get_potential_energy())
+
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
     ) -> tuple[float, FloatArray, FloatArray]:

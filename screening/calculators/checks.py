@@ -100,6 +100,12 @@ class CheckedCalculator:
             out[copy] = self._forces(found, len(numbers))
         return out
 
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
+        """Compute the energy of one cell in eV."""
+        cell, positions, numbers = _inputs(cell, positions, numbers)
+        found = self._call(lambda: self.engine.energy(cell, positions, numbers))
+        return float(self._array(found, (), "energy"))
+
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
     ) -> tuple[float, FloatArray, FloatArray]:

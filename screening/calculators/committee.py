@@ -73,6 +73,10 @@ class Committee:
         """Compute mean forces in eV/Å, shape (copy, atom, 3)."""
         return _mean([member.forces(cell, positions, numbers) for member in self.members])
 
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
+        """Compute the mean energy in eV."""
+        return float(np.mean([m.energy(cell, positions, numbers) for m in self.members]))
+
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
     ) -> tuple[float, FloatArray, FloatArray]:

@@ -91,6 +91,16 @@ class ForceCalculator(Protocol):
         """
         ...
 
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
+        """Compute the energy of one cell in eV; positions as in `energy_forces_stress`.
+
+        Raises
+        ------
+        NonFiniteForcesError, WrongShapeError, CalculatorFailedError
+            If the potential fails or returns what cannot be used.
+        """
+        ...
+
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
     ) -> tuple[float, FloatArray, FloatArray]:
@@ -124,6 +134,10 @@ class ForceEngine(Protocol):
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute forces in eV/Å on one cell, shape (atom, 3)."""
+        ...
+
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
+        """Compute the energy of one cell in eV, without asking for forces or stress."""
         ...
 
     def energy_forces_stress(

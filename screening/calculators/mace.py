@@ -26,6 +26,7 @@ import numpy as np
 
 from screening.calculators.checks import CheckedCalculator
 from screening.calculators.interface import IndexArray
+from screening.digest import digest_of
 from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
@@ -34,11 +35,12 @@ from screening.errors import (
 )
 from screening.prediction import FloatArray
 
-__all__ = ["MaceEngine", "load_mace"]
+__all__ = ["MaceEngine", "load_mace", "model_heads"]
 
 _MIN_DIGITS = 16
 _MAX_BYTES = 4 * 1024**3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_HEAD = re.compile(r"(?P<rest>.+)#(?P<head>[^#@/]+)")
 _PINNED = re.compile(r"(?P<path>.+)@(?:sha256=)?(?P<digits>[0-9a-fA-F]{16,64})")
 
 
@@ -49,9 +51,11 @@ class MaceEngine:
     ----------
     model
         The unpickled module.
+    head
+        Which of its heads to use, one of `model_heads`; None for the only one.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, head: str | None = None) -> None:
         from mace import tools
 
         self._model = model.double().eval()
@@ -60,11 +64,18 @@ class MaceEngine:
         self.numbers = tuple(int(number) for number in model.atomic_numbers)
         self._table = tools.AtomicNumberTable(self.numbers)
         self._cutoff_angstrom = float(model.r_max)
+        self.heads = model_heads(model)
+        self.head = head or self.heads[0]
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute forces in eV/Å on one cell, shape (atom, 3)."""
         found = self._evaluate(cell, positions, numbers, stress=False)
         return _numpy(found["forces"])
+
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
+        """Compute the energy of one cell in eV."""
+        found = self._evaluate(cell, positions, numbers, stress=False)
+        return float(_numpy(found["energy"]).reshape(-1)[0])
 
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
@@ -88,14 +99,26 @@ class MaceEngine:
             pbc=(True, True, True),
             properties={},
             property_weights={},
+            head=self.head,
         )
         with _float64():
             graph = data.AtomicData.from_config(
-                config, z_table=self._table, cutoff=self._cutoff_angstrom
+                config,
+                z_table=self._table,
+                cutoff=self._cutoff_angstrom,
+                heads=list(self.heads),  # mace takes the last one where it finds no such head
             )
             batch = torch_geometric.batch.Batch.from_data_list([graph]).to_dict()  # type: ignore[no-untyped-call]
             found: dict[str, Any] = self._model(batch, compute_force=True, compute_stress=stress)
         return found
+
+
+def model_heads(model: Any) -> tuple[str, ...]:
+    """Names of the heads of a model; older models have one without a name.
+
+    Each head was trained on its own level of theory: their energies differ by electronvolts.
+    """
+    return tuple(str(head) for head in getattr(model, "heads", None) or ("Default",))
 
 
 def load_mace(text: str) -> CheckedCalculator:
@@ -105,22 +128,27 @@ def load_mace(text: str) -> CheckedCalculator:
     ----------
     text
         What follows ``mace:``: a published name, or ``FILE@SHA256`` with at least 16 digits.
+        Models with several heads need ``#head`` at the end.
 
     Raises
     ------
     ModelRefusedError
-        If a file comes without its digest, the name is unknown, or the file holds no MACE.
+        If a file comes without its digest, the name is unknown, the file holds no MACE, or
+        the head is unknown or missing where there are several.
     ModelCorruptError
         If the file's digest is another one.
     ModelUnavailableError
         If the package is missing, or the model must be downloaded and cannot be.
     """
+    with_head = _HEAD.fullmatch(text)
+    head = with_head["head"] if with_head else None
+    text = with_head["rest"] if with_head else text
     pinned = _PINNED.fullmatch(text)
     if pinned:
         path = Path(pinned["path"]).expanduser()
-        return _load_file(path, pinned["digits"].lower(), f"mace:{path.name}")
+        return _load_file(path, pinned["digits"].lower(), f"mace:{path.name}", head)
     if _NAME.fullmatch(text) and not Path(text).is_file():
-        return _load_name(text)
+        return _load_name(text, head)
     path = Path(text).expanduser()
     found = hashlib.sha256(_read(path)).hexdigest()
     raise ModelRefusedError(
@@ -130,7 +158,7 @@ def load_mace(text: str) -> CheckedCalculator:
     )
 
 
-def _load_name(name: str) -> CheckedCalculator:
+def _load_name(name: str, head: str | None) -> CheckedCalculator:
     """Load a published model from mace's cache, downloading it where it is not there."""
     _import_mace()
     from mace.calculators import foundations_models
@@ -153,10 +181,10 @@ def _load_name(name: str) -> CheckedCalculator:
             hint="Run once with a network, copy its file here and use mace:FILE@SHA256,"
             " or use chgnet, whose weights are installed",
         ) from error
-    return _from_bytes(_read(path), f"mace:{name}", path)
+    return _from_bytes(_read(path), f"mace:{name}", path, head)
 
 
-def _load_file(path: Path, digits: str, name: str) -> CheckedCalculator:
+def _load_file(path: Path, digits: str, name: str, head: str | None) -> CheckedCalculator:
     """Load a file whose digest begins as the user says."""
     data = _read(path)
     found = hashlib.sha256(data).hexdigest()
@@ -166,10 +194,10 @@ def _load_file(path: Path, digits: str, name: str) -> CheckedCalculator:
             subject=str(path),
             hint="The file is damaged or was replaced",
         )
-    return _from_bytes(data, name, path)
+    return _from_bytes(data, name, path, head)
 
 
-def _from_bytes(data: bytes, name: str, path: Path) -> CheckedCalculator:
+def _from_bytes(data: bytes, name: str, path: Path, head: str | None) -> CheckedCalculator:
     """Unpickle bytes that somebody vouches for."""
     _import_mace()
     import torch
@@ -184,12 +212,27 @@ def _from_bytes(data: bytes, name: str, path: Path) -> CheckedCalculator:
         ) from error
     if not hasattr(model, "atomic_numbers") or not hasattr(model, "r_max"):
         raise ModelRefusedError(f"holds a {type(model).__name__}, no MACE model", subject=str(path))
-    engine = MaceEngine(model)
+    _check_head(model_heads(model), head, name)
+    engine = MaceEngine(model, head)
+    digest = hashlib.sha256(data).hexdigest()
+    several = len(engine.heads) > 1
     return CheckedCalculator(
         engine=engine,
-        name=name,
-        digest=hashlib.sha256(data).hexdigest(),
+        name=f"{name}#{engine.head}" if several else name,
+        digest=digest_of({"weights": digest, "head": engine.head}) if several else digest,
         elements=frozenset(engine.numbers),
+    )
+
+
+def _check_head(heads: tuple[str, ...], head: str | None, name: str) -> None:
+    """Refuse to guess which of several heads is meant."""
+    if head in heads or (head is None and len(heads) == 1):
+        return
+    found = f"the model has no head {head!r}" if head else f"the model has {len(heads)} heads"
+    raise ModelRefusedError(
+        f"{found}; its heads are {', '.join(heads)}",
+        subject=name,
+        hint=f"Name one at the end of the specification: #{heads[0]}",
     )
 
 
@@ -207,7 +250,7 @@ def _import_mace() -> None:
         raise ModelUnavailableError(
             f"the package mace-torch cannot be imported: {error}",
             subject="mace",
-            hint="Install it with: pip install 'phonoscreen[mace]'",
+            hint="Install phonoscreen with its extra 'mace'",
         ) from error
     finally:
         # mace makes every later torch.load of the process an unrestricted one; undo it.

@@ -4,6 +4,7 @@
     mace:medium                          a published model, downloaded once
     mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
     ase.calculators.lj.LennardJones(rc=8.0, smooth=True)
+    mace:medium#NAME                     one head of a model that has several
     chgnet,mace:medium                   a committee: the mean of its members
 
 Arguments are literals behind keywords: the text is parsed, never evaluated.

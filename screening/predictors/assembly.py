@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from screening.harmonic import mesh_modes
 from screening.phonons import Harmonic, MeshFrequencies, harmonic_from_forces, mesh_frequencies
 from screening.prediction import (
     BandStructure,
@@ -20,7 +21,7 @@ from screening.prediction import (
     frozen_array,
 )
 from screening.settings import ScreeningSettings
-from screening.spectra import band_structure, density_of_states
+from screening.spectra import band_structure, density_of_states_from_modes
 from screening.stability import assess_stability
 from screening.thermodynamics import thermodynamics
 
@@ -60,13 +61,14 @@ def physics_from_forces(forces: ForceData, settings: ScreeningSettings) -> Physi
         Where forces are not finite, of a wrong shape or do not determine the force constants.
     """
     harmonic = harmonic_from_forces(forces, settings.phonons.symprec_angstrom)
-    mesh = mesh_frequencies(harmonic, settings.phonons.mesh_length_angstrom)
+    modes = mesh_modes(harmonic, settings.phonons.mesh_length_angstrom)
+    mesh = modes.frequencies
     bands = band_structure(harmonic)
     return Physics(
         harmonic=harmonic,
         mesh=mesh,
         bands=bands,
-        density_of_states=density_of_states(harmonic, settings.phonons.mesh_length_angstrom),
+        density_of_states=density_of_states_from_modes(modes),
         thermodynamics=_thermodynamics(harmonic, mesh, settings),
         stability=assess_stability(mesh, bands, settings.stability_criterion),
     )
@@ -168,7 +170,14 @@ def relaxation_warnings(relaxation: Relaxation | None) -> list[str]:
     """Say where a relaxation went far; one that went wrong is an error."""
     if relaxation is None:
         return []
+    found = []
     change = relaxation.volume_ratio - 1.0
-    if abs(change) <= _LARGE_VOLUME_CHANGE:
-        return []
-    return [f"the relaxation changed the volume by {100 * change:+.1f} %"]
+    if abs(change) > _LARGE_VOLUME_CHANGE:
+        found.append(f"the relaxation changed the volume by {100 * change:+.1f} %")
+    before, after = relaxation.space_group_number_before, relaxation.space_group_number_after
+    if after != before:
+        found.append(
+            f"the relaxation changed the space group from number {before} to {after}: the result "
+            "is that of the more symmetric crystal"
+        )
+    return found

@@ -93,6 +93,11 @@ class Metered:
         count = len(positions) * max(1, len(self.inner.members))
         return self.meter.measure(lambda: self.inner.forces(cell, positions, numbers), count)
 
+    def energy(self, cell: FloatArray, positions: FloatArray, numbers: NDArray[np.int64]) -> float:
+        """Return the energy as a `ForceCalculator` does."""
+        count = max(1, len(self.inner.members))
+        return self.meter.measure(lambda: self.inner.energy(cell, positions, numbers), count)
+
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: NDArray[np.int64]
     ) -> tuple[float, FloatArray, FloatArray]:

@@ -126,10 +126,10 @@ class PotentialPhonons:
         if self._settings.relaxation is not None:
             relaxed, relaxation, energy, _ = relax(structure, calculator, self._settings.relaxation)
             return relaxed, relaxation, _finite(energy, crystal.formula)
-        total, _, _ = calculator.energy_forces_stress(
+        total = calculator.energy(
             np.array(structure.lattice.matrix), structure.cart_coords, _numbers(structure)
         )
-        return structure, None, _finite(float(total) / len(structure), crystal.formula)
+        return structure, None, _finite(total / len(structure), crystal.formula)
 
     def _forces(
         self, structure: Structure, calculator: Metered

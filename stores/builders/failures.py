@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stores.documents.failure import FailureDocument
-from stores.documents.prediction import PredictionDocument
-from stores.documents.structure import StructureDocument
-from stores.query import in_values
+from stores.builders.incremental import by_key, chunks
+from stores.query import Criteria, in_values
 
 if TYPE_CHECKING:
     from stores.connect import Database  # brings the databases along
 
-__all__ = ["clear_failures", "cleared_failures"]
+__all__ = ["clear_failures"]
 
 
-def cleared_failures(
-    failures: Sequence[FailureDocument],
-    successes: Sequence[PredictionDocument | StructureDocument],
-) -> tuple[FailureDocument, ...]:
-    """Failures that one of the successes clears; the rule is the failure's own."""
-    return tuple(
-        failure for failure in failures if any(failure.cleared_by(done) for done in successes)
-    )
+def clear_failures(db: Database, criteria: Criteria | None = None) -> tuple[str, ...]:
+    """Remove the failures whose prediction exists now.
 
+    A process that is killed between writing a prediction and removing its failure leaves a
+    failure too many. Such a failure is found here, whoever left it; only keys are read.
 
-def clear_failures(
-    db: Database, successes: Sequence[PredictionDocument | StructureDocument]
-) -> tuple[str, ...]:
-    """Remove the failures that these successes clear.
-
-    Call it after the successes were written, so that a crash in between leaves a failure too
-    many rather than one too few.
+    Parameters
+    ----------
+    db
+        An open database.
+    criteria
+        Which failures to look at, by ``material_id``; by default all.
 
     Returns
     -------
     tuple of str
         Keys of the failures removed.
     """
-    subjects = {done.material_id for done in successes}
-    for done in successes:
-        subjects.update(done.sources if isinstance(done, StructureDocument) else ())
-    stored = db.failures.query(in_values("subject", sorted(subjects)))
-    found = cleared_failures([FailureDocument.load(one) for one in stored], successes)
-    keys = tuple(sorted(failure.failure_id for failure in found))
-    if keys:
-        db.failures.remove_docs(in_values("failure_id", list(keys)))
-    return keys
+    rows = by_key(db.failures, "failure_id", ["prediction_id"], criteria)
+    wanted = {name: str(row["prediction_id"]) for name, row in rows.items() if _names_one(row)}
+    over = []
+    for some in chunks(sorted(wanted.items())):
+        sought = in_values("prediction_id", sorted({one for _, one in some}))
+        made = by_key(db.predictions, "prediction_id", [], sought)
+        over += [name for name, one in some if one in made]
+    for keys in chunks(over):
+        db.failures.remove_docs(in_values("failure_id", keys))
+    return tuple(over)
+
+
+def _names_one(row: dict[str, object]) -> bool:
+    return row.get("prediction_id") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from stores.builders.incremental import (
     input_digest_of,
     run_build,
 )
-from stores.builders.inputs import Marks, Materials, read_inputs, read_marks
+from stores.builders.inputs import Marks, document_or_error, read_inputs, read_marks
 from stores.builders.phases import candidate_of, choose_predictions
 from stores.documents.base import Document, Provenance
 from stores.documents.hull import HullDocument
@@ -121,7 +122,10 @@ def build_hulls(
     built = by_key(db.hulls, "chemsys", ["input_digest"])
     return run_build(
         Builder(
-            STAGE, "chemsys", lambda some: _compute(db, {k: members[k] for k in some}, settings)
+            STAGE,
+            "chemsys",
+            lambda some: _compute(db, {k: members[k] for k in some}, settings),
+            covers=lambda name: chemical_systems is None or name in wanted,
         ),
         planned={name: _input_digest(marks, held, settings) for name, held in members.items()},
         built={
@@ -167,29 +171,17 @@ def _compute(
     marks = read_marks(db, in_values("material_id", names))
     materials = read_inputs(db, names)
     return {
-        chemsys: _hull_or_error(chemsys, marks, materials, held, settings)
+        chemsys: document_or_error(
+            materials,
+            held,
+            partial(
+                hull_of,
+                chemsys,
+                predictions=materials.predictions,
+                failure_codes=marks.failures,
+                settings=settings,
+                input_digest=_input_digest(marks, held, settings),
+            ),
+        )
         for chemsys, held in members.items()
     }
-
-
-def _hull_or_error(
-    chemsys: str,
-    marks: Marks,
-    materials: Materials,
-    names: Sequence[str],
-    settings: HullSettings,
-) -> Document | ScreeningError:
-    broken = next((materials.errors[name] for name in names if name in materials.errors), None)
-    if broken is not None:
-        return broken
-    try:
-        return hull_of(
-            chemsys,
-            [materials.structures[name] for name in names if name in materials.structures],
-            materials.predictions,
-            marks.failures,
-            settings,
-            input_digest=_input_digest(marks, names, settings),
-        )
-    except ScreeningError as error:
-        return error

@@ -25,6 +25,7 @@ __all__ = [
     "BuildReport",
     "Builder",
     "by_key",
+    "chunks",
     "input_digest_of",
     "run_build",
 ]
@@ -66,11 +67,15 @@ class Builder:
         Key field of the target.
     compute
         From keys to documents, or to the error for a key that cannot be built.
+    covers
+        Whether a key is within what this build was asked for: its failures are cleared where
+        it did not fail, even where nothing supports it any more.
     """
 
     stage: str
     key: str
     compute: Callable[[Sequence[str]], Mapping[str, Document | ScreeningError]]
+    covers: Callable[[str], bool]
 
 
 def run_build(
@@ -98,7 +103,7 @@ def run_build(
     removed = sorted(set(built) - set(planned))
     written: list[str] = []
     failed: list[FailureDocument] = []
-    for keys in _chunks(stale):
+    for keys in chunks(stale):
         results = builder.compute(keys)
         documents = {k: v for k, v in results.items() if isinstance(v, Document)}
         errors = {k: v for k, v in results.items() if isinstance(v, ScreeningError)}
@@ -109,9 +114,9 @@ def run_build(
         # The last good answer stays when an input is broken, and goes when an input is gone.
         gone = {key for key, error in errors.items() if isinstance(error, NotFoundError)}
         removed += sorted(gone & set(built))
-    for keys in _chunks(removed):
+    for keys in chunks(removed):
         target.remove_docs(in_values(builder.key, keys))
-    _clear_failures(failures, builder.stage, {*planned, *removed}, failed)
+    _clear_failures(failures, builder, failed)
     return BuildReport(
         written=tuple(sorted(written)),
         removed=tuple(sorted(removed)),
@@ -147,13 +152,13 @@ def _record_failures(
 
 
 def _clear_failures(
-    store: DocumentStore, stage: str, keys: set[str], failed: Sequence[FailureDocument]
+    store: DocumentStore, builder: Builder, failed: Sequence[FailureDocument]
 ) -> None:
-    """Remove this stage's failures of everything that was looked at and did not fail."""
+    """Remove this stage's failures of everything that the build covers and that did not fail."""
     still = {failure.failure_id for failure in failed}
-    known = by_key(store, "failure_id", ["subject"], by_field("stage", stage))
-    over = {name for name, one in known.items() if one.get("subject") in keys} - still
-    for some in _chunks(sorted(over)):
+    known = by_key(store, "failure_id", ["subject"], by_field("stage", builder.stage))
+    over = {name for name, one in known.items() if builder.covers(str(one.get("subject")))} - still
+    for some in chunks(sorted(over)):
         store.remove_docs(in_values("failure_id", some))
 
 
@@ -170,7 +175,8 @@ def input_digest_of(builder_version: int, schema_version: int, **inputs: Any) ->
     return digest_of({"builder": builder_version, "schema": schema_version} | inputs)
 
 
-def _chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
+def chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
+    """Split into lists short enough for one query."""
     items = list(values)
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]

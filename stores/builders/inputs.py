@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +18,7 @@ from stores.query import Criteria, in_values
 if TYPE_CHECKING:
     from stores.connect import Database, DocumentStore  # brings the databases along
 
-__all__ = ["Marks", "Materials", "read_inputs", "read_marks"]
+__all__ = ["Marks", "Materials", "document_or_error", "read_inputs", "read_marks"]
 
 _D = TypeVar("_D", bound=Document)
 
@@ -35,18 +35,22 @@ class Marks:
         Content digest by key, by material.
     failures
         Error codes by material, sorted.
+    newest
+        Key of the prediction that was made or asked for last, by material.
     """
 
     structures: Mapping[str, Mapping[str, Any]]
     predictions: Mapping[str, Mapping[str, str]]
     decisions: Mapping[str, Mapping[str, str]]
     failures: Mapping[str, tuple[str, ...]]
+    newest: Mapping[str, str] = field(default_factory=dict)
 
     def of_material(self, material_id: str) -> dict[str, Any]:
         """List what a material's summary depends on, as plain values to digest."""
         return {
             "structure": self.structures.get(material_id, {}).get("content_digest"),
             "predictions": dict(self.predictions.get(material_id, {})),
+            "newest": self.newest.get(material_id),
             "decisions": dict(self.decisions.get(material_id, {})),
         }
 
@@ -57,6 +61,7 @@ class Marks:
         return {
             "structure": self.structures.get(material_id, {}).get("content_digest"),
             "predictions": predictions,
+            "newest": self.newest.get(material_id),
             "failures": codes,
         }
 
@@ -91,7 +96,18 @@ def read_marks(db: Database, criteria: Criteria | None = None) -> Marks:
         predictions=_digests(db.predictions, "prediction_id", criteria),
         decisions=_digests(db.decisions, "decision_id", criteria),
         failures={name: tuple(sorted(codes)) for name, codes in failures.items()},
+        newest=_newest(db.predictions, criteria),
     )
+
+
+def _newest(store: DocumentStore, criteria: Criteria | None) -> dict[str, str]:
+    """Key of the newest prediction by material; of two at one time, the greater key."""
+    found: dict[str, tuple[str, str]] = {}
+    fields = ["material_id", "last_updated"]
+    for key, row in by_key(store, "prediction_id", fields, criteria).items():
+        name, mark = str(row["material_id"]), (str(row.get("last_updated") or ""), key)
+        found[name] = max(found.get(name, mark), mark)
+    return {name: key for name, (_, key) in found.items()}
 
 
 def _digests(
@@ -118,6 +134,31 @@ def read_inputs(db: Database, material_ids: Sequence[str], *, decisions: bool = 
         decisions=_grouped(decided),
         errors=errors,
     )
+
+
+def document_or_error(
+    materials: Materials,
+    material_ids: Sequence[str],
+    make: Callable[[Sequence[StructureDocument]], Document],
+) -> Document | ScreeningError:
+    """Make a document of some materials, or say why not: a broken input, or what was raised.
+
+    Parameters
+    ----------
+    materials
+        What was read.
+    material_ids
+        Whose structures to hand over; those not found are left out.
+    make
+        From structures to the document.
+    """
+    broken = next((materials.errors[n] for n in material_ids if n in materials.errors), None)
+    if broken is not None:
+        return broken
+    try:
+        return make([materials.structures[n] for n in material_ids if n in materials.structures])
+    except ScreeningError as error:
+        return error
 
 
 def _load(

@@ -14,6 +14,8 @@ from stores.builders.vibrational import best_prediction
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 
+_HIGHEST_MODEL_TIER = 1  # DFT comes above
+
 __all__ = ["candidate_of", "choose_predictions", "method_of"]
 
 
@@ -50,8 +52,19 @@ def candidate_of(
     structure: StructureDocument,
     prediction: PredictionDocument | None,
     failure_codes: Sequence[str] = (),
+    relaxed_into: str | None = None,
 ) -> Candidate:
-    """Make the phase to compare out of a material's documents."""
+    """Make the phase to compare out of a material's documents.
+
+    Parameters
+    ----------
+    structure, prediction
+        The documents; None where there is no prediction.
+    failure_codes
+        Codes of the material's failures.
+    relaxed_into
+        Material that is compared in this one's place, or None.
+    """
     return Candidate(
         material_id=structure.material_id,
         label=structure.label,
@@ -63,7 +76,17 @@ def candidate_of(
         verdict=prediction.stability.verdict if prediction else None,
         potential_energy_ev_per_atom=prediction.static_energy_ev_per_atom if prediction else None,
         potential_energy_source=prediction.static_energy_source if prediction else None,
+        potential_energy_digest=_potential_of(prediction) if prediction else None,
         spread=prediction.spread.to_result() if prediction and prediction.spread else None,
         method=method_of(prediction) if prediction else "",
         failure=", ".join(failure_codes) or None,
+        relaxed_into=relaxed_into,
     )
+
+
+def _potential_of(prediction: PredictionDocument) -> str | None:
+    """Digest of the model that the static energy is from; the name says it all for DFT.
+
+    What stands for the model of given DFT data is the data, which differ for every material.
+    """
+    return prediction.provenance.model_digest if prediction.tier <= _HIGHEST_MODEL_TIER else None

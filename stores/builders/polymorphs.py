@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from screening.digest import digest_of
 from screening.errors import ScreeningError
@@ -16,10 +17,11 @@ from stores.builders.incremental import (
     input_digest_of,
     run_build,
 )
-from stores.builders.inputs import Marks, Materials, read_inputs, read_marks
+from stores.builders.inputs import Marks, document_or_error, read_inputs, read_marks
 from stores.builders.phases import candidate_of, choose_predictions
+from stores.builders.relaxed import relaxed_into_another
 from stores.documents.base import Document, Provenance
-from stores.documents.polymorphs import PolymorphsDocument, composition_key_of
+from stores.documents.polymorphs import PolymorphsDocument, composition_key_of, formula_of
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 from stores.query import in_values
@@ -46,7 +48,8 @@ def rank_composition(
     Parameters
     ----------
     structures
-        All materials of the composition; duplicates of others are left out.
+        All materials of the composition; duplicates of others are left out, and of those that
+        relaxed into one crystal only the first by key is ranked.
     predictions, failure_codes
         By material.
     settings
@@ -65,9 +68,15 @@ def rank_composition(
         {one.material_id: predictions.get(one.material_id, ()) for one in phases}
     )
     codes = failure_codes or {}
+    merged = relaxed_into_another(chosen)
     ranking = rank_polymorphs(
         [
-            candidate_of(one, chosen.get(one.material_id), codes.get(one.material_id, ()))
+            candidate_of(
+                one,
+                chosen.get(one.material_id),
+                codes.get(one.material_id, ()),
+                merged.get(one.material_id),
+            )
             for one in phases
         ],
         settings,
@@ -120,6 +129,7 @@ def build_polymorphs(
             STAGE,
             "composition_key",
             lambda some: _compute(db, {k: keys[k] for k in some}, settings),
+            covers=lambda key: key in keys or _is_orphan(formula_of(key), groups, compositions),
         ),
         planned={
             key: _input_digest(marks, groups[name], settings)
@@ -129,7 +139,8 @@ def build_polymorphs(
         built={
             key: document.get("input_digest")
             for key, document in built.items()
-            if key in keys or _is_orphan(key, document, groups, compositions)
+            if key in keys
+            or _is_orphan(str(document.get("formula_reduced", key)), groups, compositions)
         },
         target=db.polymorphs,
         failures=db.failures,
@@ -137,14 +148,12 @@ def build_polymorphs(
 
 
 def _is_orphan(
-    key: str,
-    document: Mapping[str, Any],
+    formula: str,
     groups: Mapping[str, Sequence[str]],
     compositions: Sequence[str] | None,
 ) -> bool:
     """Whether a ranking, on whatever grid, is of a composition that has no material left."""
-    name = str(document.get("formula_reduced", key))
-    return name not in groups and (compositions is None or name in compositions)
+    return formula not in groups and (compositions is None or formula in compositions)
 
 
 def _groups(marks: Marks) -> dict[str, list[str]]:
@@ -174,24 +183,16 @@ def _compute(
     groups = _groups(marks)
     materials = read_inputs(db, names)
     return {
-        key: _ranking_or_error(marks, materials, groups.get(formula, []), settings)
+        key: document_or_error(
+            materials,
+            held := groups.get(formula, []),
+            partial(
+                rank_composition,
+                predictions=materials.predictions,
+                failure_codes=marks.failures,
+                settings=settings,
+                input_digest=_input_digest(marks, held, settings),
+            ),
+        )
         for key, formula in keys.items()
     }
-
-
-def _ranking_or_error(
-    marks: Marks, materials: Materials, names: Sequence[str], settings: RankingSettings
-) -> Document | ScreeningError:
-    broken = next((materials.errors[name] for name in names if name in materials.errors), None)
-    if broken is not None:
-        return broken
-    try:
-        return rank_composition(
-            [materials.structures[name] for name in names if name in materials.structures],
-            materials.predictions,
-            marks.failures,
-            settings,
-            input_digest=_input_digest(marks, names, settings),
-        )
-    except ScreeningError as error:
-        return error

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from screening.errors import InconsistentDataError, NotFoundError, ScreeningError
+from stores.builders.failures import clear_failures
 from stores.builders.incremental import (
     Builder,
     BuildReport,
@@ -97,7 +98,7 @@ def summarise(
 
 
 def build_vibrational(db: Database, material_ids: Sequence[str] | None = None) -> BuildReport:
-    """Bring the summaries up to date.
+    """Bring the summaries up to date, and forget failures whose prediction exists now.
 
     Parameters
     ----------
@@ -111,11 +112,18 @@ def build_vibrational(db: Database, material_ids: Sequence[str] | None = None) -
     BuildReport
         What was written, removed, left alone, and what failed.
     """
-    criteria = None if material_ids is None else in_values("material_id", list(material_ids))
+    asked = None if material_ids is None else set(material_ids)
+    criteria = None if asked is None else in_values("material_id", sorted(asked))
+    clear_failures(db, criteria)
     marks = read_marks(db, criteria)
     built = by_key(db.vibrational, "material_id", ["input_digest"], criteria)
     return run_build(
-        Builder(STAGE, "material_id", lambda keys: _compute(db, keys)),
+        Builder(
+            STAGE,
+            "material_id",
+            lambda keys: _compute(db, keys),
+            covers=lambda name: asked is None or name in asked,
+        ),
         planned={name: _input_digest(marks, name) for name in marks.predictions},
         built={name: document.get("input_digest") for name, document in built.items()},
         target=db.vibrational,

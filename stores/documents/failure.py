@@ -9,8 +9,6 @@ from pydantic import Field, field_validator, model_validator
 from screening.digest import digest_of
 from screening.errors import ERROR_CODES, ScreeningError, UnexpectedError
 from stores.documents.base import Digest, Document, Provenance
-from stores.documents.prediction import PredictionDocument
-from stores.documents.structure import StructureDocument
 
 __all__ = ["INDEXED_FIELDS", "KEY", "FailureDocument", "failure_id_of"]
 
@@ -27,12 +25,14 @@ _MAX_TEXT = 4000  # a foreign traceback must not fill the database
 
 
 class FailureDocument(Document):
-    """The last failure of one subject at one stage."""
+    """The last failure of one subject at one stage, by one method for one prediction."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
 
-    failure_id: Digest = Field(description="SHA-256 of the subject, the stage and the method.")
+    failure_id: Digest = Field(
+        description="SHA-256 of the subject, the stage, the method and the prediction to be made."
+    )
     material_id: str | None = Field(
         description="Key of the material; none where the input never became one."
     )
@@ -59,8 +59,9 @@ class FailureDocument(Document):
 
     @model_validator(mode="after")
     def _keyed(self) -> Self:
-        if self.failure_id != failure_id_of(self.subject, self.stage, self.method):
-            raise ValueError("failure_id does not belong to subject, stage and method")
+        parts = (self.subject, self.stage, self.method, self.prediction_id)
+        if self.failure_id != failure_id_of(*parts):
+            raise ValueError("failure_id does not belong to subject, stage, method, prediction_id")
         return self
 
     @classmethod
@@ -98,7 +99,7 @@ class FailureDocument(Document):
             provenance=Provenance.now(
                 method=method, source_ids=(material_id,) if material_id else ()
             ),
-            failure_id=failure_id_of(about, stage, method),
+            failure_id=failure_id_of(about, stage, method, prediction_id),
             material_id=material_id,
             subject=about,
             stage=stage,
@@ -111,27 +112,17 @@ class FailureDocument(Document):
             attempts=attempts,
         )
 
-    def cleared_by(self, success: PredictionDocument | StructureDocument) -> bool:
-        """Whether a later success makes this failure history.
 
-        A failed prediction is cleared by exactly the prediction that was to be made; one of
-        which only the method is known by any prediction of that method for the material; a
-        failed import by a structure read from the same source.
-        """
-        if isinstance(success, StructureDocument):
-            return self.material_id is None and self.subject in success.sources
-        if self.prediction_id is not None:
-            return success.prediction_id == self.prediction_id
-        return (
-            self.method is not None
-            and success.material_id == self.material_id
-            and success.provenance.method == self.method
-        )
+def failure_id_of(
+    subject: str, stage: str, method: str | None = None, prediction_id: str | None = None
+) -> str:
+    """Key of the failure of one subject at one stage.
 
-
-def failure_id_of(subject: str, stage: str, method: str | None = None) -> str:
-    """Key of the failure of one subject at one stage with one method."""
-    return digest_of({"subject": subject, "stage": stage, "method": method})
+    Two models or settings of one method fail each by itself: the prediction that was to be made
+    tells them apart.
+    """
+    parts = {"stage": stage, "method": method, "prediction_id": prediction_id}
+    return digest_of({"subject": subject} | parts)
 
 
 def _as_screening_error(error: BaseException) -> ScreeningError:

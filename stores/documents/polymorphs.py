@@ -23,6 +23,7 @@ __all__ = [
     "PolymorphsDocument",
     "TransitionCandidateRecord",
     "composition_key_of",
+    "formula_of",
 ]
 
 KEY = "composition_key"
@@ -63,10 +64,13 @@ class PolymorphRecord(Record):
         description="Free energy above the reference's, meV/atom."
     )
     free_energy_std_mev_per_atom: Curve | None = Field(
-        description="Standard deviation over a committee, meV/atom; none without one."
+        description="Standard deviation of the vibrational part over a committee, meV/atom; none "
+        "without one."
     )
     probability_below_reference: Curve | None = Field(
-        description="Probability of a lower free energy than the reference; none without spreads."
+        description="Probability of a lower free energy than the reference, from the vibrational "
+        "spreads taken as independent; none without spreads, and none for the potential's static "
+        "energies, whose spread is not known."
     )
     ranks: tuple[int, ...] = Field(description="Place at every temperature, 1 for the lowest.")
     tied_with_lowest: tuple[bool, ...] = Field(
@@ -137,7 +141,9 @@ class CrossingRecord(Record):
     above_id: str = Field(description="Key of the lower one above this temperature.")
     temperature_k: float = Field(ge=0, description="Temperature of the crossing, K.")
     temperature_std_k: float | None = Field(
-        ge=0, description="Its standard deviation over a committee, K; none without one."
+        ge=0,
+        description="Its standard deviation over a committee, K, from the vibrational part; none "
+        "without a committee, and none for the potential's static energies.",
     )
     between_lowest: bool = Field(description="Whether both are the lowest of all there.")
     comparable: bool = Field(description="False where the dropped weights differ too much.")
@@ -164,6 +170,9 @@ class PolymorphsDocument(Document):
     material_ids: tuple[str, ...] = Field(description="Keys of the polymorphs in the order.")
     temperatures_k: tuple[float, ...] = Field(
         description="Common temperatures in K; empty where nothing could be compared."
+    )
+    tie_mev_per_atom: float = Field(
+        ge=0, description="Polymorphs within this much of the lowest are tied with it, meV/atom."
     )
     reference_id: str | None = Field(
         description="Polymorph of lowest static energy; none where nothing could be compared."
@@ -193,7 +202,8 @@ class PolymorphsDocument(Document):
     )
     lowest_probability: Curve | None = Field(
         description="Probability that the lowest is lower than its strongest rival, at every "
-        "temperature; none where a spread or a rival is missing."
+        "temperature; none where a spread or a rival is missing, and none for the potential's "
+        "static energies."
     )
     not_comparable: tuple[tuple[str, str], ...] = Field(
         description="Pairs whose dropped weights differ too much."
@@ -247,6 +257,7 @@ class PolymorphsDocument(Document):
             n_polymorphs=len(ids),
             material_ids=ids,
             temperatures_k=_curve(ranking.temperatures_k),
+            tie_mev_per_atom=ranking.tie_mev_per_atom,
             reference_id=ranking.reference_id,
             lowest_300k_id=_lowest_at(ranking, _TEMPERATURE_300K),
             energy_kind=ranking.energy_kind,
@@ -281,6 +292,17 @@ def composition_key_of(formula: str, temperatures_k: Sequence[float] | None = No
         return formula
     grid = sorted({round(float(value), 6) for value in temperatures_k})
     return f"{formula}@{digest_of(grid)[:12]}"
+
+
+def formula_of(composition_key: str) -> str:
+    """Reduced formula of a ranking's key.
+
+    Examples
+    --------
+    >>> formula_of(composition_key_of("TiO2", [300.0, 600.0]))
+    'TiO2'
+    """
+    return composition_key.partition("@")[0]
 
 
 def _lowest_at(ranking: Ranking, temperature_k: float) -> str | None:

@@ -31,7 +31,7 @@ from stores.importers.records import (
     checked_element,
     finite_array,
 )
-from stores.importers.text import bounded_lines
+from stores.importers.text import bounded_lines, check_nesting
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,12 +42,17 @@ _PROPERTIES = re.compile(r"[\w.-]{1,60}:[SIRL]:[1-9]\d?(?::[\w.-]{1,60}:[SIRL]:[
 _DEFAULT_PROPERTIES = "species:S:1:pos:R:3"
 _ENERGY_KEYS = ("energy", "Energy", "free_energy")
 _FORCE_KEYS = ("forces", "force")
+_SOURCE_KEYS = ("source", "calculator", "functional")  # config_type names the configuration
 _LABEL_KEYS = ("label", "name")
 _MAX_LINE = 100_000
+_MAX_DEPTH = 20
 
 
 def read_extxyz(text: str, limits: ReadLimits) -> Iterator[Block]:
     """Read every frame; a broken one does not stop those after it.
+
+    The keys ``source``, ``calculator`` and ``functional`` of a frame's comment say what computed
+    its energy; ``label`` or ``name`` says what the crystal is called.
 
     Yields
     ------
@@ -101,6 +106,8 @@ def _frame(lines: Sequence[str], place: str) -> Parsed:
     """One frame, whose lines are all there."""
     from ase.io.extxyz import key_val_str_to_dict, read_xyz
 
+    if "_JSON" in lines[1]:
+        check_nesting(lines[1], _MAX_DEPTH)
     parse: Callable[[str], dict[str, Any]] = key_val_str_to_dict
     info = parse(lines[1])
     if "Lattice" not in info:
@@ -158,7 +165,7 @@ def _symbols(atoms: Atoms, column: int | None, rows: Sequence[str], place: str) 
 
 
 def _energy(found: Mapping[str, Any], n_atoms: int, place: str) -> tuple[float | None, str | None]:
-    """Energy per atom and the key it stood under."""
+    """Energy per atom, and what computed it where the frame says so."""
     key = next((key for key in _ENERGY_KEYS if key in found), None)
     if key is None:
         return None, None
@@ -168,4 +175,8 @@ def _energy(found: Mapping[str, Any], n_atoms: int, place: str) -> tuple[float |
         raise ParseError(f"{place}: {key} is {str(found[key])[:40]!r}") from error
     if not np.isfinite(energy):
         raise NonFiniteInputError(f"{place}: {key} is {energy}")
-    return energy / n_atoms, f"given ({key} of an extxyz file)"
+    words = (found.get(name) for name in _SOURCE_KEYS)
+    names = dict.fromkeys(word.strip() for word in words if isinstance(word, str) and word.strip())
+    # An electronic free energy is another quantity than the energy of the same program.
+    kind = ("free energy",) if key == "free_energy" else ()
+    return energy / n_atoms, ", ".join((*names, *kind)) if names else None

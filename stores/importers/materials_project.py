@@ -10,7 +10,9 @@ from stores.importers.records import Block, Parsed
 
 __all__ = ["fetch_materials_project"]
 
-_FIELDS = ["material_id", "structure", "uncorrected_energy_per_atom"]
+_FIELDS = ["material_id", "structure"]
+_ENERGY_FIELDS = ["material_id", "uncorrected_energy_per_atom", "energy_type", "thermo_type"]
+_THERMO_TYPE = "GGA_GGA+U"  # the summary mixes functionals, r2SCAN next to GGA
 
 
 def fetch_materials_project(
@@ -33,7 +35,8 @@ def fetch_materials_project(
     Yields
     ------
     Block
-        Named by the material id, with the uncorrected DFT energy.
+        Named by the material id, with the uncorrected GGA or GGA+U energy. Its source names
+        database and functional, never the material: only energies of one source are compared.
 
     Raises
     ------
@@ -42,11 +45,33 @@ def fetch_materials_project(
     """
     rester = client or _client(api_key)
     for ids in _batches(_ids(rester, api_key, criteria), batch_size):
-        for document in _search(rester, api_key, material_ids=ids, fields=_FIELDS):
-            energy = document.uncorrected_energy_per_atom
+        energies = _energies(rester, api_key, ids)
+        for document in _search(
+            rester.materials.summary, api_key, material_ids=ids, fields=_FIELDS
+        ):
             name = str(document.material_id)
-            source = None if energy is None else f"Materials Project {name} (uncorrected)"
-            yield name, Parsed(document.structure, name, energy, source)
+            energy, source = energies.get(name, (None, None))
+            notes = (f"Materials Project {name}",)
+            yield name, Parsed(document.structure, name, energy, source, notes=notes)
+
+
+def _energies(rester: Any, api_key: str, ids: Sequence[str]) -> dict[str, tuple[float, str]]:
+    """Uncorrected energy in eV/atom and its source by material, where the functional is known."""
+    documents = _search(
+        rester.materials.thermo,
+        api_key,
+        material_ids=list(ids),
+        thermo_types=[_THERMO_TYPE],
+        fields=_ENERGY_FIELDS,
+    )
+    found = {}
+    for document in documents:
+        energy, kind = document.uncorrected_energy_per_atom, document.energy_type
+        if energy is not None and kind:
+            functional = getattr(kind, "value", kind)
+            source = f"Materials Project, uncorrected {functional}"
+            found[str(document.material_id)] = (float(energy), source)
+    return found
 
 
 def _client(api_key: str) -> Any:
@@ -55,7 +80,7 @@ def _client(api_key: str) -> Any:
     except ImportError as error:
         raise ServiceUnavailableError(
             "the Materials Project client is not installed",
-            hint="pip install 'phonoscreen[materials-project]'",
+            hint="Install phonoscreen with its extra 'materials-project'",
         ) from error
     try:
         return MPRester(api_key, use_document_model=True, mute_progress_bars=True)
@@ -64,7 +89,7 @@ def _client(api_key: str) -> Any:
 
 
 def _ids(rester: Any, api_key: str, criteria: dict[str, Any]) -> list[str]:
-    documents = _search(rester, api_key, fields=["material_id"], **criteria)
+    documents = _search(rester.materials.summary, api_key, fields=["material_id"], **criteria)
     return sorted(str(document.material_id) for document in documents)
 
 
@@ -73,9 +98,9 @@ def _batches(ids: Sequence[str], size: int) -> Iterator[list[str]]:
         yield list(ids[start : start + size])
 
 
-def _search(rester: Any, api_key: str, **criteria: Any) -> list[Any]:
+def _search(endpoint: Any, api_key: str, **criteria: Any) -> list[Any]:
     try:
-        return list(rester.materials.summary.search(**criteria))
+        return list(endpoint.search(**criteria))
     except Exception as error:
         raise _unavailable(error, api_key) from error
 

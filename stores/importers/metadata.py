@@ -19,6 +19,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from screening.errors import InconsistentDataError, NonFiniteInputError, ParseEr
 from stores.importers.records import ReadLimits, Rejection, display_name
 from stores.importers.text import decode_text, read_bytes
 
-__all__ = ["METADATA_NAME", "FileMetadata", "read_metadata"]
+__all__ = ["METADATA_NAME", "FileMetadata", "FolderMetadata", "read_metadata"]
 
 METADATA_NAME = "metadata.csv"
 _COLUMNS = frozenset(
@@ -53,10 +54,12 @@ class FileMetadata:
     notes: tuple[str, ...] = ()
 
 
-def read_metadata(
-    folder: Path, limits: ReadLimits
-) -> tuple[dict[str, FileMetadata], list[Rejection]]:
-    """Rows of a folder's table by file, and what is wrong with the others.
+FolderMetadata = dict[str, dict[str, FileMetadata]]
+"""Rows of one folder by name of the file, then by block; that of the empty name is about all."""
+
+
+def read_metadata(folder: Path, limits: ReadLimits) -> tuple[FolderMetadata, list[Rejection]]:
+    """Rows of a folder's table by file and block, and what is wrong with the others.
 
     Returns
     -------
@@ -75,14 +78,16 @@ def read_metadata(
     except (ScreeningError, csv.Error) as error:
         known = error if isinstance(error, ScreeningError) else ParseError(str(error))
         return {}, [Rejection.of(known, file)]
-    found: dict[str, FileMetadata] = {}
+    names = {entry.name for entry in folder.iterdir()}
+    found: FolderMetadata = {}
     rejections = []
     for line, row in rows:
         try:
-            name, metadata = _row(row, folder)
-            if name in found:
+            name, metadata = _row(row, names)
+            base, _, block = name.partition("#")
+            if block in found.get(base, {}):
                 raise ParseError(f"{display_name(name)} is given twice")
-            found[name] = metadata
+            found.setdefault(base, {})[block] = metadata
         except ScreeningError as error:
             rejections.append(Rejection.of(error, file, f"line {line}"))
     return found, rejections
@@ -98,14 +103,14 @@ def _check_header(names: object) -> None:
         )
 
 
-def _row(row: dict[str | None, str | None], folder: Path) -> tuple[str, FileMetadata]:
+def _row(row: dict[str | None, str | None], names: AbstractSet[str]) -> tuple[str, FileMetadata]:
     """One row, checked."""
     if None in row:
         raise ParseError("more values than columns", hint="Quote text that holds commas")
     fields = {str(key).strip(): (value or "").strip() for key, value in row.items()}
     name = fields["file"]
     base = name.partition("#")[0]
-    if not base or base not in {entry.name for entry in folder.iterdir()}:
+    if not base or base not in names:
         raise ParseError(f"{display_name(name) or 'an empty name'} is not in this folder")
     energy, source = _energy(fields)
     experiment = (f"experiment: {fields['experiment']}",) if fields.get("experiment") else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -25,6 +24,7 @@ from stores.importers.records import (
     checked_element,
     finite_array,
 )
+from stores.importers.structure_json import load_json
 
 __all__ = ["fetch_optimade", "is_optimade", "structures_of_response"]
 
@@ -54,6 +54,8 @@ def structures_of_response(data: Mapping[str, Any], limits: ReadLimits) -> Itera
             yield name, _parsed(entry, limits)
         except ScreeningError as error:
             yield name, error
+        except Exception as error:  # noqa: BLE001 - a malformed entry, and this one only
+            yield name, ParseError(f"{type(error).__name__}: {error}")
 
 
 def _parsed(entry: Any, limits: ReadLimits) -> Parsed:
@@ -171,6 +173,6 @@ def _get_json(url: str) -> Any:
     if len(data) > _MAX_RESPONSE_BYTES:
         raise TooLargeError("the answer is too large", subject=url, hint="Use smaller pages")
     try:
-        return json.loads(data)
-    except ValueError as error:
+        return load_json(data.decode("utf-8"))
+    except (ScreeningError, ValueError) as error:
         raise ServiceUnavailableError(f"the answer is no JSON: {error}", subject=url) from error

@@ -13,7 +13,8 @@ from screening.structure import canonical_crystal
 from stores.importers.archives import archive_members, is_archive
 from stores.importers.cif import read_cif
 from stores.importers.extxyz import read_extxyz
-from stores.importers.metadata import METADATA_NAME, FileMetadata, read_metadata
+from stores.importers.labels import meaningful_label
+from stores.importers.metadata import METADATA_NAME, FileMetadata, FolderMetadata, read_metadata
 from stores.importers.phonopy_yaml import read_phonopy_yaml
 from stores.importers.poscar import read_poscar
 from stores.importers.records import (
@@ -85,11 +86,14 @@ def iter_structures(
     ReadStructure or Rejection
         In the order of the paths, folders sorted by name.
     """
+    tables: dict[Path, FolderMetadata] = {}  # a shell names every file of a folder
     for path in paths:
-        yield from _path(Path(path), limits, skipped or (lambda _: None))
+        yield from _path(Path(path), tables, limits, skipped or (lambda _: None))
 
 
-def _path(path: Path, limits: ReadLimits, skipped: Skipped) -> Iterator[ReadStructure | Rejection]:
+def _path(
+    path: Path, tables: dict[Path, FolderMetadata], limits: ReadLimits, skipped: Skipped
+) -> Iterator[ReadStructure | Rejection]:
     try:
         is_folder, is_there = path.is_dir(), os.path.lexists(path)
     except (OSError, ValueError) as error:
@@ -106,9 +110,10 @@ def _path(path: Path, limits: ReadLimits, skipped: Skipped) -> Iterator[ReadStru
     if problem is not None:
         yield Rejection.of(problem, display_name(path))
         return
-    metadata, rejections = read_metadata(path.parent, limits)
-    del rejections  # they concern the folder, which was not asked for
-    yield from _file(path, metadata, limits, skipped)
+    if path.parent not in tables:
+        # What is wrong with its other rows concerns the folder, which was not asked for.
+        tables[path.parent], _ = read_metadata(path.parent, limits)
+    yield from _file(path, tables[path.parent].get(path.name, {}), limits, skipped)
 
 
 def _folder(
@@ -124,7 +129,7 @@ def _folder(
             if name.startswith(".") or name == METADATA_NAME:
                 continue
             if is_archive(name) or reader_of(name) is not None:
-                yield from _file(here / name, metadata, limits, skipped)
+                yield from _file(here / name, metadata.get(name, {}), limits, skipped)
             else:
                 skipped(display_name(here / name))
     for error in unreadable:
@@ -167,15 +172,9 @@ def _content(
     try:
         text, notes = decode_text(decompressed(data, split_compression(base)[1], limits))
         blocks = reader(text, limits)
-        rows = {key.partition("#")[2]: row for key, row in metadata.items() if _names(key, base)}
-        yield from iter_blocks(file, blocks, limits, metadata=rows, notes=notes)
+        yield from iter_blocks(file, blocks, limits, metadata=metadata, notes=notes)
     except ScreeningError as error:
         yield Rejection.of(error, file)
-
-
-def _names(key: str, base: str) -> bool:
-    """Whether a row's key is about this file."""
-    return key.partition("#")[0] == base
 
 
 def iter_blocks(
@@ -258,9 +257,10 @@ def _validated(
             return Rejection.of(ParseError(f"{type(error).__name__}: {error}"), file, block)
     energy, source = row.static_energy_ev_per_atom, row.static_energy_source
     if energy is None:
-        energy, source = parsed.static_energy_ev_per_atom, parsed.static_energy_source
+        energy = parsed.static_energy_ev_per_atom
+        source = None if energy is None else parsed.static_energy_source or _file_source(file)
     del caught  # the symmetry finder's own; what matters is in crystal.notes
-    label = row.label or parsed.label
+    label = row.label or meaningful_label(parsed.label, crystal.formula)
     all_notes = dict.fromkeys((*notes, *parsed.notes, *crystal.notes, *row.notes))
     return ReadStructure(
         crystal=replace(crystal, notes=()),
@@ -273,6 +273,12 @@ def _validated(
         static_energy_source=display_name(source) if source else None,
         notes=tuple(display_name(note, _NOTE_LENGTH) for note in all_notes),
     )
+
+
+def _file_source(file: str) -> str:
+    """Source of energies that only their file tells apart from those of other programs."""
+    is_extxyz = reader_of(PurePosixPath(file).name) is read_extxyz
+    return f"extxyz {file}" if is_extxyz else file
 
 
 def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:

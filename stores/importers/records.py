@@ -77,7 +77,8 @@ class Parsed:
     label
         A name that the file gives it.
     static_energy_ev_per_atom, static_energy_source
-        A given energy in eV/atom and where it comes from, or None.
+        A given energy in eV/atom and what computed it, or None. An energy without a source
+        is that of its file.
     forces_ev_per_angstrom
         Forces on the atoms of `structure` in eV/Å, shape (atom, 3), or None.
     force_data

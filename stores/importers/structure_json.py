@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,10 +24,14 @@ from screening.errors import (
     TooLargeError,
 )
 from stores.importers.records import Block, Parsed, ReadLimits, checked_element, finite_array
+from stores.importers.text import check_nesting
 
 __all__ = ["load_json", "read_structure_json"]
 
 _MAX_ABSENT_OCCUPANCY = 1e-6
+_MAX_DEPTH = 100
+_STRING = re.compile(r'"[^"]*(?:"|\Z)')
+_SOURCE_KEYS = ("run_type", "functional")
 _NAME_KEYS = ("entry_id", "material_id", "mp_id", "label", "name")
 
 
@@ -36,10 +41,13 @@ def load_json(text: str) -> Any:
     Raises
     ------
     ParseError
-        If the text is no JSON.
+        If the text is no JSON, or nested deeper than any structure.
     NonFiniteInputError
         If it writes a number that is not finite.
     """
+    # Escapes go first: a pattern that knows them takes memory for each one, or quadratic time.
+    plain = text.replace("\\\\", "").replace('\\"', "")
+    check_nesting(_STRING.sub("", plain), _MAX_DEPTH)
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -74,6 +82,8 @@ def read_structure_json(text: str, limits: ReadLimits) -> Iterator[Block]:
             yield name, _parsed(item, limits)
         except ScreeningError as error:
             yield name, error
+        except Exception as error:  # noqa: BLE001 - numpy's or pymatgen's, about this item only
+            yield name, ParseError(f"{type(error).__name__}: {error}")
 
 
 def _items(data: Any) -> Iterator[tuple[str, Any]]:
@@ -117,7 +127,7 @@ def _parsed(item: Any, limits: ReadLimits) -> Parsed:
 
 
 def _energy(entry: Mapping[str, Any], n_atoms: int) -> tuple[float | None, str | None]:
-    """Energy of an entry per atom, without corrections."""
+    """Energy of an entry per atom, without corrections, and what computed it, where it says."""
     energy = entry.get("energy")
     if energy is None:
         return None, None
@@ -125,8 +135,11 @@ def _energy(entry: Mapping[str, Any], n_atoms: int) -> tuple[float | None, str |
         raise ParseError(f"energy is {energy!r}")
     if not math.isfinite(energy):
         raise NonFiniteInputError(f"energy is {energy}")
-    name = _name(entry)
-    return energy / n_atoms, f"given (uncorrected energy of the entry {name})".replace(" )", ")")
+    parameters = entry.get("parameters")
+    found = parameters if isinstance(parameters, Mapping) else {}
+    words = (found.get(key) for key in _SOURCE_KEYS)
+    names = dict.fromkeys(word.strip() for word in words if isinstance(word, str) and word.strip())
+    return energy / n_atoms, f"uncorrected {', '.join(names)}" if names else None
 
 
 def _structure(data: Any, limits: ReadLimits) -> tuple[Structure, tuple[str, ...]]:

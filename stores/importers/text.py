@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from screening.errors import ParseError, TooLargeError
 from stores.importers.records import ReadLimits
 
@@ -20,6 +22,7 @@ __all__ = [
     "COMPRESSIONS",
     "BoundedStream",
     "bounded_lines",
+    "check_nesting",
     "decode_text",
     "decompressed",
     "open_regular",
@@ -35,6 +38,9 @@ COMPRESSIONS: dict[str, Callable[[IO[bytes]], Any]] = {
 """Suffixes of compressed files, and what reads them."""
 
 DECOMPRESSION_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError)
+_BRACKETS = np.zeros(256, dtype=np.int8)
+_BRACKETS[[ord(char) for char in "[{"]] = 1
+_BRACKETS[[ord(char) for char in "]}"]] = -1
 _SMALL = 1_000_000  # below, a large ratio does no harm
 _BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
@@ -174,6 +180,27 @@ def bounded_lines(text: str, limit: int) -> list[str]:
         if len(line) > limit:
             raise TooLargeError(f"line {number} has {len(line)} characters")
     return lines
+
+
+def check_nesting(text: str, limit: int) -> None:
+    """Refuse brackets nested too deep for a recursive parser, whatever Python's own limit is.
+
+    Other packages raise the recursion limit, and then deep nesting overflows the stack.
+
+    Raises
+    ------
+    ParseError
+        If more brackets are open at once than allowed; those in the text count too.
+
+    Examples
+    --------
+    >>> check_nesting("[[1, 2], [3, 4]]", 2)
+    """
+    if text.count("[") + text.count("{") <= limit:
+        return
+    steps = _BRACKETS[np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)]
+    if np.cumsum(steps[steps != 0], dtype=np.int64).max(initial=0) > limit:
+        raise ParseError(f"nested more than {limit} deep")
 
 
 def decode_text(data: bytes) -> tuple[str, tuple[str, ...]]:

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from screening.duplicates import find_duplicate
-from screening.errors import InputError, NotFoundError, SerializationError
+from screening.errors import (
+    DatabaseUnavailableError,
+    InputError,
+    NotFoundError,
+    SerializationError,
+)
 from screening.structure import Crystal
 from stores.documents import StructureDocument
 from stores.importers.reading import iter_structures
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DuplicateLink", "ImportReport", "import_paths", "import_structures"]
 
+_MAX_ATTEMPTS = 100
 Progress = Callable[[ReadStructure | Rejection], None]
 
 
@@ -185,15 +191,15 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
         notes=_notes(item),
     )
     own_id = document.material_id
-    known = _load(database, own_id)
-    if known is None:
-        representative = _store_new(database, item.crystal, document)
-    else:
-        merged = known.merged_with(document)
-        _write_changed(database, known, merged)
-        representative = known.duplicate_of or own_id
-        _link(database, representative, merged)
-    if known is None and representative == own_id:
+    stored = _insert(database, item.crystal, document)
+    is_new = stored is not None
+    if stored is None:
+        stored = _change(database, own_id, lambda known: known.merged_with(document))
+    representative = stored.duplicate_of or own_id
+    if representative != own_id:
+        # Also repairs what a kill between two writes left.
+        _change(database, representative, lambda known: known.with_duplicate(stored))
+    if is_new and representative == own_id:
         tally.new.append(own_id)
     else:
         tally.duplicates.append(DuplicateLink(item.source, own_id, representative))
@@ -202,25 +208,46 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
         tally.forces.append(item)
 
 
-def _store_new(database: Database, crystal: Crystal, document: StructureDocument) -> str:
-    """Store a new document; returns the material that stands for it."""
+def _insert(
+    database: Database, crystal: Crystal, document: StructureDocument
+) -> StructureDocument | None:
+    """Store a new document, linked to its twin; returns None where it is there already."""
+    if database.structures.query_one(by_field("material_id", document.material_id), ["_id"]):
+        return None
     twin = find_duplicate(crystal, _candidates(database, crystal))
-    if twin is None:
-        _write(database, document)
-        return document.material_id
-    _write(database, document.replaced(duplicate_of=twin.material_id))
-    _link(database, twin.material_id, document)
-    return twin.material_id
+    new = document if twin is None else document.replaced(duplicate_of=twin.material_id)
+    return new if database.structures.insert_new(new.to_store()) else None
 
 
-def _link(database: Database, representative: str, document: StructureDocument) -> None:
-    """Tell a material for whom it stands; repairs what a kill between two writes left."""
-    if representative == document.material_id:
-        return
-    known = _load(database, representative)
-    if known is None:
-        raise NotFoundError(f"{document.material_id} is a duplicate of it", subject=representative)
-    _write_changed(database, known, known.with_duplicate(document))
+def _change(
+    database: Database,
+    material_id: str,
+    change: Callable[[StructureDocument], StructureDocument],
+) -> StructureDocument:
+    """Change a document; where another process did meanwhile, change what that one wrote.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such document.
+    DatabaseUnavailableError
+        If others changed it at every attempt.
+    """
+    same = by_field("material_id", material_id)
+    for _ in range(_MAX_ATTEMPTS):
+        stored = database.structures.query_one(same)
+        if stored is None:
+            raise NotFoundError("a structure refers to it", subject=material_id)
+        known = StructureDocument.load(stored)
+        changed = change(known)
+        unchanged = {"content_digest": stored.get("content_digest")}
+        if changed is known or database.structures.replace_if(
+            material_id, unchanged, changed.to_store()
+        ):
+            return changed
+    raise DatabaseUnavailableError(
+        "other processes keep changing it", subject=material_id, hint="Import again later"
+    )
 
 
 def _notes(item: ReadStructure) -> tuple[str, ...]:
@@ -237,35 +264,4 @@ def _candidates(database: Database, crystal: Crystal) -> Iterable[Crystal]:
     )
     stored = database.structures.query(criteria)
     documents = sorted(map(StructureDocument.load, stored), key=lambda found: found.material_id)
-    return map(_crystal, documents)
-
-
-def _crystal(document: StructureDocument) -> Crystal:
-    """Crystal of a document."""
-    return Crystal(
-        structure=document.structure.to_pymatgen(),
-        digest=document.structure_digest,
-        material_id=document.material_id,
-        space_group_number=document.space_group_number,
-        space_group_symbol=document.space_group_symbol,
-        formula=document.formula_reduced,
-        chemsys=document.chemsys,
-        n_atoms=document.n_atoms,
-        prototype=document.prototype or "",
-    )
-
-
-def _load(database: Database, material_id: str) -> StructureDocument | None:
-    stored = database.structures.query_one(by_field("material_id", material_id))
-    return None if stored is None else StructureDocument.load(stored)
-
-
-def _write_changed(
-    database: Database, known: StructureDocument, changed: StructureDocument
-) -> None:
-    if changed is not known:
-        _write(database, changed)
-
-
-def _write(database: Database, document: StructureDocument) -> None:
-    database.structures.update([document.to_store()], key="material_id")
+    return (document.to_crystal() for document in documents)

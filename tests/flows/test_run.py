@@ -9,7 +9,7 @@ from flows.events import Outcome
 from flows.local import Crew
 from flows.retrying import forget_failures
 from flows.run import screen
-from screening.errors import InputError, ModelError, NotFoundError, SettingError
+from screening.errors import ModelError, NotFoundError, SettingError
 from stores.connect import open_database
 from stores.documents import FailureDocument, PredictionDocument, VibrationalDocument
 from stores.query import by_field
@@ -134,7 +134,7 @@ def test_events_begin_and_end_every_material(uri, names, maker):
 
 
 def test_nothing_to_screen_is_an_error(uri, maker):
-    with pytest.raises(InputError, match="no materials"):
+    with pytest.raises(NotFoundError, match="no materials"):
         screen(uri, [], maker)
 
 
@@ -153,3 +153,25 @@ def test_an_unknown_calculator_stops_before_anything_is_computed(uri, names, mak
 def test_unknown_settings_are_refused(uri, names, maker):
     with pytest.raises(SettingError, match="unknown setting"):
         screen(uri, names, replace(maker, settings={"supercel": 1}), crew=Crew(workers=0))
+
+
+def test_asking_again_for_other_settings_brings_their_prediction_back(uri, names, maker, small):
+    screen(uri, names, maker, crew=Crew(workers=0))
+    first = shown_predictions(uri)
+    phonons = replace(small.phonons, displacement_angstrom=0.05)
+    other = replace(maker, settings=replace(small, phonons=phonons).as_dict())
+    screen(uri, names, other, crew=Crew(workers=0))
+    assert not set(first.values()) & set(shown_predictions(uri).values())
+    report = screen(uri, names, maker, crew=Crew(workers=0))
+    assert report.outcomes == {"already_done": len(names)}
+    assert shown_predictions(uri) == first
+    with open_database(uri) as database:
+        for ranking in database.polymorphs.query({}):
+            for phase in ranking["polymorphs"]:
+                assert phase["prediction_id"] == first[phase["material_id"]]
+
+
+def shown_predictions(uri):
+    with open_database(uri) as database:
+        rows = database.vibrational.query({}, ["material_id", "prediction_id"])
+        return {row["material_id"]: row["prediction_id"] for row in rows}

@@ -40,14 +40,17 @@ def _crash() -> np.ndarray:
 @dataclass
 class Engine:
     make: Callable[[], object] = _good
-    energy: object = -1.0
+    energy_ev: object = -1.0
     stress: object = 0.0
 
     def forces(self, _cell, _positions, _numbers):
         return self.make()
 
+    def energy(self, _cell, _positions, _numbers):
+        return self.energy_ev
+
     def energy_forces_stress(self, _cell, _positions, _numbers):
-        return self.energy, self.make(), np.eye(3) * self.stress
+        return self.energy_ev, self.make(), np.eye(3) * self.stress
 
 
 def _calculator(**kwargs) -> CheckedCalculator:
@@ -94,8 +97,8 @@ def test_later_copies_are_checked_too() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "error"),
     [
-        ({"energy": np.nan}, NonFiniteForcesError),
-        ({"energy": [1.0, 2.0]}, WrongShapeError),
+        ({"energy_ev": np.nan}, NonFiniteForcesError),
+        ({"energy_ev": [1.0, 2.0]}, WrongShapeError),
         ({"stress": np.inf}, NonFiniteForcesError),
         ({"stress": np.zeros((2, 3, 3))}, WrongShapeError),
     ],
@@ -163,3 +166,10 @@ def test_committee_knows_what_all_members_know() -> None:
     assert Committee((members[2], _calculator())).elements is None
     assert committee.notes == ("note",)
     assert committee.displacement_angstrom == pytest.approx(0.03)
+
+
+def test_the_energy_alone_is_checked_too() -> None:
+    assert _calculator(energy_ev=-2.5).energy(CELL, POSITIONS, NUMBERS) == -2.5
+    for energy, error in ((np.nan, NonFiniteForcesError), ([1.0, 2.0], WrongShapeError)):
+        with pytest.raises(error):
+            _calculator(energy_ev=energy).energy(CELL, POSITIONS, NUMBERS)

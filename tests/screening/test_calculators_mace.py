@@ -25,9 +25,8 @@ if importlib.util.find_spec("mace") is None:  # importing it would change the pr
     pytest.skip("mace-torch is not installed", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model for Al and Cu with random weights."""
+def _save_model(path: Path, heads: list[str] | None = None) -> Path:
+    """Save a model for Al and Cu with random weights."""
     from screening.calculators.mace import _float64, _import_mace
 
     _import_mace()
@@ -35,7 +34,6 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from e3nn import o3
     from mace import modules
 
-    path = tmp_path_factory.mktemp("mace") / "tiny.model"
     block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
     with _float64(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -52,17 +50,30 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             hidden_irreps=o3.Irreps("4x0e+4x1o"),
             MLP_irreps=o3.Irreps("4x0e"),
             gate=torch.nn.functional.silu,
-            atomic_energies=np.zeros(2),
+            atomic_energies=np.zeros((len(heads), 2)) if heads else np.zeros(2),
             avg_num_neighbors=12.0,
             atomic_numbers=[13, 29],
             correlation=2,
             radial_MLP=[8],
             radial_type="bessel",
-            atomic_inter_scale=1.0,
-            atomic_inter_shift=0.0,
+            atomic_inter_scale=[1.0, 2.0] if heads else 1.0,
+            atomic_inter_shift=[0.0, -1.5] if heads else 0.0,
+            heads=heads,
         )
         torch.save(model, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save_model(tmp_path_factory.mktemp("mace") / "tiny.model")
+
+
+@pytest.fixture(scope="module")
+def two_heads(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Specification of a model with two heads, without the head."""
+    path = _save_model(tmp_path_factory.mktemp("mace") / "two.model", ["pbe", "r2scan"])
+    return f"mace:{path}@{_digest(path)[:16]}"
 
 
 def _digest(path: Path) -> str:
@@ -180,3 +191,39 @@ def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelUnavailableError) as caught:
         load_calculator("mace:medium")
     assert "chgnet" in caught.value.hint
+
+
+@pytest.mark.parametrize("head", ["", "#none", "#PBE"])
+def test_a_model_with_several_heads_needs_one_of_them_named(two_heads: str, head: str) -> None:
+    with pytest.raises(ModelRefusedError, match="pbe, r2scan"):
+        load_calculator(two_heads + head)
+
+
+def test_each_head_gives_its_own_energies_under_its_own_digest(two_heads: str) -> None:
+    from mace.calculators import MACECalculator
+
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    args = (atoms.cell.array, atoms.positions, atoms.numbers)
+    found = {head: load_calculator(f"{two_heads}#{head}") for head in ("pbe", "r2scan")}
+    assert found["pbe"].name == "mace:two.model#pbe"
+    assert found["pbe"].digest != found["r2scan"].digest
+    assert abs(found["pbe"].energy(*args) - found["r2scan"].energy(*args)) > 1.0
+    for head, calculator in found.items():
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+            warnings.simplefilter("ignore")
+            patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+            path = two_heads.removeprefix("mace:").partition("@")[0]
+            atoms.calc = MACECalculator(
+                model_paths=[path], device="cpu", default_dtype="float64", head=head
+            )
+            assert calculator.energy(*args) == pytest.approx(
+                atoms.get_potential_energy(), abs=1e-10
+            )
+
+
+def test_the_only_head_may_be_named_and_no_other(model_file: Path) -> None:
+    spec = f"mace:{model_file}@{_digest(model_file)[:16]}"
+    assert load_calculator(f"{spec}#Default").digest == load_calculator(spec).digest
+    with pytest.raises(ModelRefusedError, match="no head 'pbe'"):
+        load_calculator(f"{spec}#pbe")

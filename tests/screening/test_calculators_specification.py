@@ -179,6 +179,7 @@ def test_committee_is_the_mean_of_its_members() -> None:
     found = committee.energy_forces_stress(*args)
     for mean, first, second in zip(found, one, two, strict=True):
         np.testing.assert_allclose(mean, (np.array(first) + np.array(second)) / 2, rtol=1e-14)
+    assert committee.energy(*args) == pytest.approx(found[0], rel=1e-14)
     batch = committee.forces(args[0], atoms.positions[None], atoms.numbers)
     np.testing.assert_allclose(batch[0], found[1], rtol=1e-13, atol=1e-14)
     reverse = load_calculator(f"{EMT},{LENNARD_JONES}(sigma=2.0, rc=6.0)")

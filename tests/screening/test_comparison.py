@@ -11,7 +11,7 @@ from screening.prediction import Thermodynamics, Verdict, frozen_array
 GRID_K = (0.0, 100.0, 200.0, 300.0)
 
 
-def phase(name, grid=GRID_K, given=None, potential=None):
+def phase(name, grid=GRID_K, given=None, potential=None, **changes):
     zeros = frozen_array(np.zeros(len(grid)))
     return Candidate(
         material_id=name,
@@ -26,6 +26,7 @@ def phase(name, grid=GRID_K, given=None, potential=None):
         verdict=Verdict.STABLE,
         potential_energy_ev_per_atom=None if potential is None else -7.0,
         potential_energy_source=potential,
+        **changes,
     )
 
 
@@ -67,3 +68,25 @@ def test_choice_of_energies(phases, kind, source, members):
         assert (Flag.ENERGIES_INCOMPLETE in found.flags) is (0 < members < len(made))
         ignored = kind is not EnergyKind.GIVEN and any(g for g, _ in phases)
         assert (Flag.GIVEN_ENERGIES_IGNORED in found.flags) is ignored
+
+
+def test_two_models_of_one_name_are_two_sources():
+    digests = {"a": "1" * 64, "b": "1" * 64, "c": "2" * 64}
+    found = comparable_members(
+        [phase(n, potential="mace:own", potential_energy_digest=d) for n, d in digests.items()]
+    )
+    assert [one.candidate.material_id for one in found.members] == ["a", "b"]
+    assert found.energy_source == "mace:own"
+    (other,) = found.excluded
+    assert (other.material_id, other.exclusion) == ("c", Exclusion.OTHER_ENERGY_SOURCE)
+    assert other.detail == "its energy is from another model named mace:own"
+    assert Flag.ENERGIES_INCOMPLETE in found.flags
+
+
+def test_what_relaxed_into_another_is_named_and_left_out():
+    found = comparable_members([phase("a", given="x"), phase("b", given="x", relaxed_into="a")])
+    assert [one.candidate.material_id for one in found.members] == ["a"]
+    (other,) = found.excluded
+    assert other.exclusion is Exclusion.RELAXED_INTO_ANOTHER
+    assert other.detail == "relaxed into the same crystal as a"
+    assert found.flags == ()

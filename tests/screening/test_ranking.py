@@ -267,6 +267,34 @@ def test_no_probability_where_a_spread_is_missing():
     assert ranking.lowest_probability is None
 
 
+def test_no_probability_where_the_spread_of_the_static_energies_is_not_known():
+    def by_potential(name, energy_mev, slope):
+        return phase(
+            name,
+            slope=slope,
+            static_energy_ev_per_atom=None,
+            static_energy_source=None,
+            potential_energy_ev_per_atom=-8 + energy_mev / 1000,
+            potential_energy_source="p",
+            spread=spread(0.3),
+        )
+
+    ranking = rank_polymorphs([by_potential("a", 0, 1e-4), by_potential("b", 5, 2e-4)])
+    assert ranking.energy_kind is EnergyKind.POTENTIAL
+    assert by_id(ranking)["b"].probability_below_reference is None
+    assert ranking.lowest_probability is None
+    (transition,) = ranking.transitions
+    assert transition.temperature_std_k is None
+    # What is known, the spread of the vibrations, stays.
+    assert set(by_id(ranking)["b"].free_energy_std_mev_per_atom) == {0.3}
+
+
+def test_the_tie_is_told():
+    assert rank_polymorphs([phase("a")]).tie_mev_per_atom == 10.0
+    chosen = RankingSettings(tie_mev_per_atom=1.0)
+    assert rank_polymorphs([phase("a")], chosen).tie_mev_per_atom == 1.0
+
+
 def test_common_temperatures_are_what_all_hold():
     coarse = tuple(float(t) for t in range(0, 1001, 100))
     ranking = rank_polymorphs([phase("a"), phase("b", thermodynamics=curves(grid=coarse))])

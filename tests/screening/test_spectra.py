@@ -5,9 +5,19 @@ import pytest
 
 from screening.acoustic import acoustic_mask, gamma_mask
 from screening.errors import SettingError
-from screening.harmonic import frequencies_at, harmonic_from_forces, mesh_frequencies
+from screening.harmonic import (
+    frequencies_at,
+    harmonic_from_forces,
+    mesh_frequencies,
+    mesh_modes,
+)
 from screening.phonons import PhononSettings, compute_forces, force_data_from_phonopy_yaml
-from screening.spectra import band_structure, density_of_states, lowest_frequency
+from screening.spectra import (
+    band_structure,
+    density_of_states,
+    density_of_states_from_modes,
+    lowest_frequency,
+)
 
 TWICE = np.diag([2, 2, 2])
 
@@ -132,3 +142,29 @@ def test_the_lowest_frequency_leaves_rigid_translations_out(harmonic):
 def test_a_spacing_that_is_none_is_refused(crystals, pair_potential):
     with pytest.raises(SettingError):
         band_structure(harmonic_of(crystals["fcc"], pair_potential), 0.0)
+
+
+def test_one_diagonalisation_gives_the_numbers_of_separate_ones(crystal, pair_potential):
+    harmonic = harmonic_of(crystal, pair_potential)
+    modes, mesh = mesh_modes(harmonic, 20.0), mesh_frequencies(harmonic, 20.0)
+    np.testing.assert_array_equal(modes.frequencies.q_points, mesh.q_points)
+    np.testing.assert_array_equal(modes.frequencies.weights, mesh.weights)
+    # squares: at the zone centre the root turns rounding errors of 1e-15 into 1e-7
+    found, expected = (
+        f.frequencies_thz * np.abs(f.frequencies_thz) for f in (modes.frequencies, mesh)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(modes.site_shares.sum(axis=1), 1.0, atol=1e-12)
+    separate, joint = density_of_states(harmonic, 20.0), density_of_states_from_modes(modes)
+    np.testing.assert_array_equal(separate.projected_per_thz, joint.projected_per_thz)
+
+
+def test_batched_bands_are_those_of_the_segments_one_by_one(crystal, pair_potential):
+    harmonic = harmonic_of(crystal, pair_potential)
+    bands = band_structure(harmonic, 0.05)
+    ends = [*bands.segment_starts[1:], len(bands.q_points)]
+    for start, end in zip(bands.segment_starts, ends, strict=True):
+        q_points = bands.q_points[start:end]
+        alone = frequencies_at(harmonic, q_points, q_points[-1] - q_points[0])
+        found = bands.frequencies_thz[start:end]
+        np.testing.assert_allclose(found * np.abs(found), alone * np.abs(alone), atol=1e-9)

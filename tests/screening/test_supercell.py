@@ -89,3 +89,12 @@ def test_a_cell_beyond_the_limit_is_refused(crystals):
 def test_impossible_limits_are_refused(values):
     with pytest.raises(SettingError):
         SupercellSettings(**values)
+
+
+def test_the_tolerance_of_the_symmetry_search_decides_which_point_group_is_kept():
+    nearly_cubic = Structure(Lattice.orthorhombic(3.0, 3.001, 4.0), ["Al"], [[0, 0, 0]])
+    settings = SupercellSettings(min_length_angstrom=9.0005, min_atoms=1, max_atoms=60)
+    tight = choose_supercell(nearly_cubic, settings, 1e-5)
+    loose = choose_supercell(nearly_cubic, settings, 1e-2)
+    np.testing.assert_array_equal(tight, np.diag([4, 3, 3]))
+    np.testing.assert_array_equal(loose, np.diag([4, 4, 3]))

@@ -75,6 +75,16 @@ def structure_dict(a: float = 4.2) -> dict:
     }
 
 
+def optimade_entry(name: str, **changes: object) -> dict:
+    """A rocksalt cell as an OPTIMADE provider answers."""
+    attributes = {
+        "lattice_vectors": [[0, 2.1, 2.1], [2.1, 0, 2.1], [2.1, 2.1, 0]],
+        "cartesian_site_positions": [[0, 0, 0], [2.1, 2.1, 2.1]],
+        "species_at_sites": ["Mg", "O"],
+    }
+    return {"id": name, "type": "structures", "attributes": attributes | changes}
+
+
 def phonopy_dict(a: float = 5.64) -> dict:
     """A rocksalt primitive cell, its 2x2x2 supercell and two displacements with forces."""
     primitive = [[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]]
@@ -368,6 +378,12 @@ def _jsons(canary: Path) -> Iterator[Case]:
     structure = structure_dict()
     structure["lattice"]["matrix"] = [[1, 2], [3, 4]]
     yield "shape.json", json.dumps(structure), "PARSE_ERROR"
+    structure = structure_dict()
+    structure["lattice"]["pbc"] = 5
+    yield "pbc.json", json.dumps([structure, structure_dict()]), None
+    species = [{"name": "Mg", "chemical_symbols": 5}]
+    entries = [optimade_entry("bad", species=species), optimade_entry("good")]
+    yield "symbols.json", json.dumps({"data": entries}), None
 
 
 def _yamls(canary: Path) -> Iterator[Case]:

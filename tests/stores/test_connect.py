@@ -15,6 +15,7 @@ from screening.errors import (
     DatabaseUriError,
     IndexMissingError,
     NotFoundError,
+    QueryError,
     ScreeningError,
 )
 from stores.connect import declarations, open_database
@@ -90,10 +91,37 @@ def test_threads_open_at_once(database_uri):
         assert database.models.count() == 4
 
 
-def test_memory_without_a_name_is_private():
-    with open_database("memory://") as one, open_database("memory://") as two:
-        one.models.update({"model_id": "m"})
-        assert two.models.count() == 0
+def test_closing_one_leaves_others_of_the_same_uri_open(database_uri):
+    with open_database(database_uri) as outer:
+        for number in range(3):
+            with open_database(database_uri) as inner:
+                inner.models.update({"model_id": str(number)})
+                assert inner.models.count() == number + 1
+            inner.close()
+            assert outer.models.count() == number + 1
+        outer.failures.update({"failure_id": "f"})
+        with outer.claims.acquire("x"):
+            pass
+    with open_database(database_uri) as later:
+        assert later.failures.count() == 1
+
+
+def test_the_first_to_open_may_close_first(database_uri):
+    first = open_database(database_uri)
+    with open_database(database_uri) as second:
+        first.close()
+        second.models.update({"model_id": "m"})
+        assert second.models.count() == 1
+
+
+def test_memory_without_a_name_lasts_until_its_last_user_closes_it():
+    with open_database("memory://") as outer:
+        with open_database("memory://") as inner:
+            inner.models.update({"model_id": "m"})
+        inner.close()
+        assert outer.models.count() == 1
+    with open_database("memory://") as later:
+        assert later.models.count() == 0
 
 
 def test_memory_with_a_name_is_shared():
@@ -141,10 +169,76 @@ def test_wrong_uris_get_a_hint(uri, hint):
     assert hint in caught.value.hint
 
 
+def test_a_file_that_is_not_there_is_not_made_for_reading(tmp_path):
+    path = tmp_path / "a.db"
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        open_database(f"sqlite:///{path}", read_only=True)
+    assert str(path) in str(caught.value)
+    assert "phonoscreen screen" in caught.value.hint
+    assert "sqlite:////folder/file.db" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_only_is_accepted_everywhere(database_uri):
+    with open_database(database_uri) as database:
+        database.models.update({"model_id": "m"})
+    with open_database(database_uri, read_only=True) as database:
+        for name in declarations():
+            assert database.collection(name).count() == (name == "models")
+        assert database.blobs.digests() == set()
+
+
+def test_collections_that_are_not_there_are_empty_for_reading(tmp_path):
+    path, uri = tmp_path / "a.db", f"sqlite:///{tmp_path}/a.db"
+    path.touch()
+    with open_database(uri, read_only=True) as reader:
+        for name in declarations():
+            store = reader.collection(name)
+            assert list(store.query({"x": 1}, sort={"x": 1})) == []
+            assert list(store.groupby("x")) == store.distinct("x") == []
+            assert store.count({"x": {"$gt": 1}}) == 0
+            assert store.aggregate([{"$match": {"x": 1}}]) == []
+        assert reader.blobs.digests() == set()
+        with pytest.raises(NotFoundError):
+            reader.blobs.get("0" * 64)
+        with pytest.raises(QueryError):
+            reader.models.count({"x": {"$where": "1"}})
+        assert path.stat().st_size == 0
+        with open_database(uri) as writer:
+            writer.models.update({"model_id": "m"})
+        assert [x["_id"] for x in reader.models.query()] == reader.models.distinct("_id") == ["m"]
+
+
+def test_reading_while_another_process_writes(tmp_path):
+    uri = f"sqlite:///{tmp_path}/a.db"
+    code = (
+        "import sys\n"
+        "from stores.connect import open_database\n"
+        "with open_database(sys.argv[1]) as database:\n"
+        "    for i in range(150):\n"
+        "        database.models.update({'model_id': str(i)})\n"
+        "    print('written', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, uri]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as writer:
+        while not (tmp_path / "a.db").exists():
+            assert writer.poll() is None
+        counts = [0]
+        while counts[-1] < 150:
+            with open_database(uri, read_only=True) as reader:
+                counts.append(reader.models.count())
+                assert len(list(reader.models.query())) >= counts[-1]
+            assert writer.poll() is None
+        assert writer.stdout.readline() == "written\n"
+        writer.stdin.close()
+        assert writer.wait() == 0
+    assert counts == sorted(counts)
+
+
 def test_read_only(tmp_path):
     uri = f"sqlite:///{tmp_path}/a.db"
-    with pytest.raises(DatabaseUnavailableError):
-        open_database(uri, read_only=True)
     with open_database(uri) as database:
         database.models.update({"model_id": "m"})
     with open_database(uri, read_only=True) as database:
@@ -168,6 +262,7 @@ def test_a_missing_unique_index_is_refused_for_reading(tmp_path):
     SQLiteStore(tmp_path / "a.db", "structures").connect()
     store = SQLiteStore(tmp_path / "a.db", "structures")
     store.connect()
+    store.update({"material_id": "m"})
     store.close()
     with pytest.raises(IndexMissingError, match="for writing"):
         open_database(f"sqlite:///{tmp_path}/a.db", read_only=True)

@@ -39,6 +39,8 @@ def outcome(tmp_path_factory):
     cases = [*hostile.crafted(folder, canary), *hostile.mutated(folder, rounds=3)]
     for name in ("aaa.cif", "zzz.cif"):
         (folder / name).write_text(hostile.CIF)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)  # some packages raise it when they are imported
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     items: dict[str, list[ReadStructure | Rejection]] = {}
     slowest, before = 0.0, time.monotonic()
@@ -46,6 +48,7 @@ def outcome(tmp_path_factory):
         now = time.monotonic()
         slowest, before = max(slowest, now - before), now
         items.setdefault(_file(item.file, folder), []).append(item)
+    sys.setrecursionlimit(limit)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
     return folder, canary, cases, items, slowest, growth
 
@@ -125,3 +128,11 @@ def test_code_in_a_file_that_is_otherwise_valid_changes_nothing(outcome):
     (item,) = items["code.cif"]
     assert isinstance(item, ReadStructure)
     assert item.crystal.digest == items["aaa.cif"][0].crystal.digest
+
+
+@pytest.mark.parametrize("name", ["pbc.json", "symbols.json"])
+def test_entries_behind_a_malformed_one_are_read(outcome, name):
+    bad, good = outcome[3][name]
+    assert bad.code == "PARSE_ERROR"
+    assert bad.message.startswith("TypeError: ")
+    assert good.crystal.formula == "MgO"

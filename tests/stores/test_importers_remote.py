@@ -50,9 +50,13 @@ def test_a_stored_response_is_read(tmp_path):
         entry("nan", lattice_vectors=None),
         entry("vacancy", species_at_sites=["vacancy", "Na"]),
         {"id": "empty", "type": "structures"},
+        entry("odd", species=[{"name": "Na", "chemical_symbols": 5}]),
     ]
-    (tmp_path / "response.json").write_text(json.dumps({"data": [entry("one"), *bad]}))
-    good, *rejections = iter_structures([tmp_path / "response.json"])
+    (tmp_path / "response.json").write_text(
+        json.dumps({"data": [entry("one"), *bad, entry("last")]})
+    )
+    good, *rejections, last = iter_structures([tmp_path / "response.json"])
+    assert last.crystal.digest == good.crystal.digest
     assert good.crystal.digest == canonical_crystal(ROCKSALT).digest
     assert (good.block, good.label) == ("one", "one")
     assert [(item.block, item.code) for item in rejections] == [
@@ -61,6 +65,7 @@ def test_a_stored_response_is_read(tmp_path):
         ("nan", "PARSE_ERROR"),
         ("vacancy", "SUSPICIOUS_SPECIES"),
         ("empty", "PARSE_ERROR"),
+        ("odd", "PARSE_ERROR"),
     ]
 
 
@@ -108,14 +113,19 @@ class FakeRester:
 
     def __init__(self) -> None:
         self.asked: list[dict] = []
-        self.materials = SimpleNamespace(summary=self)
+        self.materials = SimpleNamespace(summary=self, thermo=SimpleNamespace(search=self.thermo))
 
     def search(self, **criteria: object) -> list[SimpleNamespace]:
         self.asked.append(criteria)
         ids = criteria.get("material_ids", ["mp-2", "mp-1"])
+        return [SimpleNamespace(material_id=name, structure=ROCKSALT) for name in ids]
+
+    def thermo(self, **criteria: object) -> list[SimpleNamespace]:
+        assert criteria["thermo_types"] == ["GGA_GGA+U"]
         return [
-            SimpleNamespace(material_id=name, structure=ROCKSALT, uncorrected_energy_per_atom=-3.4)
-            for name in ids
+            SimpleNamespace(material_id=name, uncorrected_energy_per_atom=-3.4, energy_type="GGA+U")
+            for name in criteria["material_ids"]
+            if name != "mp-3"
         ]
 
 
@@ -125,8 +135,17 @@ def test_the_materials_project_gives_structures_and_energies():
     items = list(iter_blocks("Materials Project", blocks))
     assert all(isinstance(item, ReadStructure) for item in items)
     assert [item.block for item in items] == ["mp-1", "mp-2"]
-    assert items[0].static_energy_source == "Materials Project mp-1 (uncorrected)"
+    # One source for all: energies of another source are not compared.
+    assert {item.static_energy_source for item in items} == {"Materials Project, uncorrected GGA+U"}
+    assert items[0].notes == ("Materials Project mp-1",)
     assert len(rester.asked) == 3
+
+
+def test_an_energy_of_an_unknown_functional_is_left_out():
+    blocks = fetch_materials_project("key", client=FakeRester(), material_ids=["mp-3"])
+    (item,) = iter_blocks("Materials Project", blocks)
+    assert item.label == "mp-3"
+    assert item.static_energy_ev_per_atom is None
 
 
 def test_the_key_is_never_in_an_error():

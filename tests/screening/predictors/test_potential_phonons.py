@@ -1,17 +1,21 @@
+import sys
+import types
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from screening.calculators import load_calculator
+from screening.calculators import ForceCalculator, load_calculator
 from screening.errors import (
+    CalculatorFailedError,
     ComputationError,
     ElementNotInModelError,
     NonFiniteForcesError,
     TooLargeError,
 )
 from screening.phonons import PhononSettings
-from screening.prediction import Verdict
+from screening.prediction import Relaxation, Verdict
+from screening.predictors.assembly import relaxation_warnings
 from screening.predictors.contract import check_prediction
 from screening.predictors.interface import Predictor, Tier
 from screening.predictors.potential_phonons import PotentialPhonons
@@ -144,8 +148,8 @@ def test_forces_alone_that_are_not_finite_give_an_error(
     fake: type, copper: Crystal, quick_settings: ScreeningSettings
 ) -> None:
     class Treacherous(fake):
-        def energy_forces_stress(self, *arguments: object) -> object:
-            return fake().energy_forces_stress(*arguments)
+        def energy(self, *arguments: object) -> object:
+            return fake().energy(*arguments)
 
     with pytest.raises(NonFiniteForcesError):
         PotentialPhonons(Treacherous(poison=np.nan), quick_settings).predict(copper)
@@ -262,3 +266,55 @@ def test_a_supercell_below_the_wanted_length_is_said(
     settings = replace(quick_settings, phonons=replace(quick_settings.phonons, supercell=small))
     found = PotentialPhonons(fake(), settings).predict(gold_copper)
     assert any("supercell" in text for text in found.warnings)
+
+
+def _without_stress(monkeypatch: pytest.MonkeyPatch) -> ForceCalculator:
+    from ase.calculators import emt
+    from ase.calculators.calculator import PropertyNotImplementedError
+
+    class NoStress(emt.EMT):
+        def get_property(self, name: str, *arguments: object, **options: object) -> object:
+            if name == "stress":
+                raise PropertyNotImplementedError(name)
+            return super().get_property(name, *arguments, **options)
+
+    module = types.ModuleType("no_stress")
+    NoStress.__module__ = "no_stress"
+    module.NoStress = NoStress  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "no_stress", module)
+    monkeypatch.setattr("screening.calculators.ase._version", lambda _target: "1")
+    return load_calculator("no_stress.NoStress")
+
+
+def test_a_calculator_without_stress_predicts_what_it_does_with_stress(
+    copper: Crystal, quick_settings: ScreeningSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calculator = _without_stress(monkeypatch)
+    found = PotentialPhonons(calculator, quick_settings).predict(copper)
+    usual = load_calculator("ase.calculators.emt.EMT")
+    expected = PotentialPhonons(usual, quick_settings).predict(copper)
+    assert found.static_energy_ev_per_atom == expected.static_energy_ev_per_atom
+    np.testing.assert_array_equal(
+        found.thermodynamics.free_energy_mev_per_atom,
+        expected.thermodynamics.free_energy_mev_per_atom,
+    )
+    relaxing = replace(quick_settings, relaxation=RelaxationSettings())
+    with pytest.raises(CalculatorFailedError, match="stress"):
+        PotentialPhonons(calculator, relaxing).predict(copper)
+
+
+def test_a_relaxation_that_raises_the_space_group_says_so() -> None:
+    record = Relaxation(
+        converged=True,
+        n_steps=1,
+        max_force_ev_per_angstrom=0.0,
+        max_stress_gpa=0.0,
+        volume_ratio=1.0,
+        space_group_number_before=99,
+        space_group_number_after=221,
+    )
+    (text,) = relaxation_warnings(record)
+    assert "number 99 to 221" in text
+    assert relaxation_warnings(replace(record, space_group_number_after=99)) == []
+    both = relaxation_warnings(replace(record, volume_ratio=1.1))
+    assert len(both) == 2

@@ -107,7 +107,7 @@ def make_structure():
 
 @pytest.fixture
 def make_prediction():
-    def make(structure, slope=1e-4, *, std=None, valid=True, **changes):
+    def make(structure, slope=1e-4, /, *, std=None, valid=True, **changes):
         t = np.array(GRID_K)
         spread = std and ThermodynamicsSpread(
             *(frozen_array(0 * t + std) for _ in range(3)), 0.1, 3

@@ -7,8 +7,11 @@ import threading
 import pytest
 
 import stores.builders as room
-from stores.builders import build_polymorphs, build_vibrational
-from stores.documents import VibrationalDocument
+from screening.errors import CorruptDataError
+from screening.ranking import RankingSettings
+from stores.builders import build_hulls, build_polymorphs, build_vibrational
+from stores.documents import FailureDocument, VibrationalDocument
+from stores.documents.polymorphs import composition_key_of
 
 
 def test_two_builders_at_once_write_each_document_once(tmp_path, make_structure, make_prediction):
@@ -60,6 +63,37 @@ def test_a_late_write_of_an_older_builder_is_found(db, make_structure, make_pred
     db.vibrational.update([older])
     assert build_vibrational(db).written == ("m",)
     assert db.vibrational.query_one()["tier"] == 3
+
+
+def about_failures(db):
+    return sorted((one["stage"], one["subject"]) for one in db.failures.query())
+
+
+def test_failures_go_with_what_they_are_about(db, make_structure):
+    chosen = RankingSettings(temperatures_k=(300.0,))
+    grid = composition_key_of("SiO2", chosen.temperatures_k)
+    db.put(make_structure("kept", "SiO2"))
+    for stage, subject in (
+        ("build_vibrational", "gone"),
+        ("build_polymorphs", "TiO2"),
+        ("build_polymorphs", composition_key_of("TiO2", (300.0,))),
+        ("build_polymorphs", grid),
+        ("build_hulls", "Fe-O"),
+    ):
+        db.put(FailureDocument.from_error(CorruptDataError("x"), stage=stage, subject=subject))
+    before = about_failures(db)
+    # A build of a part leaves alone what it was not asked for.
+    build_vibrational(db, ["kept"])
+    build_polymorphs(db, ["SiO2"])
+    build_hulls(db, ["O-Si"])
+    assert about_failures(db) == before
+    build_vibrational(db)
+    build_polymorphs(db)
+    build_hulls(db)
+    # A ranking on a grid of its own is not what the default build looks at.
+    assert about_failures(db) == [("build_polymorphs", grid)]
+    build_polymorphs(db, settings=chosen)
+    assert about_failures(db) == []
 
 
 def test_names_are_loaded_on_use():

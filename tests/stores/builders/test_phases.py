@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stores.builders.phases import choose_predictions
+from stores.builders.phases import candidate_of, choose_predictions
 
 
 def test_one_method_for_all_where_they_share_one(make_structure, make_prediction):
@@ -17,3 +17,11 @@ def test_one_method_for_all_where_they_share_one(make_structure, make_prediction
     assert chosen == {"a": better, "b": both}
     assert choose_predictions({}) == {}
     assert choose_predictions({"a": []}) == {}
+
+
+def test_models_are_told_apart_by_digest_and_given_data_by_name(make_structure, make_prediction):
+    structure = make_structure("a")
+    made = candidate_of(structure, make_prediction(structure))
+    assert made.potential_energy_digest == "b" * 64
+    given = candidate_of(structure, make_prediction(structure, tier=3, method="dft"))
+    assert given.potential_energy_digest is None

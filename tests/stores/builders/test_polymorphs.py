@@ -96,7 +96,9 @@ def test_other_settings_rebuild(db, make_structure, make_prediction):
     phase = make_structure("a")
     db.put(phase, make_prediction(phase))
     build_polymorphs(db)
+    assert db.polymorphs.query_one()["tie_mev_per_atom"] == 10.0
     assert build_polymorphs(db, settings=RankingSettings(tie_mev_per_atom=1.0)).written == ("TiO2",)
+    assert db.polymorphs.query_one()["tie_mev_per_atom"] == 1.0
 
 
 def test_rankings_go_with_their_last_material(db, make_structure, make_prediction):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from screening.errors import ERROR_CODES, InputError, RelaxationError, ScreeningError
+from screening.errors import ERROR_CODES, InputError, RelaxationError, SerializationError
 from stores.documents.failure import FailureDocument
-from stores.documents.prediction import PredictionDocument
-from stores.documents.structure import StructureDocument
 
 
 @pytest.mark.parametrize("kind", ERROR_CODES.values())
@@ -65,25 +63,24 @@ def test_same_subject_stage_and_method_is_the_same_failure():
     )
 
 
-def test_a_prediction_clears_exactly_its_own_failure(make_prediction):
-    done = PredictionDocument.from_prediction(make_prediction(), "ps-1")
+def test_two_models_of_one_method_fail_each_by_itself():
+    made = [
+        FailureDocument.from_error(
+            RelaxationError("no"),
+            stage="predict",
+            material_id="ps-1",
+            method="potential-phonons",
+            prediction_id=prediction_id,
+        )
+        for prediction_id in ("a" * 64, "b" * 64, None)
+    ]
+    assert len({one.failure_id for one in made}) == 3
+    assert [FailureDocument.load(one.to_store()) for one in made] == made
 
-    def failure(**options):
-        return FailureDocument.from_error(ScreeningError("x"), stage="phonons", **options)
 
-    assert failure(material_id="ps-1", prediction_id=done.prediction_id).cleared_by(done)
-    assert failure(material_id="ps-1", method="potential-phonons").cleared_by(done)
-    assert not failure(material_id="ps-1", prediction_id="0" * 64).cleared_by(done)
-    assert not failure(material_id="ps-1", method="other").cleared_by(done)
-    assert not failure(material_id="ps-2", method="potential-phonons").cleared_by(done)
-    assert not failure(material_id="ps-1").cleared_by(done)
-
-
-def test_a_structure_clears_the_failed_import_of_its_source(crystal):
-    done = StructureDocument.from_crystal(crystal, source="a.cif")
-
-    def failure(subject):
-        return FailureDocument.from_error(RuntimeError("x"), stage="import", subject=subject)
-
-    assert failure("a.cif").cleared_by(done)
-    assert not failure("b.cif").cleared_by(done)
+def test_a_failure_of_another_prediction_is_not_this_one():
+    made = FailureDocument.from_error(
+        RelaxationError("no"), stage="predict", material_id="ps-1", prediction_id="a" * 64
+    )
+    with pytest.raises(SerializationError, match="failure_id"):
+        made.replaced(prediction_id="b" * 64)

@@ -54,9 +54,9 @@ FIELDS = {
         entropy_1000k_mev_per_k_per_atom heat_capacity_1000k_mev_per_k_per_atom
         static_energy_ev_per_atom static_energy_source warnings input_digest""",
     PolymorphsDocument: """composition_key formula_reduced chemsys elements n_polymorphs
-        material_ids temperatures_k reference_id lowest_300k_id energy_kind energy_source
-        polymorphs excluded candidate_ids candidates first_transition_temperature_k crossings
-        lowest_probability not_comparable flags input_digest""",
+        material_ids temperatures_k tie_mev_per_atom reference_id lowest_300k_id energy_kind
+        energy_source polymorphs excluded candidate_ids candidates first_transition_temperature_k
+        crossings lowest_probability not_comparable flags input_digest""",
     HullDocument: """chemsys elements n_elements available reason detail temperatures_k energy_kind
         energy_source material_ids stable_300k_ids phases excluded flags input_digest""",
     ModelDocument: """model_id name version kind model_digest atomic_numbers training_set_digest
