@@ -251,7 +251,7 @@ def _unusable(candidate: Candidate) -> Excluded | None:
         return _exclude(candidate, Exclusion.NO_PREDICTION, "no prediction")
     if not candidate.thermodynamics.valid:
         weight = candidate.thermodynamics.dropped_weight
-        detail = f"{100.0 * weight:.2g} % of the modes are low or imaginary: too many to compare"
+        detail = f"{100.0 * weight:.3g} % of the modes are low or imaginary: too many to compare"
         return _exclude(candidate, Exclusion.INVALID_THERMODYNAMICS, detail)
     if candidate.relaxed_into is not None:
         detail = f"relaxed into the same crystal as {candidate.relaxed_into}"

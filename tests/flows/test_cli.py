@@ -183,7 +183,7 @@ def test_doctor_checks_database_and_calculator(phonoscreen):
         (("query", "no_such_field > 1"), ExitCode.WRONG_USAGE, "no_such_field"),
         (("query", "verdict ~ 1"), ExitCode.WRONG_USAGE, "QUERY"),
         (("show", "ps-nothing"), ExitCode.WRONG_USAGE, "ps-nothing"),
-        (("rank", "Qq9"), ExitCode.WRONG_USAGE, "Qq9"),
+        (("rank", "Ti9O"), ExitCode.WRONG_USAGE, "Ti9O"),
         (("retry", "--code", "NO_SUCH"), ExitCode.WRONG_USAGE, "NO_SUCH"),
         (("import", "no-such-folder"), ExitCode.NOTHING_USABLE, "no-such-folder"),
         (("screen", "--temperatures", "hot"), ExitCode.WRONG_USAGE, "hot"),
