@@ -12,7 +12,7 @@ from screening.errors import NotFoundError, QueryError
 from screening.predictors.interface import Predictor
 from screening.structure import Crystal
 from stores.connect import Database
-from stores.documents import StructureDocument, VibrationalDocument
+from stores.documents import PredictionDocument, StructureDocument, VibrationalDocument
 from stores.query import Criteria, by_field, in_values, parse_filter
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "find_material",
     "materials_where",
     "originals_of",
+    "prefer_predictions",
     "summaries_where",
     "work_list",
 ]
@@ -110,6 +111,29 @@ def work_list(database: Database, material_ids: Sequence[str], predictor: Predic
             else:
                 waiting.append((-row["n_atoms"], name))
     return WorkList(tuple(name for _, name in sorted(waiting)), tuple(settled))
+
+
+def prefer_predictions(
+    database: Database, material_ids: Sequence[str], predictor: Predictor
+) -> None:
+    """Let summaries show the predictions asked for now, where others were made after them.
+
+    Among equals of one tier a summary shows the newest; asking again makes a stored prediction
+    the newest without computing it.
+    """
+    for chunk in _chunks(material_ids):
+        named = in_values("material_id", chunk)
+        rows = database.structures.query(named, _IDENTITY)
+        keys = {row["material_id"]: key_of(row["structure_digest"], predictor) for row in rows}
+        others = [
+            keys[row["material_id"]]
+            for row in database.vibrational.query(named, ["material_id", "prediction_id", "tier"])
+            if row["prediction_id"] != keys[row["material_id"]] and row["tier"] <= predictor.tier
+        ]
+        stored = list(database.predictions.query(in_values("prediction_id", others)))
+        renewed = [PredictionDocument.load(one).replaced().to_store() for one in stored]
+        if renewed:
+            database.predictions.update(renewed)
 
 
 def _chunks(names: Sequence[str]) -> Iterator[list[str]]:

@@ -8,7 +8,6 @@ again and writing the same keys.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 from flows.events import MaterialEvent, Outcome, emit
@@ -19,12 +18,11 @@ from stores.claims import Claim
 from stores.connect import Database
 from stores.documents import FailureDocument, PhononDocument, PredictionDocument
 from stores.documents.phonon import phonon_arrays
-from stores.query import by_field, in_values
+from stores.query import by_field
 
 __all__ = [
     "LEASE_SECONDS",
     "key_of",
-    "prefer_predictions",
     "record_failure",
     "screen_material",
     "write_prediction",
@@ -139,28 +137,6 @@ def record_failure(
     )
     database.failures.update(document.to_store())
     return _event(crystal, Outcome.FAILED, detail=f"{document.code}: {document.message}")
-
-
-def prefer_predictions(
-    database: Database, material_ids: Sequence[str], predictor: Predictor
-) -> None:
-    """Let summaries show the predictions asked for now, where others were made after them.
-
-    Among equals of one tier a summary shows the newest; asking again makes a stored prediction
-    the newest without computing it.
-    """
-    shown = in_values("material_id", list(material_ids))
-    for row in database.vibrational.query(shown, ["material_id", "prediction_id", "tier"]):
-        structure = database.structures.query_one(
-            by_field("material_id", row["material_id"]), ["structure_digest"]
-        )
-        key = key_of(structure["structure_digest"], predictor) if structure else None
-        if key is None or key == row["prediction_id"] or row["tier"] > predictor.tier:
-            continue
-        stored = database.predictions.query_one(by_field("prediction_id", key))
-        if stored is not None:
-            document = PredictionDocument.load(stored).replaced()
-            database.predictions.update(document.to_store())
 
 
 def write_prediction(database: Database, prediction: Prediction, material_id: str) -> None:

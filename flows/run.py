@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from flows.catalogue import crystal_of, originals_of, work_list
+from flows.catalogue import crystal_of, originals_of, prefer_predictions, work_list
 from flows.events import Listener, MaterialEvent, Outcome
 from flows.local import Crew, Death, LocalRun, run_local
 from flows.makers.batch import ScreenBatchMaker
-from flows.materials import prefer_predictions, record_failure
+from flows.materials import record_failure
 from flows.predictors import cached_predictor
 from flows.summaries import build_summaries
 from screening.errors import (
@@ -121,9 +121,10 @@ def screen(
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise NotFoundError("no materials to screen", hint="Import structures first")
+        predictor = cached_predictor(maker.calculator, maker.settings)
         try:
-            _predict(database, database_uri, wanted, maker, crew or Crew(), tally)
-            prefer_predictions(database, wanted, cached_predictor(maker.calculator, maker.settings))
+            _predict(database, LocalRun(database_uri, wanted, maker), predictor, crew, tally)
+            prefer_predictions(database, wanted, predictor)
         finally:  # what is done is summarised, also where the rest cannot go on
             written = build_summaries(database, wanted)
     return _report(tally, written, time.monotonic() - started)
@@ -131,20 +132,18 @@ def screen(
 
 def _predict(
     database: Database,
-    database_uri: str,
-    wanted: Sequence[str],
-    maker: ScreenBatchMaker,
-    crew: Crew,
+    whole: LocalRun,
+    predictor: Predictor,
+    crew: Crew | None,
     tally: _Tally,
 ) -> None:
-    predictor = cached_predictor(maker.calculator, maker.settings)
-    work = work_list(database, wanted, predictor)
+    """Run what is pending of a whole run, again and again while workers die over it."""
+    work = work_list(database, whole.material_ids, predictor)
     for event in work.settled:
         tally(event)
     deaths = Counter[str | None]()
     while work.pending:
-        run = LocalRun(database_uri, work.pending, maker)
-        lost = run_local(run, crew, tally)
+        lost = run_local(replace(whole, material_ids=work.pending), crew or Crew(), tally)
         if not lost:
             return
         for death in lost:

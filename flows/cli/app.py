@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stores.connect import DEFAULT_URI
+
 __all__ = ["ExitCode", "Json", "app", "database_uri"]
 
 
@@ -44,7 +46,7 @@ def _database(
             envvar="PHONOSCREEN_DB",
             help="sqlite:///file.db, mongodb://host/name or memory://name",
         ),
-    ] = "sqlite:///phonoscreen.db",
+    ] = DEFAULT_URI,
 ) -> None:
     """Choose the database of the command."""
     _state["database_uri"] = uri

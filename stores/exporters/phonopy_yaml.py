@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from screening.errors import InconsistentDataError
 from screening.prediction import FloatArray, ForceData
@@ -81,21 +80,13 @@ def _phonopy_object(force_data: ForceData) -> Any:
     """Phonopy's calculation object on the primitive cell."""
     from phonopy import Phonopy
 
+    from screening.supercell_symmetry import phonopy_cell
+
     return Phonopy(
-        _phonopy_atoms(force_data.primitive),
+        phonopy_cell(force_data.primitive),
         supercell_matrix=np.array(force_data.supercell_matrix).T,
         primitive_matrix="P",
         is_symmetry=False,  # the reader searches it; a search here would only cost and warn
-    )
-
-
-def _phonopy_atoms(structure: Structure) -> Any:
-    from phonopy.structure.atoms import PhonopyAtoms
-
-    return PhonopyAtoms(
-        symbols=[site.specie.symbol for site in structure],
-        cell=structure.lattice.matrix,
-        scaled_positions=structure.frac_coords,
     )
 
 
