@@ -12,7 +12,7 @@ def classes() -> list[type[ScreeningError]]:
     while waiting:
         kind = waiting.pop()
         waiting.extend(kind.__subclasses__())
-        if kind.__module__ == errors.__name__:
+        if kind.__module__.startswith(errors.__name__):
             found.append(kind)
     return found
 

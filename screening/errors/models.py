@@ -1,0 +1,55 @@
+"""Why a potential, a trained model or a code from first principles cannot be used."""
+
+from __future__ import annotations
+
+from screening.errors.base import ScreeningError
+
+__all__ = [
+    "ElementNotInModelError",
+    "ExecutableMissingError",
+    "ModelCorruptError",
+    "ModelError",
+    "ModelRefusedError",
+    "ModelUnavailableError",
+    "PseudopotentialMissingError",
+]
+
+
+class ModelError(ScreeningError):
+    """A potential or trained model cannot be used."""
+
+
+class ElementNotInModelError(ModelError):
+    """The structure holds an element that the model was not made for."""
+
+    code = "ELEMENT_NOT_IN_MODEL"
+
+
+class ModelRefusedError(ModelError):
+    """The model's file or import path is not allowed or names nothing usable."""
+
+    code = "MODEL_REFUSED"
+
+
+class ModelCorruptError(ModelError):
+    """The model's file does not hold what its name or digest says."""
+
+    code = "MODEL_CORRUPT"
+
+
+class ModelUnavailableError(ModelError):
+    """The model must be downloaded or its package installed first."""
+
+    code = "MODEL_UNAVAILABLE"
+
+
+class ExecutableMissingError(ModelError):
+    """A program or package that computes forces is not installed, or does not start."""
+
+    code = "EXECUTABLE_MISSING"
+
+
+class PseudopotentialMissingError(ModelError):
+    """There is no pseudopotential of the functional for an element."""
+
+    code = "PSEUDOPOTENTIAL_MISSING"
