@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,41 @@ from flows import plots
 from flows.results import StoredMaterial, material, phonons_of
 from flows.tables import experiments_of
 from screening.errors import NotFoundError
+from screening.quantities import Property, Quantity
+from screening.uncertainty.assessment import assess_calibration
+from stores.builders.calibrations import calibration_pairs
 from stores.connect import Database
 from stores.query import in_values
 
-__all__ = ["draw_material", "draw_overview", "draw_rankings", "rankings_of", "structures_of"]
+__all__ = [
+    "draw_calibrations",
+    "draw_material",
+    "draw_overview",
+    "draw_rankings",
+    "rankings_of",
+    "structures_of",
+]
+
+
+_DRAWN_ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+_DRAWN_PROPERTIES = (Property.FREE_ENERGY, Property.FREE_ENERGY_DIFFERENCE)
+_DRAWN_TEMPERATURES_K = (300.0, 1000.0)
+
+
+def draw_calibrations(database: Database, folder: Path, suffix: str = ".png") -> list[Path]:
+    """Draw coverage and half widths of every calibration, on compositions held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for (cheap, reference), pairs in calibration_pairs(database).items():
+        for kind in _DRAWN_PROPERTIES:
+            quantities = [Quantity(kind, t) for t in _DRAWN_TEMPERATURES_K]
+            by_alpha = {a: assess_calibration(pairs, quantities, a) for a in _DRAWN_ALPHAS}
+            if not any(by_alpha.values()):
+                continue
+            figure = plots.plot_calibration(by_alpha, title=f"{cheap}\nagainst {reference}")
+            stem = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{kind}-{cheap}-{reference}")
+            written.append(plots.save_figure(figure, folder / f"calibration-{stem}{suffix}"))
+    return written
 
 
 def draw_material(database: Database, material_id: str, folder: Path, suffix: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stores.builders.calibrations import build_calibrations
 from stores.builders.hull import build_hulls
 from stores.builders.polymorphs import build_polymorphs
 from stores.builders.vibrational import build_vibrational
@@ -15,7 +16,7 @@ __all__ = ["build_summaries"]
 def build_summaries(
     database: Database, material_ids: Sequence[str] | None = None
 ) -> dict[str, int]:
-    """Bring summaries, polymorph rankings and hulls up to date.
+    """Bring summaries, polymorph rankings, hulls and calibrations up to date.
 
     Parameters
     ----------
@@ -34,4 +35,5 @@ def build_summaries(
         "polymorphs": build_polymorphs(database),
         "hulls": build_hulls(database),
     }
-    return {name: len(report.written) for name, report in built.items()}
+    written = {name: len(report.written) for name, report in built.items()}
+    return written | {"models": len(build_calibrations(database).written)}

@@ -7,6 +7,7 @@ display.
 
 from __future__ import annotations
 
+from flows.plots.calibration import plot_calibration
 from flows.plots.overview import plot_overview, plot_rankings
 from flows.plots.phonons import plot_phonons
 from flows.plots.ranking import ExcludedPhase, PhaseCurve, RankingView, plot_ranking
@@ -19,6 +20,7 @@ __all__ = [
     "PhaseCurve",
     "RankingView",
     "figure_title",
+    "plot_calibration",
     "plot_overview",
     "plot_phonons",
     "plot_ranking",

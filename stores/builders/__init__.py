@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stores.builders.calibrations import build_calibrations
     from stores.builders.failures import clear_failures
     from stores.builders.hull import build_hulls
     from stores.builders.incremental import BuildReport
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildReport",
+    "build_calibrations",
     "build_hulls",
     "build_polymorphs",
     "build_vibrational",
@@ -25,6 +27,7 @@ __all__ = [
 
 _MODULES = {
     "BuildReport": "incremental",
+    "build_calibrations": "calibrations",
     "build_hulls": "hull",
     "build_polymorphs": "polymorphs",
     "build_vibrational": "vibrational",

@@ -17,6 +17,7 @@ from screening.prediction import (
     Verdict,
     frozen_array,
 )
+from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 
@@ -107,7 +108,7 @@ def make_structure():
 
 @pytest.fixture
 def make_prediction():
-    def make(structure, slope=1e-4, /, *, std=None, valid=True, **changes):
+    def make(structure, slope=1e-4, /, *, std=None, valid=True, shift_mev=0.0, **changes):
         t = np.array(GRID_K)
         spread = std and ThermodynamicsSpread(
             *(frozen_array(0 * t + std) for _ in range(3)), 0.1, 3
@@ -124,7 +125,7 @@ def make_prediction():
             "structure": structure.structure.to_pymatgen(),
             "thermodynamics": Thermodynamics(
                 temperatures_k=frozen_array(t),
-                free_energy_mev_per_atom=frozen_array(50 - slope * t**2 / 2),
+                free_energy_mev_per_atom=frozen_array(50 + shift_mev - slope * t**2 / 2),
                 entropy_mev_per_k_per_atom=frozen_array(slope * t),
                 heat_capacity_mev_per_k_per_atom=frozen_array(slope * t),
                 internal_energy_mev_per_atom=frozen_array(50 + slope * t**2 / 2),
@@ -145,6 +146,39 @@ def make_prediction():
         }
         return PredictionDocument.from_prediction(
             Prediction(**fields | changes), structure.material_id
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_einstein():
+    """Predictions of solids whose frequencies are all the same."""
+
+    def make(crystal, frequency_thz, tier=1):
+        frequencies = np.full((1, 3 * len(crystal.structure)), frequency_thz)
+        settings = ThermodynamicsSettings(temperatures_k=tuple(map(float, range(0, 1501, 10))))
+        return Prediction(
+            method="potential-phonons" if tier == 1 else "dft-phonons",
+            method_version=1,
+            tier=tier,
+            model="soft" if tier == 1 else "dft:PBE",
+            model_digest=str(tier) * 64,
+            structure_digest=crystal.digest,
+            settings={"relaxation": None},
+            settings_digest="c" * 64,
+            structure=crystal.structure,
+            thermodynamics=thermodynamics(
+                frequencies,
+                np.ones(1),
+                len(crystal.structure),
+                settings,
+                is_gamma=np.zeros(1, dtype=bool),
+            ),
+            stability=Stability(
+                Verdict.STABLE, "mesh", frequency_thz, frozen_array([0, 0, 0.5]), "mesh", {}
+            ),
+            cost=Cost(1.0, 1.0, 0.5, 3),
         )
 
     return make

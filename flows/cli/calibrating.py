@@ -1,0 +1,63 @@
+"""The command that learns what cheap methods are worth: calibrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import Json, app, database_uri
+from flows.cli.output import out, print_json, print_lines, print_paths
+
+__all__: list[str] = []
+
+
+@app.command()
+def calibrate(
+    *,
+    alpha: Annotated[
+        float, typer.Option(help="Risk of the intervals in the report: 0.1 for 90 %.")
+    ] = 0.1,
+    quantities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quantity",
+            help="Report this too, for instance entropy_500k_mev_per_k_per_atom; repeatable.",
+        ),
+    ] = None,
+    load: Annotated[
+        Path | None, typer.Option("--import", help="Store the calibration of this file first.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Folder: write every calibration as a JSON file.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plot", help="Folder: draw coverage and half widths.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare cheap with better predictions of the same crystals, and keep what was learned."""
+    from flows import calibrating, tables
+    from flows.drawing import draw_calibrations
+    from screening.quantities import Quantity
+    from stores.connect import open_database
+
+    asked = tuple(Quantity.parse(name) for name in quantities or ())
+    with open_database(database_uri()) as database:
+        if load is not None:
+            key = calibrating.import_calibration(database, load)
+            print_lines([f"stored {key}"])
+            return
+        wanted = tuple(dict.fromkeys((*calibrating.assessed_by_default(), *asked)))
+        found = calibrating.assessed_calibrations(database, wanted, alpha)
+        written = draw_calibrations(database, plots) if plots is not None else []
+        if export is not None:
+            written += [calibrating.export_calibration(one.calibration, export) for one in found]
+    if as_json:
+        print_json({"calibrations": [tables.payload_calibration(one) for one in found]})
+        return
+    for one in found:
+        print_lines(calibrating.lines_of(one))
+        out.print(tables.table_calibration(one, width=out.width))
+    print_paths(written)
