@@ -63,6 +63,7 @@ class Flag(StrEnum):
     GIVEN_ENERGIES_IGNORED = "given_energies_ignored"
     ENERGIES_INCOMPLETE = "energies_incomplete"
     MIXED_METHODS = "mixed_methods"
+    ANCHORED = "anchored"
     DROPPED_WEIGHTS_DIFFER = "dropped_weights_differ"
     UNSTABLE_MEMBERS = "unstable_members"
     FEWER_TEMPERATURES = "fewer_temperatures"
@@ -93,6 +94,9 @@ class Candidate:
     relaxed_into
         Other material that relaxed into the same crystal and is compared in this one's place,
         or None.
+    is_anchored
+        Whether a cheaper method predicted it, and it was placed relative to phases that both
+        methods have predicted.
     """
 
     material_id: str
@@ -110,6 +114,7 @@ class Candidate:
     method: str = ""
     failure: str | None = None
     relaxed_into: str | None = None
+    is_anchored: bool = False
 
 
 @dataclass(frozen=True)
@@ -353,6 +358,7 @@ def _flags(
         Flag.GIVEN_ENERGIES_IGNORED: has_given and not uses_given,
         Flag.ENERGIES_INCOMPLETE: energies is not None and len(energies.ev_per_atom) < len(usable),
         Flag.MIXED_METHODS: len({c.method for c in members}) > 1,
+        Flag.ANCHORED: any(c.is_anchored for c in members),
         Flag.UNSTABLE_MEMBERS: any(c.verdict is Verdict.UNSTABLE for c in members),
         Flag.FEWER_TEMPERATURES: any(len(_grid(c)) > len(grid) for c in members),
     }

@@ -18,7 +18,7 @@ from stores.builders.incremental import (
     run_build,
 )
 from stores.builders.inputs import Marks, document_or_error, read_inputs, read_marks
-from stores.builders.phases import candidate_of, choose_predictions
+from stores.builders.phases import anchored_predictions, candidate_of
 from stores.builders.relaxed import relaxed_into_another
 from stores.documents.base import Document, Provenance
 from stores.documents.polymorphs import PolymorphsDocument, composition_key_of, formula_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_polymorphs", "rank_composition"]
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 STAGE = "build_polymorphs"
 
 
@@ -64,7 +64,7 @@ def rank_composition(
     """
     settings = settings or RankingSettings()
     phases = [one for one in structures if one.duplicate_of is None] or list(structures)
-    chosen = choose_predictions(
+    chosen, anchors = anchored_predictions(
         {one.material_id: predictions.get(one.material_id, ()) for one in phases}
     )
     codes = failure_codes or {}
@@ -76,6 +76,7 @@ def rank_composition(
                 chosen.get(one.material_id),
                 codes.get(one.material_id, ()),
                 merged.get(one.material_id),
+                anchors,
             )
             for one in phases
         ],
