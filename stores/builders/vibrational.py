@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from screening.decisions.outcome import Outcome
 from screening.errors import InconsistentDataError, NotFoundError, ScreeningError
 from stores.builders.failures import clear_failures
 from stores.builders.incremental import (
@@ -22,7 +23,7 @@ from stores.builders.incremental import (
 )
 from stores.builders.inputs import Marks, Materials, read_inputs, read_marks
 from stores.documents.base import Document, Provenance
-from stores.documents.decision import DecisionDocument, IntervalRecord, Outcome
+from stores.documents.decision import DecisionDocument
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 from stores.documents.vibrational import VibrationalDocument
@@ -218,23 +219,25 @@ def _at_temperature(best: PredictionDocument, name: str, index: int | None) -> d
 
 
 def _intervals(best: PredictionDocument, decisions: Sequence[DecisionDocument]) -> dict[str, Any]:
-    """Interval of the free energy at 300 K: of the highest coverage, then the narrowest."""
+    """Take the closed interval of the free energy at 300 K of most coverage, then the narrowest."""
     quantity = "free_energy_300k_mev_per_atom"
     found = [
-        interval
+        (interval.coverage, interval.lower, interval.upper)
         for decision in decisions
         if decision.prediction_id == best.prediction_id
         for interval in decision.intervals
         if interval.quantity == quantity
+        if interval.lower is not None and interval.upper is not None
     ]
 
-    def merit(interval: IntervalRecord) -> tuple[float, ...]:
-        return (interval.coverage, interval.lower - interval.upper, interval.lower)
+    def merit(interval: tuple[float, float, float]) -> tuple[float, ...]:
+        coverage, lower, upper = interval
+        return (coverage, lower - upper, lower)
 
-    chosen = max(found, key=merit, default=None)
+    _, lower, upper = max(found, key=merit, default=(None, None, None))
     return {
-        "free_energy_300k_lower_mev_per_atom": chosen.lower if chosen else None,
-        "free_energy_300k_upper_mev_per_atom": chosen.upper if chosen else None,
+        "free_energy_300k_lower_mev_per_atom": lower,
+        "free_energy_300k_upper_mev_per_atom": upper,
     }
 
 

@@ -1,22 +1,25 @@
-"""Accept or escalate: the answer to one question about one prediction, with its reason."""
+"""Accept, escalate or reject: the answer to one question about one material, with its trail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
-from typing import ClassVar, Self
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from screening.decisions.outcome import Decision, Outcome, Standing
 from screening.digest import digest_of
-from stores.documents.base import Digest, Document, Provenance, Record
+from screening.uncertainty.interval import Interval
+from stores.documents.base import Digest, Document, Migration, PlainJson, Provenance, Record
 
 __all__ = [
     "INDEXED_FIELDS",
     "KEY",
+    "AnswerRecord",
     "DecisionDocument",
     "IntervalRecord",
-    "Outcome",
     "decision_id_of",
 ]
 
@@ -24,6 +27,7 @@ KEY = "decision_id"
 INDEXED_FIELDS: tuple[str, ...] = (
     "prediction_id",
     "material_id",
+    "composition",
     "question",
     "outcome",
     "reason",
@@ -32,77 +36,137 @@ INDEXED_FIELDS: tuple[str, ...] = (
 )
 
 
-class Outcome(StrEnum):
-    """What was decided."""
-
-    ACCEPT = "accept"
-    ESCALATE = "escalate"
-
-
 class IntervalRecord(Record):
     """A calibrated interval of one quantity."""
 
     quantity: str = Field(
-        min_length=1, description="Field of the vibrational summary, unit included in its name."
+        min_length=1,
+        description="Name of the quantity, temperature and unit included; a field of the "
+        "vibrational summary where it belongs to one crystal.",
     )
-    lower: float = Field(description="Lower end, in the unit of the quantity.")
-    upper: float = Field(description="Upper end, in the unit of the quantity.")
+    rival_id: str | None = Field(
+        description="Material that a difference is taken from; none for a crystal's own quantity."
+    )
+    value: float | None = Field(
+        description="Corrected value, in the unit of the quantity; none where it was not kept."
+    )
+    lower: float | None = Field(
+        description="Lower end, in the unit of the quantity; none where it is open."
+    )
+    upper: float | None = Field(
+        description="Upper end, in the unit of the quantity; none where it is open."
+    )
     coverage: float = Field(gt=0, lt=1, description="Intended coverage.")
     calibration: str | None = Field(
-        description="What it was calibrated on; none where it rests on the committee alone."
+        description="Key of the calibration; none where there is none, as for a reference method."
     )
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        if self.lower > self.upper:
-            raise ValueError("lower is above upper")
+        known = [one for one in (self.lower, self.value, self.upper) if one is not None]
+        if known != sorted(known):
+            raise ValueError("lower, value and upper are not in this order")
         return self
+
+    @classmethod
+    def from_interval(cls, interval: Interval, rival_id: str | None = None) -> Self:
+        """Record of an interval; an infinite end is open."""
+        return cls(
+            quantity=interval.quantity.name,
+            rival_id=rival_id,
+            value=interval.value,
+            lower=interval.lower if math.isfinite(interval.lower) else None,
+            upper=interval.upper if math.isfinite(interval.upper) else None,
+            coverage=interval.coverage,
+            calibration=interval.calibration or None,
+        )
+
+
+class AnswerRecord(Record):
+    """What the answer is."""
+
+    text: str = Field(min_length=1, description="For people, with units.")
+    content: PlainJson = Field(description="The same as plain values.")
+
+
+def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had no answers and no open intervals, and wall time in place of core-hours."""
+    plain = {key: value for key, value in old.items() if key != "expected_seconds"}
+    intervals = [{"rival_id": None, "value": None} | one for one in old["intervals"]]
+    return plain | {
+        "composition": None,
+        "alpha": None,
+        "answer": None,
+        "is_reference": False,
+        "intervals": intervals,
+        "expected_core_hours": None,
+    }
 
 
 class DecisionDocument(Document):
-    """One decision about one prediction."""
+    """One decision about one material and one question, made when it was last updated."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _from_version_1})
 
-    decision_id: Digest = Field(description="SHA-256 of the prediction's key and the question.")
-    prediction_id: Digest = Field(description="Key of the prediction.")
+    decision_id: Digest = Field(
+        description="SHA-256 of the prediction's key, the question and the accepted risk."
+    )
+    prediction_id: Digest | None = Field(
+        description="Key of the prediction; none where the method gave no prediction."
+    )
     material_id: str = Field(min_length=1, description="Key of the material.")
+    composition: str | None = Field(
+        description="Reduced formula whose polymorphs the question is about; none for a question "
+        "about one crystal."
+    )
     question: str = Field(min_length=1, description="What the user wants to know.")
-    outcome: Outcome = Field(description="Accept the prediction or escalate.")
+    alpha: float | None = Field(
+        gt=0, lt=1, description="Accepted risk of a wrong answer; none where it was not kept."
+    )
+    outcome: Outcome = Field(description="Accept the prediction, escalate, or reject.")
     reason: str = Field(min_length=1, description="Reason, from the policy's enumeration.")
     detail: str = Field(description="The reason in words, with its numbers.")
+    answer: AnswerRecord | None = Field(
+        description="What the answer is; none where the outcome is not to accept."
+    )
     tier: int = Field(ge=0, le=3, description="Tier of the prediction.")
-    next_tier: int | None = Field(ge=0, le=3, description="Tier to ask next; none where accepted.")
+    next_tier: int | None = Field(
+        ge=0, le=3, description="Tier to ask next; none where none is asked."
+    )
+    is_reference: bool = Field(
+        description="Whether the method is the one that calibrations are made against."
+    )
     intervals: tuple[IntervalRecord, ...] = Field(
         description="Intervals the decision rests on; empty where nothing is calibrated."
     )
     spent_seconds: float = Field(ge=0, description="Wall time spent on the prediction in s.")
-    expected_seconds: float | None = Field(
-        ge=0, description="Expected wall time of the next tier in s; none where unknown."
+    expected_core_hours: float | None = Field(
+        ge=0, description="Estimate for the next tier in core-hours; none where unknown."
     )
 
     @model_validator(mode="after")
-    def _next(self) -> Self:
-        if (self.outcome is Outcome.ACCEPT) != (self.next_tier is None):
+    def _consistent(self) -> Self:
+        if (self.outcome is Outcome.ESCALATE) != (self.next_tier is not None):
             raise ValueError("next_tier is named where, and only where, the outcome is escalate")
+        if self.answer is not None and self.outcome is not Outcome.ACCEPT:
+            raise ValueError("an answer is given only where the outcome is accept")
         return self
 
     @classmethod
-    def from_outcome(  # noqa: PLR0913 - one keyword per field
+    def from_decision(  # noqa: PLR0913 - one keyword per part of the trail
         cls,
+        decision: Decision,
         *,
-        prediction_id: str,
-        material_id: str,
         question: str,
-        outcome: str,
-        reason: str,
-        tier: int,
-        detail: str = "",
-        next_tier: int | None = None,
-        intervals: Sequence[IntervalRecord] = (),
+        material_id: str,
+        prediction_id: str | None,
+        standing: Standing,
+        composition: str | None = None,
         spent_seconds: float = 0.0,
-        expected_seconds: float | None = None,
+        expected_core_hours: float | None = None,
         policy: str | None = None,
         policy_version: int | None = None,
         settings_digest: str | None = None,
@@ -111,8 +175,18 @@ class DecisionDocument(Document):
 
         Parameters
         ----------
-        outcome, reason
-            Values of the policy's enumerations.
+        decision
+            What the policy said.
+        question
+            Canonical text of the question.
+        material_id, prediction_id
+            What it was said about; no prediction where the method failed.
+        standing
+            Where the method stands in the ladder, and the accepted risk.
+        composition
+            Reduced formula, for a question about its polymorphs.
+        spent_seconds, expected_core_hours
+            Wall time of the prediction, and the estimate for the next tier.
         policy, policy_version, settings_digest
             Name and version of the policy and SHA-256 of its settings.
 
@@ -121,28 +195,45 @@ class DecisionDocument(Document):
         SerializationError
             Naming the field that breaks the schema.
         """
+        rivals = decision.rivals or (None,) * len(decision.intervals)
+        calibrations = {one.calibration for one in decision.intervals} | {prediction_id or ""}
+        answer = decision.answer
         return cls.build(
             provenance=Provenance.now(
                 method=policy,
                 method_version=policy_version,
                 settings_digest=settings_digest,
-                source_ids=(prediction_id,),
+                source_ids=tuple(calibrations - {""}),
             ),
-            decision_id=decision_id_of(prediction_id, question),
+            decision_id=decision_id_of(
+                question, standing, material_id=material_id, prediction_id=prediction_id
+            ),
             prediction_id=prediction_id,
             material_id=material_id,
+            composition=composition,
             question=question,
-            outcome=outcome,
-            reason=str(reason),
-            detail=detail,
-            tier=tier,
-            next_tier=next_tier,
-            intervals=tuple(intervals),
+            alpha=standing.alpha,
+            outcome=decision.outcome,
+            reason=decision.reason.value,
+            detail=decision.detail,
+            answer=answer and {"text": answer.text, "content": dict(answer.content)},
+            tier=standing.tier,
+            next_tier=decision.next_tier,
+            is_reference=standing.is_reference,
+            intervals=tuple(
+                IntervalRecord.from_interval(interval, rival)
+                for interval, rival in zip(decision.intervals, rivals, strict=True)
+            ),
             spent_seconds=spent_seconds,
-            expected_seconds=expected_seconds,
+            expected_core_hours=expected_core_hours,
         )
 
 
-def decision_id_of(prediction_id: str, question: str) -> str:
-    """Key of the decision that answers a question about a prediction."""
-    return digest_of({"prediction_id": prediction_id, "question": question})
+def decision_id_of(
+    question: str, standing: Standing, *, material_id: str, prediction_id: str | None
+) -> str:
+    """Key of the decision that answers a question about a prediction, or about its absence."""
+    about: dict[str, Any] = {"prediction_id": prediction_id}
+    if prediction_id is None:
+        about = {"material_id": material_id, "tier": standing.tier}
+    return digest_of(about | {"question": question, "alpha": standing.alpha})

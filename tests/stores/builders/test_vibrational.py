@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 
 import pytest
 
+from screening.decisions.outcome import Answer, Decision, Outcome, Reason, Standing
 from screening.errors import InconsistentDataError
+from screening.quantities import Property, Quantity
+from screening.uncertainty.interval import Interval
 from stores.builders.vibrational import best_prediction, build_vibrational, summarise
-from stores.documents.decision import DecisionDocument, IntervalRecord
+from stores.documents.decision import DecisionDocument
 from stores.documents.failure import FailureDocument
 from stores.documents.vibrational import VibrationalDocument
 from stores.query import by_field
 
+ANSWER = Answer("1 meV/atom", {})
 
-def decision(prediction, outcome="accept", **options):
-    return DecisionDocument.from_outcome(
-        prediction_id=prediction.prediction_id,
+
+def decision(prediction, outcome=Outcome.ACCEPT, *, question="q", intervals=()):
+    escalates = outcome is Outcome.ESCALATE
+    made = Decision(
+        outcome,
+        Reason.INTERVAL_TOO_WIDE if escalates else Reason.INTERVAL_WITHIN_TOLERANCE,
+        2 if escalates else None,
+        tuple(intervals),
+        "because",
+        None if escalates else ANSWER,
+    )
+    return DecisionDocument.from_decision(
+        made,
+        question=question,
         material_id=prediction.material_id,
-        question=options.pop("question", "q"),
-        outcome=outcome,
-        reason="r",
-        tier=prediction.tier,
-        next_tier=None if outcome == "accept" else 2,
-        **options,
+        prediction_id=prediction.prediction_id,
+        standing=Standing(prediction.tier, None),
     )
 
 
@@ -78,24 +90,30 @@ def test_interval_of_highest_coverage_then_narrowest(make_structure, make_predic
     prediction = make_prediction(structure)
     other = make_prediction(structure, method_version=0 + 1, model_digest="d" * 64, tier=0)
 
+    quantity = Quantity(Property.FREE_ENERGY, 300.0)
+
     def interval(lower, upper, coverage):
-        return IntervalRecord(
-            quantity="free_energy_300k_mev_per_atom",
-            lower=lower,
-            upper=upper,
-            coverage=coverage,
-            calibration="c",
-        )
+        return Interval(quantity, lower, lower, upper, coverage, "c")
 
     decisions = [
         decision(prediction, question="a", intervals=[interval(1.0, 2.0, 0.5)]),
         decision(prediction, question="b", intervals=[interval(0.0, 9.0, 0.9)]),
         decision(prediction, question="c", intervals=[interval(0.0, 5.0, 0.9)]),
+        decision(prediction, question="e", intervals=[interval(0.5, math.inf, 0.99)]),
         decision(other, question="d", intervals=[interval(3.0, 3.1, 0.99)]),
     ]
     summary = summarise(structure, [prediction, other], decisions)
     assert summary.free_energy_300k_lower_mev_per_atom == 0.0
     assert summary.free_energy_300k_upper_mev_per_atom == 5.0
+
+
+def test_an_open_interval_is_no_interval(make_structure, make_prediction):
+    prediction = make_prediction(make_structure("m"))
+    unknown = Interval(Quantity(Property.FREE_ENERGY, 300.0), 1.0, -math.inf, 4.0, 0.9)
+    decided = decision(prediction, Outcome.ESCALATE, intervals=[unknown])
+    summary = summarise(make_structure("m"), [prediction], [decided])
+    assert summary.free_energy_300k_lower_mev_per_atom is None
+    assert summary.free_energy_300k_upper_mev_per_atom is None
 
 
 def test_build_writes_once_and_then_nothing(db, make_structure, make_prediction):

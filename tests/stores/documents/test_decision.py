@@ -1,32 +1,105 @@
-"""Decision documents: one per prediction and question."""
+"""Decision documents: one per prediction, question and accepted risk."""
 
 from __future__ import annotations
 
-import pytest
+import json
+import math
 
+import pytest
+from pydantic import ValidationError
+
+from screening.decisions.outcome import Answer, Decision, Outcome, Reason, Standing
 from screening.errors import SerializationError
+from screening.quantities import Property, Quantity
+from screening.uncertainty.interval import Interval
 from stores.documents.decision import DecisionDocument, IntervalRecord, decision_id_of
 
-FIELDS = {
-    "prediction_id": "d" * 64,
+STANDING = Standing(tier=1, next_tier=3, alpha=0.1)
+FREE_ENERGY = Quantity(Property.FREE_ENERGY, 300.0)
+DIFFERENCE = Quantity(Property.RELATIVE_FREE_ENERGY, 300.0)
+ABOUT = {
+    "question": "order from 0 to 1000 K",
     "material_id": "ps-1",
-    "question": "polymorph order",
-    "outcome": "accept",
-    "reason": "order_certain",
-    "tier": 1,
+    "prediction_id": "d" * 64,
+    "standing": STANDING,
 }
-INTERVAL = IntervalRecord(
-    quantity="free_energy_300k_mev_per_atom", lower=1.0, upper=2.0, coverage=0.9, calibration=None
-)
 
 
-def test_round_trip():
-    made = DecisionDocument.from_outcome(
-        **FIELDS, intervals=[INTERVAL], policy="p", policy_version=1
+def accepted(*intervals, rivals=(), content=None):
+    return Decision(
+        Outcome.ACCEPT,
+        Reason.ORDER_SETTLED,
+        None,
+        intervals,
+        "a lies 3 meV/atom below b",
+        Answer("a < b", {"runs": []} if content is None else content),
+        rivals,
+    )
+
+
+def escalated(*intervals):
+    return Decision(Outcome.ESCALATE, Reason.NOT_CALIBRATED, 3, intervals, "unbounded")
+
+
+def test_round_trip_keeps_the_whole_trail():
+    interval = Interval(DIFFERENCE, -3.0, -4.0, -2.0, 0.9, "c" * 64)
+    made = DecisionDocument.from_decision(
+        accepted(interval, rivals=("ps-2",)),
+        **ABOUT,
+        composition="TiO2",
+        spent_seconds=12.5,
+        expected_core_hours=3.5,
+        policy="policy",
+        policy_version=1,
     )
     assert DecisionDocument.load(made.to_store()) == made
-    assert made.key == decision_id_of("d" * 64, "polymorph order")
-    assert made.key != decision_id_of("d" * 64, "stability")
+    assert (made.alpha, made.tier, made.is_reference, made.composition) == (0.1, 1, False, "TiO2")
+    assert (made.spent_seconds, made.expected_core_hours) == (12.5, 3.5)
+    assert made.answer.text == "a < b"
+    assert made.intervals[0].rival_id == "ps-2"
+    assert (made.intervals[0].value, made.intervals[0].calibration) == (-3.0, "c" * 64)
+    assert made.provenance.source_ids == ("c" * 64, "d" * 64)
+    assert made.last_updated is not None
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "stored"),
+    [
+        (-math.inf, math.inf, (None, None)),
+        (-math.inf, 4.0, (None, 4.0)),
+        (0.5, math.inf, (0.5, None)),
+    ],
+)
+def test_open_ends_are_stored_as_nothing(lower, upper, stored):
+    interval = Interval(FREE_ENERGY, 1.0, lower, upper, 0.9)
+    made = DecisionDocument.from_decision(escalated(interval), **ABOUT)
+    record = made.intervals[0]
+    assert (record.lower, record.upper) == stored
+    assert (record.value, record.calibration, record.rival_id) == (1.0, None, None)
+    json.dumps(made.model_dump(mode="json"), allow_nan=False)
+    assert DecisionDocument.load(made.to_store()) == made
+
+
+def test_key_is_prediction_question_and_risk():
+    key = decision_id_of("stability", STANDING, material_id="ps-1", prediction_id="d" * 64)
+    other = Standing(tier=1, next_tier=3, alpha=0.2)
+    assert key == decision_id_of("stability", STANDING, material_id="x", prediction_id="d" * 64)
+    different = {
+        key,
+        decision_id_of("order", STANDING, material_id="ps-1", prediction_id="d" * 64),
+        decision_id_of("stability", other, material_id="ps-1", prediction_id="d" * 64),
+        decision_id_of("stability", STANDING, material_id="ps-1", prediction_id="e" * 64),
+        decision_id_of("stability", STANDING, material_id="ps-1", prediction_id=None),
+        decision_id_of("stability", Standing(3, None), material_id="ps-1", prediction_id=None),
+    }
+    assert len(different) == 6
+
+
+def test_a_failure_has_no_prediction_but_a_decision():
+    made = DecisionDocument.from_decision(escalated(), **ABOUT | {"prediction_id": None})
+    assert made.prediction_id is None
+    assert made.provenance.source_ids == ()
+    assert DecisionDocument.load(made.to_store()) == made
 
 
 @pytest.mark.parametrize(
@@ -34,17 +107,50 @@ def test_round_trip():
     [
         {"outcome": "maybe"},
         {"outcome": "escalate"},
-        {"next_tier": 2},
+        {"outcome": "reject"},
+        {"next_tier": 3},
+        {"alpha": 0.0},
+        {"alpha": 1.0},
         {"spent_seconds": -1.0},
+        {"expected_core_hours": math.inf},
         {"reason": ""},
         {"tier": 4},
     ],
 )
 def test_nonsense_is_refused(bad):
+    made = DecisionDocument.from_decision(accepted(), **ABOUT)
     with pytest.raises(SerializationError):
-        DecisionDocument.from_outcome(**FIELDS | bad)
+        made.replaced(**bad)
+
+
+def test_an_answer_that_cannot_be_stored_is_refused():
+    with pytest.raises(SerializationError, match="finite"):
+        DecisionDocument.from_decision(accepted(content={"value": math.nan}), **ABOUT)
 
 
 def test_interval_has_an_order():
-    with pytest.raises(ValueError, match="lower is above upper"):
-        IntervalRecord(quantity="q", lower=2.0, upper=1.0, coverage=0.9, calibration=None)
+    fields = {
+        "quantity": "q",
+        "rival_id": None,
+        "value": 1.5,
+        "lower": 1.0,
+        "upper": 2.0,
+        "coverage": 0.9,
+        "calibration": None,
+    }
+    assert IntervalRecord(**fields).upper == 2.0
+    for bad in ({"lower": 3.0}, {"value": 2.5}, {"value": 0.0, "lower": 1.0, "upper": None}):
+        with pytest.raises(ValidationError, match="not in this order"):
+            IntervalRecord(**fields | bad)
+
+
+def test_version_1_says_what_it_did_not_know(request):
+    path = request.path.parent / "golden" / "DecisionDocument_v1.json"
+    old = json.loads(path.read_text("utf-8"))
+    document = DecisionDocument.load(old)
+    assert document.decision_id == old["decision_id"]
+    assert (document.outcome, document.next_tier) == (Outcome.ESCALATE, 2)
+    assert (document.alpha, document.answer, document.composition) == (None, None, None)
+    assert document.expected_core_hours is None  # wall seconds say nothing about cores
+    assert (document.intervals[0].lower, document.intervals[0].upper) == (55.0, 65.0)
+    assert document.intervals[0].value is None
