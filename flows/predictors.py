@@ -13,7 +13,7 @@ __all__ = ["cached_predictor"]
 
 
 def cached_predictor(calculator: str, settings: Mapping[str, Any]) -> Predictor:
-    """Return the predictor of potential phonons; loading weights costs seconds, so only once.
+    """Return the predictor of phonons; loading weights costs seconds, so only once.
 
     Parameters
     ----------
@@ -33,8 +33,11 @@ def cached_predictor(calculator: str, settings: Mapping[str, Any]) -> Predictor:
 @lru_cache(maxsize=4)
 def _predictor(calculator: str, settings_json: str) -> Predictor:
     from screening.calculators import load_calculator
+    from screening.predictors.first_principles import FirstPrinciplesPhonons
     from screening.predictors.potential_phonons import PotentialPhonons
     from screening.settings import ScreeningSettings
 
     settings = ScreeningSettings.from_dict(json.loads(settings_json))
-    return PotentialPhonons(load_calculator(calculator), settings)
+    loaded = load_calculator(calculator)
+    kind = FirstPrinciplesPhonons if loaded.is_first_principles else PotentialPhonons
+    return kind(loaded, settings)

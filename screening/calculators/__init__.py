@@ -11,13 +11,20 @@ from screening.calculators.checks import (
     check_elements,
 )
 from screening.calculators.committee import Committee
-from screening.calculators.interface import ForceCalculator, ForceEngine
+from screening.calculators.interface import (
+    DielectricCalculator,
+    DielectricResponse,
+    ForceCalculator,
+    ForceEngine,
+)
 from screening.calculators.specification import load_calculator
 
 __all__ = [
     "MAX_FORCE_EV_PER_ANGSTROM",
     "CheckedCalculator",
     "Committee",
+    "DielectricCalculator",
+    "DielectricResponse",
     "ForceCalculator",
     "ForceEngine",
     "check_elements",

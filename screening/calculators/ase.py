@@ -85,12 +85,13 @@ def load_ase(path: str, options: Mapping[str, Any]) -> CheckedCalculator:
         settings = digest_of(dict(options))
     except SerializationError as error:
         raise ModelRefusedError(f"options are not plain values: {error}", subject=path) from error
-    engine = AseEngine(_make(target, path, options))
+    made = _make(target, path, options)
     listed = ", ".join(f"{key}={value!r}" for key, value in sorted(options.items()))
     return CheckedCalculator(
-        engine=engine,
+        engine=AseEngine(made),
         name=f"{path}({listed})" if options else path,
         digest=digest_of({"path": path, "options": settings, "version": _version(target)}),
+        is_first_principles=bool(getattr(made, "is_first_principles", False)),
     )
 
 

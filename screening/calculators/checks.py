@@ -10,6 +10,8 @@ import numpy as np
 
 from screening.calculators.interface import (
     DEFAULT_DISPLACEMENT_ANGSTROM,
+    DielectricCalculator,
+    DielectricResponse,
     ForceCalculator,
     ForceEngine,
     IndexArray,
@@ -75,7 +77,7 @@ class CheckedCalculator:
     ----------
     engine
         The bare potential.
-    name, digest, elements, displacement_angstrom, notes, members
+    name, digest, elements, displacement_angstrom, notes, members, is_first_principles
         As in :class:`screening.calculators.interface.ForceCalculator`.
     """
 
@@ -86,6 +88,7 @@ class CheckedCalculator:
     displacement_angstrom: float = DEFAULT_DISPLACEMENT_ANGSTROM
     notes: tuple[str, ...] = ()
     members: tuple[ForceCalculator, ...] = ()
+    is_first_principles: bool = False
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute forces in eV/Å on several copies of a cell, shape (copy, atom, 3)."""
@@ -117,6 +120,22 @@ class CheckedCalculator:
         tensor = self._array(stress, (3, 3), "stress")
         value = float(self._array(energy, (), "energy"))
         return value, checked, (tensor + tensor.T) / 2
+
+    def dielectric_response(
+        self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
+    ) -> DielectricResponse | None:
+        """Compute the response to an electric field, None where the engine offers none."""
+        engine = self.engine
+        if not isinstance(engine, DielectricCalculator):
+            return None
+        cell, positions, numbers = _inputs(cell, positions, numbers)
+        found = self._call(lambda: engine.dielectric_response(cell, positions, numbers))
+        if found is None or found.born_charges_e is None:
+            return found
+        return DielectricResponse(
+            self._array(found.dielectric_constant, (3, 3), "dielectric constant"),
+            self._array(found.born_charges_e, (len(numbers), 3, 3), "Born charges"),
+        )
 
     def _call(self, compute: Callable[[], _Result]) -> _Result:
         """Run foreign code; its errors become ours, with their class and message."""

@@ -69,6 +69,11 @@ class Committee:
         """Notes of all members, each once."""
         return tuple(dict.fromkeys(note for member in self.members for note in member.notes))
 
+    @cached_property
+    def is_first_principles(self) -> bool:
+        """Whether all members solve for the electrons."""
+        return all(member.is_first_principles for member in self.members)
+
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute mean forces in eV/Å, shape (copy, atom, 3)."""
         return _mean([member.forces(cell, positions, numbers) for member in self.members])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -9,7 +10,14 @@ from numpy.typing import NDArray
 
 from screening.prediction import FloatArray
 
-__all__ = ["DEFAULT_DISPLACEMENT_ANGSTROM", "ForceCalculator", "ForceEngine", "IndexArray"]
+__all__ = [
+    "DEFAULT_DISPLACEMENT_ANGSTROM",
+    "DielectricCalculator",
+    "DielectricResponse",
+    "ForceCalculator",
+    "ForceEngine",
+    "IndexArray",
+]
 
 IndexArray = NDArray[np.int64]
 
@@ -35,6 +43,8 @@ class ForceCalculator(Protocol):
         The members of a committee, else empty.
     notes
         What a user must know before using its numbers.
+    is_first_principles
+        Whether it solves for the electrons: a call costs seconds to hours.
     """
 
     @property
@@ -65,6 +75,11 @@ class ForceCalculator(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before using the numbers."""
+        ...
+
+    @property
+    def is_first_principles(self) -> bool:
+        """Whether it solves for the electrons."""
         ...
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
@@ -125,6 +140,43 @@ class ForceCalculator(Protocol):
         ------
         NonFiniteForcesError, WrongShapeError, ForcesExplodedError, CalculatorFailedError
             If the potential fails or returns what cannot be used.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class DielectricResponse:
+    """How a crystal with clamped ions answers an electric field.
+
+    Attributes
+    ----------
+    dielectric_constant
+        High-frequency dielectric tensor, shape (3, 3); None where there is none.
+    born_charges_e
+        Born effective charges in e, shape (atom, 3, 3): change of the force along the last
+        axis by a field along the middle one. None where there are none.
+    refusal
+        Why there are none (a metal screens every field), else empty.
+    """
+
+    dielectric_constant: FloatArray | None
+    born_charges_e: FloatArray | None
+    refusal: str = ""
+
+
+@runtime_checkable
+class DielectricCalculator(Protocol):
+    """A calculator or engine that can also answer an electric field."""
+
+    def dielectric_response(
+        self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
+    ) -> DielectricResponse | None:
+        """Compute the response of one cell; None where it is not asked for or not offered.
+
+        Raises
+        ------
+        NonFiniteForcesError, WrongShapeError, CalculatorFailedError
+            If the calculation fails or returns what cannot be used.
         """
         ...
 

@@ -5,6 +5,8 @@
     mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
     ase.calculators.lj.LennardJones(rc=8.0, smooth=True)
     mace:medium#NAME                     one head of a model that has several
+    gpaw(ecut_ev=500)                    density functional theory in plane waves
+    espresso(pseudo_dir='/path', born=True)  the same with the pw.x and ph.x installed
     chgnet,mace:medium                   a committee: the mean of its members
 
 Arguments are literals behind keywords: the text is parsed, never evaluated.
@@ -31,8 +33,9 @@ def load_calculator(spec: str) -> ForceCalculator:
     Parameters
     ----------
     spec
-        ``chgnet``, ``mace:NAME``, ``mace:FILE@SHA256``, ``module.path.Class(key=value)`` or
-        several of them with commas between.
+        ``chgnet``, ``mace:NAME``, ``mace:FILE@SHA256``, ``gpaw(key=value)``,
+        ``espresso(key=value)``, ``module.path.Class(key=value)`` or several of them with
+        commas between.
 
     Raises
     ------
@@ -42,6 +45,8 @@ def load_calculator(spec: str) -> ForceCalculator:
         If it names nothing usable, or a file without its digest.
     ModelUnavailableError
         If a package must be installed or a model downloaded first.
+    ExecutableMissingError, PseudopotentialMissingError
+        If a density functional code or its pseudopotentials are not installed.
     ModelCorruptError
         If a file does not have the digest given.
     """
@@ -62,9 +67,18 @@ def _load_one(spec: str) -> ForceCalculator:
         from screening.calculators.mace import load_mace
 
         return load_mace(rest)
+    path, options = parse_call(spec)
+    if path == "gpaw":
+        from screening.calculators.gpaw import load_gpaw
+
+        return load_gpaw(options)
+    if path == "espresso":
+        from screening.calculators.espresso import load_espresso
+
+        return load_espresso(options)
     from screening.calculators.ase import load_ase
 
-    return load_ase(*parse_call(spec))
+    return load_ase(path, options)
 
 
 def split_members(spec: str) -> tuple[str, ...]:

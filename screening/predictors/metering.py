@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from screening.prediction import Cost, FloatArray
 
 if TYPE_CHECKING:
-    from screening.calculators import ForceCalculator
+    from screening.calculators import DielectricResponse, ForceCalculator
 
 __all__ = ["Meter", "Metered"]
 
@@ -27,7 +28,7 @@ class Meter:
         self.force_seconds = 0.0
         self.force_calls = 0
         self._wall_start = time.perf_counter()
-        self._cpu_start = time.process_time()
+        self._cpu_start = _cpu_seconds()
 
     def measure(self, call: Callable[[], _T], n_calls: int) -> _T:
         """Run a call to the calculator that evaluates ``n_calls`` structures."""
@@ -42,11 +43,16 @@ class Meter:
         """Return what was spent so far."""
         return Cost(
             wall_seconds=time.perf_counter() - self._wall_start,
-            cpu_seconds=time.process_time() - self._cpu_start,
+            cpu_seconds=_cpu_seconds() - self._cpu_start,
             force_seconds=self.force_seconds,
             force_calls=self.force_calls,
             relaxation_steps=relaxation_steps,
         )
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class Metered:
         return self.inner.notes
 
     @property
+    def is_first_principles(self) -> bool:
+        """Whether it solves for the electrons."""
+        return self.inner.is_first_principles
+
+    @property
     def members(self) -> tuple[ForceCalculator, ...]:
         """Members of a committee, counted by the same meter."""
         return tuple(Metered(member, self.meter) for member in self.inner.members)
@@ -106,3 +117,15 @@ class Metered:
         return self.meter.measure(
             lambda: self.inner.energy_forces_stress(cell, positions, numbers), count
         )
+
+    def dielectric_response(
+        self, cell: FloatArray, positions: FloatArray, numbers: NDArray[np.int64]
+    ) -> DielectricResponse | None:
+        """Return what the inner calculator offers, None where it offers nothing."""
+        compute = getattr(self.inner, "dielectric_response", None)
+        if compute is None:
+            return None
+        found: DielectricResponse | None = self.meter.measure(
+            lambda: compute(cell, positions, numbers), 0
+        )
+        return found

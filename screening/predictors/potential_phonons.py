@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pymatgen.core import Structure
 
 from screening.adaptive import adaptive_forces
 from screening.calculators import ForceCalculator, check_elements
+from screening.displacements import DisplacementPlan
 from screening.errors import NonFiniteForcesError
-from screening.phonons import compute_forces, compute_member_forces, mean_force_data
+from screening.phonons import (
+    compute_forces,
+    compute_member_forces,
+    displacement_plan,
+    mean_force_data,
+)
 from screening.prediction import ForceData, Prediction, Relaxation
 from screening.predictors.assembly import (
     force_warnings,
@@ -69,6 +75,33 @@ class PotentialPhonons:
         self.model_digest = calculator.digest
         self.settings: Mapping[str, object] = settings.as_dict()
         self.settings_digest = settings.digest
+
+    @property
+    def calculator(self) -> ForceCalculator:
+        """The calculator that it asks for energies and forces."""
+        return self._calculator
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the supercell depends on forces in smaller ones."""
+        return self._settings.phonons.adaptive
+
+    def with_calculator(self, calculator: ForceCalculator) -> Self:
+        """Return the same predictor around another calculator, settings and all."""
+        return type(self)(calculator, self._settings)
+
+    def plan(self, crystal: Crystal) -> DisplacementPlan:
+        """Return the displaced supercells that `predict` asks forces of, where not adaptive.
+
+        Raises
+        ------
+        ScreeningError
+            As `predict`: the crystal is relaxed first where the settings say so.
+        """
+        calculator = Metered(self._calculator, Meter())
+        check_elements(calculator, _numbers(crystal.structure), subject=crystal.formula)
+        structure, _, _ = self._geometry(crystal, calculator)
+        return displacement_plan(structure, calculator, self._settings.phonons)
 
     def predict(self, crystal: Crystal) -> Prediction:
         """Predict one crystal.
