@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 
 from screening.structure import Crystal
 
-__all__ = ["DuplicateTolerances", "find_duplicate", "same_crystal"]
+__all__ = ["RELAXED_TOLERANCES", "DuplicateTolerances", "find_duplicate", "same_crystal"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,12 @@ class DuplicateTolerances:
 
 
 DEFAULT_TOLERANCES = DuplicateTolerances()
+
+RELAXED_TOLERANCES = DuplicateTolerances(
+    length_fraction=5e-3, angle_degree=0.5, displacement_angstrom=0.05
+)
+"""For structures that were relaxed from two sides: they end at different residual forces, so that
+cells agree less well than two descriptions of one file."""
 
 
 def same_crystal(

@@ -148,6 +148,12 @@ def _structure_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
     ]
     if one["duplicate_of"]:
         facts.append(("duplicate of", one["duplicate_of"]))
+    if one.get("parent_id"):  # documents of the first schema have no parent
+        facts.append(("made from", f"{one['parent_id']}: {one['parent_relation']}"))
+    facts += [
+        ("leads to", f"{each['material_id']}: {each['relation']}")
+        for each in one.get("repairs", ())
+    ]
     if one["notes"]:
         facts.append(("notes", "; ".join(one["notes"])))
     return facts

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from screening.duplicates import DuplicateTolerances, same_crystal
+from screening.duplicates import RELAXED_TOLERANCES, same_crystal
 from screening.errors import ScreeningError
 from screening.structure import canonical_crystal
 from screening.units import EV_TO_MEV
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["relaxed_into_another"]
 
-# Relaxations of one minimum from two sides end at different residual forces, so that cells agree
-# less well than two descriptions of one file.
-_TOLERANCES = DuplicateTolerances(
-    length_fraction=5e-3, angle_degree=0.5, displacement_angstrom=0.05
-)
 _ENERGY_TOLERANCE_MEV_PER_ATOM = 2.0
 _SYMPREC_ANGSTROM = 0.02  # a relaxation restores a lost translation to about this much
 
@@ -58,7 +53,9 @@ def relaxed_into_another(predictions: Mapping[str, PredictionDocument]) -> dict[
         for one in (name, *near) if near else ():
             if one not in cells:
                 cells[one] = _primitive(predictions[one])
-        twin = next((o for o in near if same_crystal(cells[name], cells[o], _TOLERANCES)), None)
+        twin = next(
+            (o for o in near if same_crystal(cells[name], cells[o], RELAXED_TOLERANCES)), None
+        )
         if twin is None:
             kept.append(name)
         else:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from screening.errors import InconsistentDataError, SerializationError
-from stores.documents.base import Digest, Document, Provenance, Record
+from stores.documents.base import Digest, Document, Migration, Provenance, Record
 from stores.documents.records import StructureRecord
 
 if TYPE_CHECKING:
     from screening.structure import Crystal  # brings the symmetry finder along
 
-__all__ = ["INDEXED_FIELDS", "KEY", "EnergyRecord", "StructureDocument"]
+__all__ = ["INDEXED_FIELDS", "KEY", "EnergyRecord", "RepairRecord", "StructureDocument"]
 
 KEY = "material_id"
 INDEXED_FIELDS: tuple[str, ...] = (
@@ -29,6 +30,7 @@ INDEXED_FIELDS: tuple[str, ...] = (
     "label",
     "sources",
     "duplicate_of",
+    "parent_id",
     "static_energy_ev_per_atom",
     "last_updated",
 )
@@ -41,11 +43,29 @@ class EnergyRecord(Record):
     static_energy_source: str = Field(min_length=1, description="Where it comes from.")
 
 
+class RepairRecord(Record):
+    """A lower structure that this one turned into when it was repaired."""
+
+    repair_id: Digest = Field(
+        description="SHA-256 of the prediction followed, the calculator and the settings."
+    )
+    material_id: str = Field(min_length=1, description="Key of the lower structure.")
+    relation: str = Field(min_length=1, description="How it was found, in words.")
+    gain_mev_per_atom: float = Field(description="How far it lies below, meV/atom.")
+
+
+def _without_family(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew neither parents nor repairs."""
+    return old | {"parent_id": None, "parent_relation": None, "repairs": []}
+
+
 class StructureDocument(Document):
     """One material's canonical primitive cell."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_family})
 
     material_id: str = Field(min_length=1, description="Key of the material.")
     structure_digest: Digest = Field(description="SHA-256 of the canonical structure.")
@@ -69,6 +89,16 @@ class StructureDocument(Document):
     duplicates: tuple[str, ...] = Field(
         description="Keys of the materials that this one stands for, sorted."
     )
+    parent_id: str | None = Field(
+        description="Key of the material this one was made from; none where it was imported."
+    )
+    parent_relation: str | None = Field(
+        description="How it was made from its parent, in words; none where it was imported."
+    )
+    repairs: tuple[RepairRecord, ...] = Field(
+        description="Lower structures that this one turned into when it was repaired, which are "
+        "its children or were there before; sorted by repair_id."
+    )
     static_energy_ev_per_atom: float | None = Field(
         description="Given energy without vibrations in eV/atom; none where none was given."
     )
@@ -84,6 +114,10 @@ class StructureDocument(Document):
     def _consistent(self) -> Self:
         if (self.static_energy_ev_per_atom is None) != (self.static_energy_source is None):
             raise ValueError("static_energy_ev_per_atom and static_energy_source go together")
+        if (self.parent_id is None) != (self.parent_relation is None):
+            raise ValueError("parent_id and parent_relation go together")
+        if self.parent_id == self.material_id:
+            raise ValueError("a material cannot be its own parent")
         if self.material_id == self.duplicate_of or self.material_id in self.duplicates:
             raise ValueError("a material cannot be a duplicate of itself")
         if self.n_atoms != len(self.structure.species):
@@ -128,6 +162,9 @@ class StructureDocument(Document):
             sources=(source,),
             duplicate_of=duplicate_of,
             duplicates=(),
+            parent_id=None,
+            parent_relation=None,
+            repairs=(),
             static_energy_ev_per_atom=static_energy_ev_per_atom,
             static_energy_source=static_energy_source,
             other_energies=(),
@@ -171,6 +208,7 @@ class StructureDocument(Document):
             "sources": _union(self.sources, other.sources),
             "duplicates": tuple(sorted({*self.duplicates, *other.duplicates})),
             "duplicate_of": _agreed(self, other),
+            **_family(self, other),
             "label": self.label if self.label is not None else other.label,
             "notes": _union(self.notes, other.notes),
             **_energies(self, other),
@@ -185,6 +223,13 @@ class StructureDocument(Document):
         """
         duplicates = tuple(sorted({*self.duplicates, other.material_id}))
         return self._changed({"duplicates": duplicates, **_energies(self, other)})
+
+    def with_repair(self, repair: RepairRecord) -> Self:
+        """Return this document with one more structure that it turned into.
+
+        Returns this very object where the repair is known.
+        """
+        return self._changed({"repairs": _repairs(self.repairs, (repair,))})
 
     def _changed(self, changes: dict[str, Any]) -> Self:
         if all(getattr(self, name) == value for name, value in changes.items()):
@@ -205,6 +250,22 @@ def _structure_record(crystal: Crystal) -> StructureRecord:
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     """Both without repetition, the first one's order first."""
     return tuple(dict.fromkeys((*first, *second)))
+
+
+def _family(first: StructureDocument, second: StructureDocument) -> dict[str, Any]:
+    """Fields for parent and repairs; the parent of the first, where it has one."""
+    child = first if first.parent_id is not None else second
+    return {
+        "parent_id": child.parent_id,
+        "parent_relation": child.parent_relation,
+        "repairs": _repairs(second.repairs, first.repairs),
+    }
+
+
+def _repairs(*known: tuple[RepairRecord, ...]) -> tuple[RepairRecord, ...]:
+    """All repairs, one for each key; the later of two with one key."""
+    by_key = {repair.repair_id: repair for repairs in known for repair in repairs}
+    return tuple(by_key[key] for key in sorted(by_key))
 
 
 def _energies(*documents: StructureDocument) -> dict[str, Any]:

@@ -24,7 +24,14 @@ from stores.query import and_, by_field
 if TYPE_CHECKING:
     from stores.connect import Database
 
-__all__ = ["DuplicateLink", "ImportReport", "import_paths", "import_structures"]
+__all__ = [
+    "DuplicateLink",
+    "ImportReport",
+    "change_structure",
+    "import_paths",
+    "import_structures",
+    "structures_like",
+]
 
 _MAX_ATTEMPTS = 100
 Progress = Callable[[ReadStructure | Rejection], None]
@@ -194,11 +201,11 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
     stored = _insert(database, item.crystal, document)
     is_new = stored is not None
     if stored is None:
-        stored = _change(database, own_id, lambda known: known.merged_with(document))
+        stored = change_structure(database, own_id, lambda known: known.merged_with(document))
     representative = stored.duplicate_of or own_id
     if representative != own_id:
         # Also repairs what a kill between two writes left.
-        _change(database, representative, lambda known: known.with_duplicate(stored))
+        change_structure(database, representative, lambda known: known.with_duplicate(stored))
     if is_new and representative == own_id:
         tally.new.append(own_id)
     else:
@@ -214,12 +221,12 @@ def _insert(
     """Store a new document, linked to its twin; returns None where it is there already."""
     if database.structures.query_one(by_field("material_id", document.material_id), ["_id"]):
         return None
-    twin = find_duplicate(crystal, _candidates(database, crystal))
+    twin = find_duplicate(crystal, structures_like(database, crystal))
     new = document if twin is None else document.replaced(duplicate_of=twin.material_id)
     return new if database.structures.insert_new(new.to_store()) else None
 
 
-def _change(
+def change_structure(
     database: Database,
     material_id: str,
     change: Callable[[StructureDocument], StructureDocument],
@@ -255,7 +262,7 @@ def _notes(item: ReadStructure) -> tuple[str, ...]:
     return (*citation, *item.notes)
 
 
-def _candidates(database: Database, crystal: Crystal) -> Iterable[Crystal]:
+def structures_like(database: Database, crystal: Crystal) -> Iterable[Crystal]:
     """Materials with the composition and size of a crystal that stand for themselves."""
     criteria = and_(
         by_field("formula_reduced", crystal.formula),

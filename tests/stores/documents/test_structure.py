@@ -9,7 +9,7 @@ import pytest
 
 from screening.errors import InconsistentDataError, SerializationError
 from screening.structure import Crystal
-from stores.documents.structure import StructureDocument
+from stores.documents.structure import RepairRecord, StructureDocument
 
 
 def document(crystal, source="a.cif", **options):
@@ -100,6 +100,39 @@ def test_energies_of_a_duplicate_reach_the_document_that_stands_for_it(crystal):
     assert (made.static_energy_ev_per_atom, made.static_energy_source) == (-6.0, "PBE")
     assert [other.static_energy_source for other in made.other_energies] == ["SCAN"]
     assert made.with_duplicate(one).with_duplicate(two) is made
+
+
+def repair(key="a", child="ps-1", relation="followed a mode", gain=1.5):
+    return RepairRecord(
+        repair_id=key * 64, material_id=child, relation=relation, gain_mev_per_atom=gain
+    )
+
+
+def test_repairs_are_sorted_and_said_once(crystal):
+    one, two = repair("b"), repair("a", child="ps-2")
+    made = document(crystal).with_repair(one).with_repair(two)
+    assert made.repairs == (two, one)
+    assert made.with_repair(one) is made
+    assert StructureDocument.load(made.to_store()) == made
+
+
+def test_merging_keeps_parent_and_repairs(crystal):
+    imported = document(crystal, "b.cif")
+    child = document(crystal).replaced(parent_id="ps-0", parent_relation="followed a mode")
+    child = child.with_repair(repair())
+    assert child.merged_with(imported).parent_id == "ps-0"
+    merged = imported.merged_with(child)
+    assert (merged.parent_id, merged.parent_relation) == ("ps-0", "followed a mode")
+    assert merged.repairs == child.repairs
+    other = child.replaced(parent_id="ps-9")
+    assert child.merged_with(other).parent_id == "ps-0"  # who came first
+
+
+def test_a_nonsensical_family_is_refused(crystal):
+    with pytest.raises(SerializationError, match="go together"):
+        document(crystal).replaced(parent_id="ps-0")
+    with pytest.raises(SerializationError, match="its own parent"):
+        document(crystal).replaced(parent_id=crystal.material_id, parent_relation="x")
 
 
 def test_nonsense_is_refused(crystal):
