@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,12 +18,14 @@ from typing import Any, Protocol, Self
 
 from screening.errors import DatabaseError, SettingError
 from stores.owner import Liveness, Owner
-from stores.query import and_, by_field
+from stores.query import and_, by_field, in_values
 
 __all__ = ["Claim", "ClaimStore", "Claims"]
 
 DEFAULT_LEASE_SECONDS = 60.0
 RENEWALS_PER_LEASE = 4
+_KEYS_PER_QUERY = 500
+_LOOK_SECONDS = 1.0
 
 
 class ClaimStore(Protocol):
@@ -31,6 +33,9 @@ class ClaimStore(Protocol):
 
     def query_one(self, criteria: dict[str, Any]) -> dict[str, Any] | None:
         """Return the first document that meets the criteria."""
+
+    def query(self, criteria: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Return the documents that meet the criteria."""
 
     def insert_new(self, document: dict[str, Any]) -> bool:
         """Insert a document unless its key is there, atomically."""
@@ -247,6 +252,42 @@ class Claims:
             self._seen[key] = mark, time.monotonic()
             return False
         return time.monotonic() - since > held.lease_seconds
+
+    def held(self, keys: Iterable[str], *, patience_seconds: float = 0.0) -> set[str]:
+        """Return the keys that somebody holds, without taking them.
+
+        Parameters
+        ----------
+        keys
+            What to look at.
+        patience_seconds
+            How long to watch leases of other hosts, of which one look cannot tell whether they
+            are renewed; those that this time did not settle count as held.
+        """
+        wanted = list(keys)
+        end = time.monotonic() + patience_seconds
+        first: dict[str, int] = {}
+        while True:
+            leases = self._held_now(wanted)
+            unsure = [
+                key
+                for key, lease in leases.items()
+                if not lease.owner.shares_clock()
+                and first.setdefault(key, lease.beat) == lease.beat
+            ]
+            if not unsure or time.monotonic() >= end:
+                return set(leases)
+            time.sleep(min(_LOOK_SECONDS, max(0.0, end - time.monotonic())))
+
+    def _held_now(self, keys: Sequence[str]) -> dict[str, _Lease]:
+        found = {}
+        for start in range(0, len(keys), _KEYS_PER_QUERY):
+            chunk = keys[start : start + _KEYS_PER_QUERY]
+            for document in self._store.query(in_values("key", chunk)):
+                lease = _Lease.of(document)
+                if lease is not None and not self._has_lapsed(document["key"], lease):
+                    found[document["key"]] = lease
+        return found
 
     def attempts(self, key: str) -> int:
         """Return how often a key was acquired."""

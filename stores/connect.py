@@ -79,6 +79,8 @@ def declarations() -> dict[str, Declaration]:
         "hulls": documents.HullDocument,
         "models": documents.ModelDocument,
         "failures": documents.FailureDocument,
+        "launches": documents.LaunchDocument,
+        "forces": documents.ForceDocument,
     }
     declared = {
         name: Declaration(kind.KEY, tuple(kind.INDEXED_FIELDS)) for name, kind in kinds.items()
@@ -154,6 +156,16 @@ class Database:
     def failures(self) -> DocumentStore:
         """Failures by ``failure_id``."""
         return self.collection("failures")
+
+    @property
+    def forces(self) -> DocumentStore:
+        """Expensive force calls by ``force_id``."""
+        return self.collection("forces")
+
+    @property
+    def launches(self) -> DocumentStore:
+        """What was handed to workflow engines, by ``launch_id``."""
+        return self.collection("launches")
 
     @cached_property
     def blobs(self) -> BlobStore:

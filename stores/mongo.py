@@ -21,7 +21,7 @@ from pymongo import MongoClient, ReplaceOne, errors
 from screening.errors import DatabaseUriError, QueryError, SerializationError
 from stores.codec import clean_document
 from stores.matching import checked_criteria
-from stores.mongo_errors import DUPLICATE_KEY_CODE, translated_mongo_error
+from stores.mongo_errors import DUPLICATE_KEY_CODE, mongo_border
 from stores.passwords import mask_passwords
 from stores.pipeline import run_pipeline, split_pipeline
 from stores.query import Criteria
@@ -56,15 +56,8 @@ class CheckedStore:
 
     @contextmanager
     def _border(self) -> Iterator[None]:
-        try:
+        with mongo_border(self.name):
             yield
-        except (
-            errors.PyMongoError,
-            bson.errors.BSONError,
-            OverflowError,
-            NotImplementedError,
-        ) as error:
-            raise translated_mongo_error(error, self.name) from error
 
     @contextmanager
     def _writing(self) -> Iterator[Any]:

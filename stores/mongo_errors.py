@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from bson.errors import BSONError
 from pymongo import errors
@@ -18,7 +19,7 @@ from screening.errors import (
 )
 from stores.passwords import mask_passwords
 
-__all__ = ["translated_mongo_error"]
+__all__ = ["mongo_border", "translated_mongo_error"]
 
 DUPLICATE_KEY_CODE = 11000
 NOT_ALLOWED_CODES = frozenset({13, 18, 8000})
@@ -38,6 +39,15 @@ KINDS: tuple[tuple[tuple[type[Exception], ...], type[DatabaseError], str], ...] 
     ((errors.OperationFailure, NotImplementedError), QueryError, ""),
 )
 """Classes of pymongo and what they become, most telling first."""
+
+
+@contextmanager
+def mongo_border(subject: str) -> Iterator[None]:
+    """Translate every error of pymongo inside the block."""
+    try:
+        yield
+    except (errors.PyMongoError, BSONError, OverflowError, NotImplementedError) as error:
+        raise translated_mongo_error(error, subject) from error
 
 
 def translated_mongo_error(error: Exception, subject: str) -> DatabaseError:

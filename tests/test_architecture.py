@@ -51,16 +51,17 @@ DOORS = {
     "fastapi": ("stores/api/*",),
     "uvicorn": ("stores/api/*",),
     "jobflow": ("flows/*",),
-    "fireworks": ("flows/*",),
-    "jobflow_remote": ("flows/*",),
+    "fireworks": ("flows/launch/fireworks.py",),
+    "jobflow_remote": ("flows/launch/remote.py",),
+    "atomate2": ("flows/makers/vasp*.py",),
     "typer": ("flows/cli*",),
     "rich": ("flows/cli*", "flows/progress.py", "flows/tables/*"),
     "matplotlib": ("flows/plots/*",),
 }
 """Heavy or foreign library, and the only files that may import it."""
 
-NEVER = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "atomate2", "matcalc"}
-"""Loaders that run code, and the peers that only benchmarks compare with."""
+NEVER = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "matcalc"}
+"""Loaders that run code, and a peer that only benchmarks compare with."""
 
 SLOW_TO_IMPORT = {"torch", "chgnet", "mace", "matplotlib", "pandas", "emmet", "mp_api", "atomate2"}
 """What costs a second or more: imported where it is used, never by importing a package."""

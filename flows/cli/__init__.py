@@ -5,12 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 
+import flows.cli.calibrating
 import flows.cli.database
-import flows.cli.screening  # noqa: F401 - both register their commands
+import flows.cli.launching
+import flows.cli.repairing
+import flows.cli.routing
+import flows.cli.screening  # noqa: F401 - all register their commands
 from flows.cli.app import ExitCode, app
 from flows.cli.output import print_error
 from screening.errors import (
     DatabaseError,
+    EngineUnavailableError,
     InputError,
     ModelError,
     NotFoundError,
@@ -23,7 +28,9 @@ __all__ = ["ExitCode", "app", "main"]
 
 
 def _exit_code_of(error: ScreeningError) -> ExitCode:
-    if isinstance(error, (SettingError, QueryError, NotFoundError, ModelError)):
+    if isinstance(
+        error, (SettingError, QueryError, NotFoundError, ModelError, EngineUnavailableError)
+    ):
         return ExitCode.WRONG_USAGE
     if isinstance(error, DatabaseError):
         return ExitCode.DATABASE

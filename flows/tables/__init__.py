@@ -6,35 +6,53 @@ here prints, queries or computes physics.
 
 from __future__ import annotations
 
+from flows.tables.calibration import payload_calibration, table_calibration
 from flows.tables.hull import table_hull
+from flows.tables.launches import payload_launch, table_launch
 from flows.tables.materials import table_failures, table_query, table_show
 from flows.tables.payloads import (
     payload_fields,
     payload_hull,
+    payload_plan,
     payload_query,
     payload_ranking,
+    payload_routing,
     payload_screen,
     payload_show,
     payload_status,
+    payload_trail,
 )
+from flows.tables.plan import table_plan
 from flows.tables.ranking import experiments_of, table_ranking
+from flows.tables.routing import table_routing
 from flows.tables.runs import Status, table_screen, table_status
+from flows.tables.trail import table_trail
 
 __all__ = [
     "Status",
     "experiments_of",
+    "payload_calibration",
     "payload_fields",
     "payload_hull",
+    "payload_launch",
+    "payload_plan",
     "payload_query",
     "payload_ranking",
+    "payload_routing",
     "payload_screen",
     "payload_show",
     "payload_status",
+    "payload_trail",
+    "table_calibration",
     "table_failures",
     "table_hull",
+    "table_launch",
+    "table_plan",
     "table_query",
     "table_ranking",
+    "table_routing",
     "table_screen",
     "table_show",
     "table_status",
+    "table_trail",
 ]

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from stores.documents.base import Document, Provenance
     from stores.documents.decision import DecisionDocument
     from stores.documents.failure import FailureDocument
+    from stores.documents.forces import ForceDocument
     from stores.documents.hull import HullDocument
+    from stores.documents.launch import LaunchDocument
     from stores.documents.model import ModelDocument
     from stores.documents.phonon import PhononDocument, phonon_arrays
     from stores.documents.polymorphs import PolymorphsDocument
@@ -24,7 +26,9 @@ __all__ = [
     "DecisionDocument",
     "Document",
     "FailureDocument",
+    "ForceDocument",
     "HullDocument",
+    "LaunchDocument",
     "ModelDocument",
     "PhononDocument",
     "PolymorphsDocument",
@@ -39,7 +43,9 @@ _MODULES = {
     "DecisionDocument": "decision",
     "Document": "base",
     "FailureDocument": "failure",
+    "ForceDocument": "forces",
     "HullDocument": "hull",
+    "LaunchDocument": "launch",
     "ModelDocument": "model",
     "PhononDocument": "phonon",
     "PolymorphsDocument": "polymorphs",

@@ -246,3 +246,22 @@ def test_a_stopped_owner_learns_that_it_lost(tmp_path):
         assert os.waitpid(child, 0)[1] == 0
         assert outcome.read_text() == "False False"
         assert taken.still_mine()
+
+
+def test_held_claims_are_seen_without_taking_them(claims):
+    kept, given_back = claims.acquire("a"), claims.acquire("b")
+    given_back.release()
+    assert claims.held(["a", "b", "c"]) == {"a"}
+    assert kept.still_mine()
+    rewrite(claims, "a", owner={"process_id": 2**22 + 1})
+    assert claims.held(["a"]) == set()  # its owner is dead
+    assert claims.attempts("a") == 1
+
+
+def test_a_claim_of_another_host_is_watched_before_it_counts_as_free(claims):
+    claims.acquire("a", lease_seconds=1.0)
+    rewrite(claims, "a", owner={"host": "elsewhere"})
+    assert claims.held(["a"]) == {"a"}
+    started = time.monotonic()
+    assert claims.held(["a"], patience_seconds=30.0) == set()
+    assert 0.5 < time.monotonic() - started < 10.0

@@ -19,7 +19,9 @@ import stores.documents as room
 from stores.documents import (
     DecisionDocument,
     FailureDocument,
+    ForceDocument,
     HullDocument,
+    LaunchDocument,
     ModelDocument,
     PhononDocument,
     PolymorphsDocument,
@@ -33,16 +35,17 @@ GOLDEN = Path(__file__).parent / "golden"
 FIELDS = {
     StructureDocument: """material_id structure_digest formula_reduced chemsys elements n_elements
         n_atoms volume_angstrom3_per_atom space_group_number space_group_symbol prototype label
-        structure sources duplicate_of duplicates static_energy_ev_per_atom static_energy_source
-        other_energies notes""",
+        structure sources duplicate_of duplicates parent_id parent_relation repairs
+        static_energy_ev_per_atom static_energy_source other_energies notes""",
     PredictionDocument: """prediction_id material_id structure_digest formula_reduced tier settings
         structure static_energy_ev_per_atom static_energy_source thermodynamics spread stability
         relaxation cost warnings""",
     PhononDocument: """prediction_id material_id structure_digest structure supercell_matrix
         n_supercell_atoms n_displacements has_born_charges segment_starts band_labels forces_blob
         density_of_states_blob band_structure_blob""",
-    DecisionDocument: """decision_id prediction_id material_id question outcome reason detail tier
-        next_tier intervals spent_seconds expected_seconds""",
+    DecisionDocument: """decision_id prediction_id material_id composition question alpha outcome
+        reason detail answer tier next_tier is_reference intervals spent_seconds
+        expected_core_hours""",
     VibrationalDocument: """material_id formula_reduced chemsys elements n_elements n_atoms
         space_group_number space_group_symbol prototype label prediction_id n_predictions method
         tier model verdict criterion lowest_frequency_thz lowest_frequency_std_thz
@@ -63,6 +66,9 @@ FIELDS = {
         n_training_samples metrics calibration notes""",
     FailureDocument: """failure_id material_id subject stage method prediction_id code message cause
         next_step attempts""",
+    ForceDocument: """force_id kind calculator calculator_digest material_id formula n_atoms
+        wall_seconds blob""",
+    LaunchDocument: """launch_id engine queue name purpose material_ids keys n_jobs state""",
 }
 HEAD = ["schema_version", "last_updated", "provenance"]
 KINDS = pytest.mark.parametrize("kind", FIELDS, ids=lambda kind: kind.__name__)
@@ -73,6 +79,7 @@ UNITS = (
     "_angstrom",
     "_gpa",
     "_seconds",
+    "_core_hours",
     "_angstrom3_per_atom",
     "_ev_per_atom",
     "_mev_per_atom",
@@ -80,6 +87,7 @@ UNITS = (
     "_ev_per_angstrom",
 )
 DIMENSIONLESS = {
+    "alpha",
     "atomic_fraction",
     "coverage",
     "dropped_weight",

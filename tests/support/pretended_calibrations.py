@@ -1,0 +1,43 @@
+"""Calibrations of known width, in place of fitted ones, for tests of what is decided with them."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from screening.prediction import Verdict
+from screening.uncertainty.estimates import estimate_difference, raw_value
+from screening.uncertainty.interval import Interval
+from screening.uncertainty.risk import StabilityJudgement
+
+
+@dataclass(frozen=True)
+class FixedWidth:
+    """The same half width for every quantity of a crystal; infinite where none is named.
+
+    ``half_widths`` by reduced formula; ``band_thz`` is the half width of the abstention band.
+    """
+
+    half_widths: dict[str, float] = field(default_factory=dict)
+    band_thz: float = 1e9
+    novel: frozenset[str] = frozenset()
+    tables: Collection[str] = ()
+
+    def _interval(self, value, formula, quantity, alpha):
+        half = self.half_widths.get(formula, math.inf)
+        return Interval(quantity, value, value - half, value + half, 1.0 - alpha, "fixed")
+
+    def interval(self, sample, quantity, alpha):
+        return self._interval(raw_value(sample, quantity), sample.composition, quantity, alpha)
+
+    def difference(self, first, second, quantity, alpha):
+        value = estimate_difference(first, second, quantity, 0.0, 1.0).value
+        return self._interval(value, first.composition, quantity, alpha)
+
+    def stability(self, sample, alpha):
+        lowest, band = sample.lowest_frequency_thz, self.band_thz
+        verdict = Verdict.STABLE if lowest > band else Verdict.UNDETERMINED
+        verdict = Verdict.UNSTABLE if lowest < -band else verdict
+        return StabilityJudgement(verdict, lowest, band, -band)
+
+    def novelty(self, sample):
+        return 2.0 if sample.composition in self.novel else 0.0
