@@ -15,6 +15,7 @@ from screening.errors import SettingError
 
 __all__ = ["Property", "Quantity"]
 
+_DECIMALS = 6  # of a temperature in K
 _PATTERN = re.compile(r"(?P<property>[a-z_]+?)_(?P<kelvin>\d+(?:p\d+)?)k_(?P<unit>[a-z_]+)")
 
 
@@ -89,6 +90,8 @@ class Quantity:
             raise SettingError(problem, subject=self.kind.value)
         if given is not None and not (math.isfinite(given) and given >= 0.0):
             raise SettingError(f"{given} is no temperature in K", subject=self.kind.value)
+        if given is not None:  # one temperature has one name
+            object.__setattr__(self, "temperature_k", round(float(given), _DECIMALS) + 0.0)
 
     @property
     def unit(self) -> str:
@@ -101,7 +104,8 @@ class Quantity:
         suffix = _UNITS[self.kind][1]
         if self.temperature_k is None:
             return f"{self.kind.value}_{suffix}"
-        kelvin = f"{self.temperature_k:g}".replace(".", "p")
+        digits = f"{self.temperature_k:.{_DECIMALS}f}".rstrip("0").rstrip(".")
+        kelvin = digits.replace(".", "p")
         return f"{self.kind.value}_{kelvin}k_{suffix}"
 
     @classmethod

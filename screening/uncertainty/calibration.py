@@ -37,6 +37,8 @@ DEFAULT_TEMPERATURES_K = (0.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 800.0, 
 MIN_GROUPS_PER_CLASS = 30
 """A chemistry with fewer compositions is judged by the scores of all."""
 
+_NEW_COMPOSITION = ""
+
 
 def default_quantities(
     temperatures_k: tuple[float, ...] = DEFAULT_TEMPERATURES_K,
@@ -150,7 +152,11 @@ class Calibration:
         quantile = self._quantile(sample, quantity, alpha)
         if not math.isfinite(quantile):
             return self._open(estimate(sample, quantity, 0.0, 0.0), quantity, alpha)
-        mean, std = self.correction.predict(sample.correction_features, sample.composition)
+        features = sample.correction_features
+        mean, _ = self.correction.predict(features, sample.composition)
+        # Scores come from compositions left out: so does the scale of the error, also for a
+        # further polymorph of a calibrated composition.
+        _, std = self.correction.predict(features, _NEW_COMPOSITION)
         return self._closed(estimate(sample, quantity, mean, std), quantile, quantity, alpha)
 
     def difference(

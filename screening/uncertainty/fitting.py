@@ -44,6 +44,8 @@ Pair = tuple[Sample, Sample]
 """The cheap and the better prediction of one crystal."""
 
 _SCALE_TEMPERATURE_K = 300.0
+_SAME_TEMPERATURE_K = 1e-6
+_WIDEST_STEP_K = 100.0  # interpolation over it costs less than 0.1 meV/atom
 _SHARE_PRIOR_STD = 0.5  # of the slope of differences around one
 _SHARE_NOISE_MEV = 2.0
 
@@ -140,6 +142,7 @@ def _usable(pairs: Sequence[Pair]) -> tuple[list[Pair], list[float], Counter[str
             skipped["thermodynamics not valid"] += 1
             continue
         try:
+            _check_resolved(better, _SCALE_QUANTITY)
             reference = raw_value(better, _SCALE_QUANTITY)
             scale = frequency_scale(cheap.thermodynamics, reference, _SCALE_TEMPERATURE_K)
         except ScreeningError:
@@ -173,6 +176,7 @@ def _table(held: Sequence[_Held], quantity: Quantity) -> ScoreTable:
     rows = []
     for one in held:
         try:
+            _check_resolved(one.better, quantity)
             truth = raw_value(one.better, quantity)
             found = estimate(one.cheap, quantity, one.log_scale, one.log_scale_std)
         except InconsistentDataError:
@@ -188,6 +192,8 @@ def _difference_table(held: Sequence[_Held], quantity: Quantity) -> tuple[ScoreT
     for first, second in _polymorph_pairs(held):
         log_scale = (first.log_scale + second.log_scale) / 2.0
         try:
+            for one in (first, second):
+                _check_resolved(one.better, quantity)
             truth = estimate_difference(first.better, second.better, quantity, 0.0, 1.0).value
             full = estimate_difference(first.cheap, second.cheap, quantity, log_scale, 1.0).value
             none = estimate_difference(first.cheap, second.cheap, quantity, log_scale, 0.0).value
@@ -204,6 +210,21 @@ def _difference_table(held: Sequence[_Held], quantity: Quantity) -> tuple[ScoreT
         score = abs(truth - found.value) / found.deviation
         scores.append((score, first.cheap.composition, first.cheap.chemistry))
     return _as_table(scores), _share([row[3:] for row in rows])
+
+
+def _check_resolved(better: Sample, quantity: Quantity) -> None:
+    """Refuse a temperature between far points of the reference: it would be a guess."""
+    if quantity.temperature_k is None:
+        return
+    grid = better.thermodynamics.temperatures_k
+    high = int(np.searchsorted(grid, quantity.temperature_k - _SAME_TEMPERATURE_K))
+    if high < len(grid) and abs(grid[high] - quantity.temperature_k) <= _SAME_TEMPERATURE_K:
+        return
+    if not 0 < high < len(grid) or grid[high] - grid[high - 1] > _WIDEST_STEP_K:
+        raise InconsistentDataError(
+            f"the reference does not resolve {quantity.temperature_k:g} K",
+            subject=better.material_id,
+        )
 
 
 def _polymorph_pairs(held: Sequence[_Held]) -> Iterator[tuple[_Held, _Held]]:

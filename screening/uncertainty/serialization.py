@@ -35,19 +35,19 @@ def calibration_as_dict(calibration: Calibration) -> dict[str, Any]:
         "cheap_family": calibration.cheap_family,
         "reference_family": calibration.reference_family,
         "correction": {
-            "features": _plain(correction.features),
+            "features": _plain(correction.features.tolist()),
             "compositions": list(correction.compositions),
-            "log_scales": _plain(correction.log_scales),
+            "log_scales": _plain(correction.log_scales.tolist()),
             "prior": asdict(correction.prior),
         },
         "domain": {
-            "features": _plain(domain.features),
+            "features": _plain(domain.features.tolist()),
             "compositions": list(domain.compositions),
             "reach": round(domain.reach, _DECIMALS),
         },
         "tables": {
             name: {
-                "scores": _plain(np.array(table.scores)),
+                "scores": _plain(table.scores),
                 "compositions": list(table.compositions),
                 "classes": list(table.classes),
             }
@@ -55,8 +55,7 @@ def calibration_as_dict(calibration: Calibration) -> dict[str, Any]:
         },
         "shares": {k: round(v, _DECIMALS) for k, v in sorted(calibration.shares.items())},
         "lowest_frequencies": {
-            name: _rounded(values)
-            for name, values in asdict(calibration.lowest_frequencies).items()
+            name: _plain(values) for name, values in asdict(calibration.lowest_frequencies).items()
         },
         "material_ids": list(calibration.material_ids),
         "skipped": dict(sorted(calibration.skipped.items())),
@@ -132,14 +131,11 @@ def _lowest_frequencies(values: Mapping[str, Any]) -> LowestFrequencies:
     )
 
 
-def _plain(values: FloatArray) -> list[Any]:
-    found: list[Any] = np.round(values, _DECIMALS).tolist()
-    return found
-
-
-def _rounded(values: Sequence[Any]) -> list[Any]:
-    """Numbers rounded, names as they are."""
-    return [round(value, _DECIMALS) if isinstance(value, float) else value for value in values]
+def _plain(values: Any) -> Any:
+    """Round the numbers in nested lists, leave names as they are."""
+    if isinstance(values, list | tuple):
+        return [_plain(value) for value in values]
+    return round(values, _DECIMALS) if isinstance(values, float) else values
 
 
 def _matrix(rows: object, n_rows: int, n_columns: int) -> FloatArray:

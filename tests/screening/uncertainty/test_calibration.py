@@ -18,7 +18,7 @@ from screening.uncertainty.calibration import (
     default_quantities,
 )
 from screening.uncertainty.conformal import coverage_band
-from screening.uncertainty.estimates import raw_value
+from screening.uncertainty.estimates import estimate_difference, raw_value
 from screening.uncertainty.fitting import fit_calibration
 
 SINGLE = (
@@ -164,6 +164,19 @@ def test_a_difference_is_antisymmetric(calibration, inside, quantity):
         assert (back.lower, back.upper) == pytest.approx((-forth.upper, -forth.lower))
         finite += forth.is_finite
     assert finite
+
+
+def test_a_difference_is_corrected_by_the_mean_scale_and_the_share(calibration, inside):
+    for (one, _), (two, _) in both(inside):
+        found = calibration.difference(one, two, DIFFERENCE, 0.1)
+        means = [
+            calibration.correction.predict(x.correction_features, x.composition)[0]
+            for x in (one, two)
+        ]
+        share = calibration.shares[DIFFERENCE.name]
+        expected = estimate_difference(one, two, DIFFERENCE, sum(means) / 2.0, share)
+        assert found.is_finite
+        assert found.value == pytest.approx(expected.value)
 
 
 def test_shared_errors_cancel_in_a_difference():

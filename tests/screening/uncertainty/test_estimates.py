@@ -137,6 +137,12 @@ def test_the_share_is_of_what_vibrates_alone():
     assert found == pytest.approx(-100.0 + 0.4 * vibration)
 
 
+@pytest.mark.parametrize("quantity", [DIFFERENCE, RELATIVE])
+def test_the_deviation_of_a_difference_grows_with_all_of_it(quantity):
+    found = estimate_difference(ONE, TWO, quantity, 0.0, 1.0)
+    assert found.deviation == pytest.approx(math.hypot(1.0, 0.5 * found.value))
+
+
 def test_both_spreads_enter_a_difference():
     plain = estimate_difference(ONE, TWO, DIFFERENCE, 0.0, 1.0).deviation
     spread = estimate_difference(

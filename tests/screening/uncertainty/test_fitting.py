@@ -10,7 +10,7 @@ from screening.errors import InconsistentDataError
 from screening.prediction import Verdict
 from screening.quantities import Property, Quantity
 from screening.uncertainty.correction import CorrectionPrior
-from screening.uncertainty.estimates import estimate, raw_value
+from screening.uncertainty.estimates import estimate, estimate_difference, raw_value
 from screening.uncertainty.fitting import fit_calibration
 from screening.uncertainty.risk import LowestFrequencies
 
@@ -59,6 +59,18 @@ def test_every_pair_of_polymorphs_has_a_score_and_every_composition_one_weight(p
     table = calibrate(population, DIFFERENCE).tables[DIFFERENCE.name]
     assert len(table.scores) == 12 * 3
     assert len(set(table.compositions)) == 12
+
+
+def test_a_score_of_a_difference_comes_from_a_share_without_its_composition():
+    own = pairs(1, seed=3, prototypes=POLYMORPHS[:2])
+    fitted = calibrate(own, DIFFERENCE)
+    (one, true_one), (two, true_two) = own
+    alone = estimate_difference(one, two, DIFFERENCE, 0.0, 1.0)  # nothing else is known
+    truth = estimate_difference(true_one, true_two, DIFFERENCE, 0.0, 1.0).value
+    assert fitted.tables[DIFFERENCE.name].scores[0] == pytest.approx(
+        abs(truth - alone.value) / alone.deviation
+    )
+    assert fitted.shares[DIFFERENCE.name] != pytest.approx(1.0, abs=1e-3)
 
 
 def test_without_polymorphs_there_is_no_table_of_differences():

@@ -117,6 +117,13 @@ def test_a_changed_value_is_refused_or_is_a_calibration(path, value):
     assert found is None or read(found.as_dict()).as_dict() == found.as_dict()
 
 
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308, 10**308, 123456789.123456789, 1e-300])
+def test_huge_numbers_stay_finite_and_the_same(value):
+    found = read(changed(("correction", "log_scales", 0), value))
+    assert math.isfinite(found.as_dict()["correction"]["log_scales"][0])
+    assert read(found.as_dict()).as_dict() == found.as_dict()
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from([path for path in PATHS if path]))
 def test_a_missing_value_is_refused_unless_it_is_one_of_any_number(path):
