@@ -319,3 +319,38 @@ def test_a_temperature_that_only_some_references_have_has_fewer_scores():
     )
     assert len(fitted.tables[FREE.name].scores) == 20
     assert len(fitted.tables[cold.name].scores) == 12
+
+
+def test_a_known_composition_gets_no_narrower_interval_than_a_new_one():
+    known = pairs(12, seed=5)
+    calibration = calibrate(known)
+    cheap, _ = known[0]
+    renamed = replace(cheap, composition="another")
+    quantity = Quantity(Property.FREE_ENERGY, 300.0)
+    widths = [calibration.interval(one, quantity, 0.2).half_width for one in (cheap, renamed)]
+    # Only the value profits from what is known of the composition; its slope hardly matters.
+    assert widths[0] == pytest.approx(widths[1], rel=0.1)
+
+
+def test_a_coarse_reference_is_not_interpolated():
+    coarse = pairs(12, seed=6)
+    coarse = [
+        (cheap, replace(better, thermodynamics=only(better.thermodynamics, (300.0, 1000.0))))
+        for cheap, better in coarse
+    ]
+    tables = calibrate(coarse).tables
+    held = {Quantity.parse(name).temperature_k for name in tables}
+    assert held == {None, 300.0, 1000.0}
+
+
+def only(curves, temperatures_k):
+    """Curves at some points of their grid."""
+    keep = np.isin(curves.temperatures_k, temperatures_k)
+    names = (
+        "temperatures_k",
+        "free_energy_mev_per_atom",
+        "entropy_mev_per_k_per_atom",
+        "heat_capacity_mev_per_k_per_atom",
+        "internal_energy_mev_per_atom",
+    )
+    return replace(curves, **{name: getattr(curves, name)[keep] for name in names})
