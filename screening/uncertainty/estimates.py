@@ -12,7 +12,7 @@ from screening.prediction import FloatArray, ThermodynamicsSpread
 from screening.quantities import Property, Quantity
 from screening.uncertainty.samples import Sample
 from screening.uncertainty.scaling import scaled_point
-from screening.units import EV_TO_MEV
+from screening.units import BOLTZMANN_MEV_PER_K, EV_TO_MEV
 
 __all__ = ["Estimate", "estimate", "estimate_difference", "raw_value"]
 
@@ -22,6 +22,7 @@ _FLOORS = {
     Property.HEAT_CAPACITY: 0.003,
     Property.LOWEST_FREQUENCY: 0.05,  # THz
 }
+_ZERO_POINT_TEMPERATURE_K = 150.0  # 9/8 k_B Theta of a Debye temperature of 400 K, over 3 k_B
 _DIFFERENCE_FLOOR_MEV = 1.0
 _DIFFERENCE_SHARE = 0.5  # of the predicted difference itself
 
@@ -76,7 +77,7 @@ def estimate(
         temperature = quantity.temperature_k or 0.0
         point = scaled_point(sample.thermodynamics, scale, temperature)
         value, derivative = {
-            Property.FREE_ENERGY: (point.free_energy_mev, point.internal_energy_mev),
+            Property.FREE_ENERGY: (point.free_energy_mev, _thermal_energy_mev(temperature)),
             Property.ENTROPY: (point.entropy_mev_per_k, point.heat_capacity_mev_per_k),
             Property.HEAT_CAPACITY: (
                 point.heat_capacity_mev_per_k,
@@ -86,6 +87,16 @@ def estimate(
         own = _own_spread(sample, kind, temperature)
     deviation = math.hypot(derivative * log_scale_std, own, _FLOORS[kind])
     return Estimate(value, deviation)
+
+
+def _thermal_energy_mev(temperature_k: float) -> float:
+    """Energy of three oscillators at a temperature, per atom, with a typical zero-point part.
+
+    The derivative of F with respect to ln s is U, which is larger for stiffer crystals. Their
+    ln s is known better in about the same measure, so that errors of F hardly depend on
+    stiffness; scaling by U would give the widest intervals to the best known crystals.
+    """
+    return 3.0 * BOLTZMANN_MEV_PER_K * math.hypot(temperature_k, _ZERO_POINT_TEMPERATURE_K)
 
 
 def estimate_difference(
