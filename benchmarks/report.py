@@ -10,10 +10,11 @@ import json
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Figure", "parser", "publish"]
 
@@ -84,8 +85,22 @@ def _processor() -> str:
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
 
 
-def publish(name: str, figures: Sequence[Figure], json_file: Path | None) -> int:
+def publish(
+    name: str,
+    figures: Sequence[Figure],
+    json_file: Path | None,
+    details: Mapping[str, Any] | None = None,
+) -> int:
     """Print the figures and write them with versions and hardware to a file.
+
+    Parameters
+    ----------
+    name, figures
+        Title and content of the report.
+    json_file
+        None where nothing is written.
+    details
+        Plain JSON behind the figures that the file holds too, such as curves.
 
     Returns
     -------
@@ -100,11 +115,13 @@ def publish(name: str, figures: Sequence[Figure], json_file: Path | None) -> int
         value = f"{number:>12} {figure.unit:<14}"
         print(f"  {figure.name:<58} {value} {required:<10} {verdict}")
     if json_file is not None:
-        _write(name, figures, json_file)
+        _write(name, figures, json_file, details or {})
     return int(any(figure.met is False for figure in figures))
 
 
-def _write(name: str, figures: Sequence[Figure], json_file: Path) -> None:
+def _write(
+    name: str, figures: Sequence[Figure], json_file: Path, details: Mapping[str, Any]
+) -> None:
     report = {
         "benchmark": name,
         "versions": {"python": platform.python_version(), **_versions()},
@@ -115,5 +132,6 @@ def _write(name: str, figures: Sequence[Figure], json_file: Path) -> None:
             "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         },
         "figures": [{**asdict(figure), "met": figure.met} for figure in figures],
+        **details,
     }
     json_file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
