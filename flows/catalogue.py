@@ -19,8 +19,10 @@ __all__ = [
     "WorkList",
     "crystal_of",
     "find_material",
+    "in_chunks",
     "materials_where",
     "originals_of",
+    "prediction_keys",
     "prefer_predictions",
     "summaries_where",
     "work_list",
@@ -57,7 +59,7 @@ def originals_of(database: Database, material_ids: Iterable[str]) -> tuple[str, 
     """
     wanted = list(dict.fromkeys(material_ids))
     links: dict[str, str | None] = {}
-    for chunk in _chunks(wanted):
+    for chunk in in_chunks(wanted):
         rows = database.structures.query(
             in_values("material_id", chunk), ["material_id", "duplicate_of"]
         )
@@ -91,7 +93,7 @@ def work_list(database: Database, material_ids: Sequence[str], predictor: Predic
     """Find out what is left to do for a predictor, with a few queries for all materials."""
     waiting: list[tuple[int, str]] = []
     settled: list[MaterialEvent] = []
-    for chunk in _chunks(material_ids):
+    for chunk in in_chunks(material_ids):
         rows = list(database.structures.query(in_values("material_id", chunk), _IDENTITY))
         keys = {row["material_id"]: key_of(row["structure_digest"], predictor) for row in rows}
         same = in_values("prediction_id", list(keys.values()))
@@ -113,6 +115,18 @@ def work_list(database: Database, material_ids: Sequence[str], predictor: Predic
     return WorkList(tuple(name for _, name in sorted(waiting)), tuple(settled))
 
 
+def prediction_keys(
+    database: Database, material_ids: Sequence[str], predictor: Predictor
+) -> dict[str, str]:
+    """Return the key that each material's prediction by a predictor has, or will have."""
+    keys: dict[str, str] = {}
+    for chunk in in_chunks(material_ids):
+        rows = database.structures.query(in_values("material_id", chunk), _IDENTITY)
+        found = {row["material_id"]: key_of(row["structure_digest"], predictor) for row in rows}
+        keys |= {name: found[name] for name in chunk if name in found}
+    return keys
+
+
 def prefer_predictions(
     database: Database, material_ids: Sequence[str], predictor: Predictor
 ) -> None:
@@ -121,10 +135,9 @@ def prefer_predictions(
     Among equals of one tier a summary shows the newest; asking again makes a stored prediction
     the newest without computing it.
     """
-    for chunk in _chunks(material_ids):
+    for chunk in in_chunks(material_ids):
         named = in_values("material_id", chunk)
-        rows = database.structures.query(named, _IDENTITY)
-        keys = {row["material_id"]: key_of(row["structure_digest"], predictor) for row in rows}
+        keys = prediction_keys(database, chunk, predictor)
         others = [
             keys[row["material_id"]]
             for row in database.vibrational.query(named, ["material_id", "prediction_id", "tier"])
@@ -136,7 +149,8 @@ def prefer_predictions(
             database.predictions.update(renewed)
 
 
-def _chunks(names: Sequence[str]) -> Iterator[list[str]]:
+def in_chunks(names: Sequence[str]) -> Iterator[list[str]]:
+    """Divide names into groups that one query may ask for."""
     for start in range(0, len(names), _CHUNK):
         yield list(names[start : start + _CHUNK])
 

@@ -9,15 +9,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobflow import job
+from jobflow import Flow, JobConfig, OnMissing, Response, job
 
 from flows.catalogue import crystal_of
-from flows.materials import screen_material
+from flows.events import Outcome
+from flows.materials import abandoned, screen_material
 from flows.predictors import cached_predictor
+from flows.resources import Resource, tagged
+from screening.errors import SettingError
 
-__all__ = ["build_summaries_job", "import_job", "screen_batch_job"]
+if TYPE_CHECKING:
+    from screening.predictors.potential_phonons import PotentialPhonons
+
+__all__ = [
+    "build_summaries_job",
+    "decide_job",
+    "displacements_job",
+    "finish_phonons_job",
+    "import_job",
+    "prepare_phonons_job",
+    "screen_batch_job",
+]
+
+_WHATEVER_BECAME_OF_OTHERS = JobConfig(on_missing_references=OnMissing.NONE)
+"""For jobs that have to say what went wrong: they run also where their parents failed."""
 
 
 @job
@@ -53,14 +70,158 @@ def screen_batch_job(
 
     predictor = cached_predictor(calculator, settings)
     with open_database(database_uri) as database:
-        events = [
-            screen_material(database, crystal_of(database, material_id), predictor)
-            for material_id in material_ids
-        ]
+        crystals = {name: crystal_of(database, name) for name in material_ids}
+        events = {
+            name: screen_material(database, crystal, predictor)
+            for name, crystal in crystals.items()
+        }
+        busy = [name for name in events if events[name].outcome is Outcome.BUSY_ELSEWHERE]
+        for name in abandoned(database, [crystals[name] for name in busy], predictor):
+            events[name] = screen_material(database, crystals[name], predictor)
     return {
-        "outcomes": dict(Counter(event.outcome.value for event in events)),
-        "wall_seconds": sum(event.wall_seconds for event in events),
+        "outcomes": dict(Counter(event.outcome.value for event in events.values())),
+        "wall_seconds": sum(event.wall_seconds for event in events.values()),
     }
+
+
+@job
+def prepare_phonons_job(
+    database_uri: str,
+    material_id: str,
+    calculator: str,
+    settings: dict[str, Any],
+    displacements_per_job: int,
+) -> dict[str, str] | Response[Any]:
+    """Relax one material and go on with a job for every batch of its displacements.
+
+    Returns
+    -------
+    dict or Response
+        Outcome and detail where nothing is left to do, else the flow that does it.
+    """
+    from flows.fallback import plan_batches
+    from stores.connect import open_database
+
+    predictor = _dft_predictor(calculator, settings)
+    with open_database(database_uri) as database:
+        crystal = crystal_of(database, material_id)
+        event, batches = plan_batches(database, crystal, predictor, displacements_per_job)
+    if event.outcome is not Outcome.STARTED:
+        return {"outcome": event.outcome.value, "detail": event.detail}
+    common = (database_uri, material_id, calculator, settings)
+    parts = [displacements_job(*common, start, stop) for start, stop in batches]
+    last = finish_phonons_job(*common, [part.output for part in parts])
+    flow = Flow([*parts, last], output=last.output, name=f"displacements of {crystal.formula}")
+    return Response(replace=tagged(flow, Resource.DFT))
+
+
+@job
+def displacements_job(
+    database_uri: str,
+    material_id: str,
+    calculator: str,
+    settings: dict[str, Any],
+    start: int,
+    stop: int,
+) -> dict[str, Any]:
+    """Compute the forces of some displacements of one material; reports instead of raising."""
+    from flows.fallback import compute_displacements
+    from stores.connect import open_database
+
+    predictor = _dft_predictor(calculator, settings)
+    with open_database(database_uri) as database:
+        crystal = crystal_of(database, material_id)
+        return compute_displacements(database, crystal, predictor, start, stop)
+
+
+@job(config=_WHATEVER_BECAME_OF_OTHERS)
+def finish_phonons_job(
+    database_uri: str,
+    material_id: str,
+    calculator: str,
+    settings: dict[str, Any],
+    reports: Sequence[dict[str, Any] | None],
+) -> dict[str, str]:
+    """Predict one material from the forces there are, or write down why they are not there."""
+    from flows.fallback import finish_prediction
+    from stores.connect import open_database
+
+    predictor = _dft_predictor(calculator, settings)
+    with open_database(database_uri) as database:
+        crystal = crystal_of(database, material_id)
+        event = finish_prediction(database, crystal, predictor, reports)
+    return {"outcome": event.outcome.value, "detail": event.detail}
+
+
+def _dft_predictor(calculator: str, settings: dict[str, Any]) -> PotentialPhonons:
+    """Return the predictor, refusing calculators whose calls are not remembered."""
+    from screening.predictors.potential_phonons import PotentialPhonons
+
+    predictor = cached_predictor(calculator, settings)
+    if not isinstance(predictor, PotentialPhonons) or not predictor.calculator.is_first_principles:
+        raise SettingError(
+            "does not compute from first principles",
+            subject=calculator,
+            hint="Screen with potentials in batches: ScreenBatchMaker",
+        )
+    return predictor
+
+
+@job(config=_WHATEVER_BECAME_OF_OTHERS)
+def decide_job(
+    database_uri: str,
+    material_ids: Sequence[str],
+    work: dict[str, Any],
+    earlier: Sequence[dict[str, Any]],
+    after: Any = None,
+) -> dict[str, Any] | Response[Any]:
+    """Decide what can be decided, and go on with a flow for every material to escalate.
+
+    Parameters
+    ----------
+    database_uri, material_ids
+        Where, and which materials.
+    work
+        ``ladder``, texts of the ``questions``, ``alpha`` and ``budget``, as plain values.
+    earlier
+        What was escalated before in this run, as :class:`flows.rounds.Escalation` writes it.
+    after
+        Outputs of the jobs that must be finished before; their values are not used.
+
+    Returns
+    -------
+    dict or Response
+        Numbers of the last round; or the fallback flows with the next round behind them.
+    """
+    del after
+    from flows.catalogue import originals_of
+    from flows.deciding import judge_of
+    from flows.rounds import Escalation, decide_round
+    from flows.uncertainty import calibrate_for
+    from screening.decisions.parsing import parse_questions
+    from screening.decisions.selection import Budget
+    from stores.connect import open_database
+
+    before = [Escalation(**one) for one in earlier]
+    with open_database(database_uri) as database:
+        asked = parse_questions(work["questions"])
+        calibrate_for(database, asked)
+        judge = judge_of(database, work["ladder"], asked, work["alpha"])
+        wanted = originals_of(database, material_ids)
+        found = decide_round(database, wanted, judge, Budget(**work["budget"]), before)
+    if not found.escalations:
+        return found.numbers() | {"n_calculations": len(before)}
+    flows = [
+        judge.ladder.steps[one.level].flow(database_uri, one.material_id)
+        for one in found.escalations
+    ]
+    known = [*earlier, *(one.as_dict() for one in found.escalations)]
+    following = decide_job(
+        database_uri, list(material_ids), work, known, [one.output for one in flows]
+    )
+    tagged(following, Resource.DATABASE)
+    rest = Flow([*flows, following], output=following.output, name="fallbacks and next decisions")
+    return Response(replace=rest)
 
 
 @job

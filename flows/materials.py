@@ -8,21 +8,28 @@ again and writing the same keys.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from flows.checkpoints import predict_resumably
 from flows.events import MaterialEvent, Outcome, emit
 from screening.prediction import Prediction
-from screening.predictors.interface import Predictor, prediction_key
+from screening.predictors.interface import Predictor, Tier, prediction_key
 from screening.structure import Crystal
 from stores.claims import Claim
 from stores.connect import Database
 from stores.documents import FailureDocument, PhononDocument, PredictionDocument
 from stores.documents.phonon import phonon_arrays
-from stores.query import by_field
+from stores.query import and_, by_field
 
 __all__ = [
     "LEASE_SECONDS",
+    "WATCH_SECONDS",
+    "abandoned",
+    "attempt",
     "key_of",
+    "known_outcome",
     "record_failure",
     "screen_material",
     "write_prediction",
@@ -31,7 +38,12 @@ __all__ = [
 LEASE_SECONDS = 60.0
 """A claim that nobody renewed for this long may be taken over."""
 
+WATCH_SECONDS = LEASE_SECONDS + 5.0
+"""Long enough to see whether another host renews a claim."""
+
 STAGE = "predict"
+
+Result = TypeVar("Result")
 
 
 def key_of(structure_digest: str, predictor: Predictor) -> str:
@@ -53,14 +65,51 @@ def screen_material(database: Database, crystal: Crystal, predictor: Predictor) 
     MaterialEvent
         What happened; the same event is emitted to the listener.
     """
+
+    def keep(prediction: Prediction) -> MaterialEvent:
+        write_prediction(database, prediction, crystal.material_id)
+        return _event(crystal, Outcome.COMPUTED, detail=prediction.stability.verdict.value)
+
+    return attempt(
+        database,
+        crystal,
+        predictor,
+        lambda: predict_resumably(predictor, crystal, database),
+        keep,
+    )
+
+
+def attempt(
+    database: Database,
+    crystal: Crystal,
+    predictor: Predictor,
+    compute: Callable[[], Result],
+    keep: Callable[[Result], MaterialEvent],
+) -> MaterialEvent:
+    """Do one material's work under its claim, unless there is none to do.
+
+    Parameters
+    ----------
+    database, crystal, predictor
+        What is predicted with what.
+    compute
+        The work; whatever it raises becomes a failure document.
+    keep
+        Writes its result, if the claim still holds then, and says what happened.
+
+    Returns
+    -------
+    MaterialEvent
+        What happened; the same event is emitted to the listener.
+    """
     key = key_of(crystal.digest, predictor)
-    event = _known_outcome(database, crystal, key)
+    event = known_outcome(database, crystal, key)
     if event is None:
         claim = database.claims.acquire(key, lease_seconds=LEASE_SECONDS)
         if claim is None:
             event = _event(crystal, Outcome.BUSY_ELSEWHERE)
         else:
-            event = _screen_claimed(database, crystal, predictor, claim)
+            event = _attempt_claimed(database, crystal, predictor, claim, compute, keep)
     emit(event)
     return event
 
@@ -71,7 +120,7 @@ def _event(
     return MaterialEvent(crystal.material_id, crystal.formula, outcome, seconds, detail)
 
 
-def _known_outcome(database: Database, crystal: Crystal, key: str) -> MaterialEvent | None:
+def known_outcome(database: Database, crystal: Crystal, key: str) -> MaterialEvent | None:
     """Return what an earlier run left, or None where there is work to do."""
     same = by_field("prediction_id", key)
     if database.predictions.query_one(same, ["prediction_id"]):
@@ -84,39 +133,57 @@ def _known_outcome(database: Database, crystal: Crystal, key: str) -> MaterialEv
     return None
 
 
-def _screen_claimed(
-    database: Database, crystal: Crystal, predictor: Predictor, claim: Claim
+def _attempt_claimed(
+    database: Database,
+    crystal: Crystal,
+    predictor: Predictor,
+    claim: Claim,
+    compute: Callable[[], Result],
+    keep: Callable[[Result], MaterialEvent],
 ) -> MaterialEvent:
     """Compute under a claim, which is renewed meanwhile and given back whatever happens."""
-    key = key_of(crystal.digest, predictor)
     started = time.monotonic()
     try:
         # Another process may have finished between our look and our claim.
-        known = _known_outcome(database, crystal, key)
+        known = known_outcome(database, crystal, key_of(crystal.digest, predictor))
         if known is not None:
             return known
         emit(_event(crystal, Outcome.STARTED))
         with claim.kept():
-            return _predict_and_write(database, crystal, predictor, claim, started)
+            event = _outcome_of(database, crystal, predictor, claim, compute, keep)
+        return replace(event, wall_seconds=time.monotonic() - started)
     finally:
         claim.release()
 
 
-def _predict_and_write(
-    database: Database, crystal: Crystal, predictor: Predictor, claim: Claim, started: float
+def _outcome_of(
+    database: Database,
+    crystal: Crystal,
+    predictor: Predictor,
+    claim: Claim,
+    compute: Callable[[], Result],
+    keep: Callable[[Result], MaterialEvent],
 ) -> MaterialEvent:
     try:
-        prediction = predictor.predict(crystal)
+        result = compute()
     except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
         if not claim.still_mine():
             return _event(crystal, Outcome.BUSY_ELSEWHERE)
-        failed = record_failure(database, crystal, predictor, error, claim.attempts)
-        return replace(failed, wall_seconds=time.monotonic() - started)
+        return record_failure(database, crystal, predictor, error, claim.attempts)
     if not claim.still_mine():  # the lease lapsed (sleep, overload): the other's result counts
         return _event(crystal, Outcome.BUSY_ELSEWHERE)
-    write_prediction(database, prediction, crystal.material_id)
-    seconds = time.monotonic() - started
-    return _event(crystal, Outcome.COMPUTED, seconds, prediction.stability.verdict.value)
+    return keep(result)
+
+
+def abandoned(database: Database, crystals: Sequence[Crystal], predictor: Predictor) -> list[str]:
+    """Return the materials whose claims nobody renews, though they seemed to be busy.
+
+    Only claims of other hosts are watched: a scheduler that ends a job there at its time limit
+    leaves them behind.
+    """
+    keys = {one.material_id: key_of(one.digest, predictor) for one in crystals}
+    held = database.claims.held(keys.values(), patience_seconds=WATCH_SECONDS) if keys else set()
+    return [name for name, key in keys.items() if key not in held]
 
 
 def record_failure(
@@ -126,7 +193,10 @@ def record_failure(
     error: Exception,
     attempts: int,
 ) -> MaterialEvent:
-    """Write the failure of one material; returns the event that says so."""
+    """Write the failure of one material; returns the event that says so.
+
+    Where an earlier tier had failed too, the message gives both reasons.
+    """
     document = FailureDocument.from_error(
         error,
         stage=STAGE,
@@ -135,8 +205,25 @@ def record_failure(
         prediction_id=key_of(crystal.digest, predictor),
         attempts=attempts,
     )
+    earlier = _earlier_reasons(database, crystal, predictor)
+    if earlier:
+        own = f"{predictor.method}: {document.code}: {document.message}"
+        document = document.replaced(message="; ".join([*earlier, own]))
     database.failures.update(document.to_store())
     return _event(crystal, Outcome.FAILED, detail=f"{document.code}: {document.message}")
+
+
+def _earlier_reasons(database: Database, crystal: Crystal, predictor: Predictor) -> list[str]:
+    """Why cheaper methods had failed on a crystal that a better one was to save."""
+    if predictor.tier <= Tier.POTENTIAL:
+        return []
+    same = and_(by_field("material_id", crystal.material_id), by_field("stage", STAGE))
+    rows = database.failures.query(same, ["method", "code", "message"])
+    return sorted(
+        f"{row['method']}: {row['code']}: {row['message']}"
+        for row in rows
+        if row["method"] != predictor.method
+    )
 
 
 def write_prediction(database: Database, prediction: Prediction, material_id: str) -> None:

@@ -11,11 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from flows.events import MaterialEvent, Outcome
+from flows.ladder import Step
 from flows.local import Crew, limit_threads
 from flows.makers.batch import ScreenBatchMaker
+from flows.routing import RoutingReport, Work, route
 from flows.run import ScreenReport, screen
 
-__all__ = ["ScreenProgress", "screen_with_progress"]
+__all__ = ["ScreenProgress", "route_with_progress", "screen_with_progress"]
 
 _STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 
@@ -59,6 +61,12 @@ class ScreenProgress:
         """Leave the bar as it stands."""
         self._bar.stop()
 
+    def begin(self, what: str, total: int) -> None:
+        """Begin anew with a number of materials, under another heading."""
+        self._outcomes.clear()
+        self._bar.update(self._task, description=what, total=total, completed=0, counts="")
+        self._console.print(f"{what}: {total} materials", markup=False, highlight=False)
+
     def __call__(self, event: MaterialEvent) -> None:
         """Show one event."""
         if event.outcome is Outcome.STARTED:
@@ -98,3 +106,16 @@ def screen_with_progress(
     limit_threads(1)
     with ScreenProgress(len(names), console) as progress:
         return screen(database_uri, names, maker, crew=crew, listener=progress)
+
+
+def route_with_progress(
+    database_uri: str, names: Sequence[str], work: Work, crew: Crew, console: Console
+) -> RoutingReport:
+    """Run a routed screen under a progress bar; see :func:`flows.routing.route`."""
+    limit_threads(1)
+    with ScreenProgress(len(names), console) as progress:
+
+        def announce(step: Step, total: int) -> None:
+            progress.begin(f"tier {step.tier}, {step.predictor.model}", total)
+
+        return route(database_uri, names, work, crew=crew, listener=progress, announce=announce)

@@ -24,7 +24,7 @@ from screening.errors import (
 from screening.predictors.interface import Predictor
 from stores.connect import Database, open_database
 
-__all__ = ["ScreenReport", "screen"]
+__all__ = ["ScreenReport", "predict_missing", "screen"]
 
 MAX_DEATHS = 3
 """A material that killed this many workers is set aside."""
@@ -116,18 +116,46 @@ def screen(
         material; failures of single materials are documents and events.
     """
     started = time.monotonic()
-    tally = _Tally(listener)
     with open_database(database_uri) as database:
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise NotFoundError("no materials to screen", hint="Import structures first")
-        predictor = cached_predictor(maker.calculator, maker.settings)
         try:
-            _predict(database, LocalRun(database_uri, wanted, maker), predictor, crew, tally)
-            prefer_predictions(database, wanted, predictor)
+            whole = LocalRun(database_uri, wanted, maker)
+            events = predict_missing(database, whole, crew=crew, listener=listener)
         finally:  # what is done is summarised, also where the rest cannot go on
             written = build_summaries(database, wanted)
-    return _report(tally, written, time.monotonic() - started)
+    return _report(events, written, time.monotonic() - started)
+
+
+def predict_missing(
+    database: Database,
+    whole: LocalRun,
+    *,
+    crew: Crew | None = None,
+    listener: Listener | None = None,
+) -> tuple[MaterialEvent, ...]:
+    """Predict what is missing, without bringing the summaries up to date.
+
+    Parameters
+    ----------
+    database
+        The database of the run, open.
+    whole
+        Materials and maker.
+    crew, listener
+        As in `screen`.
+
+    Returns
+    -------
+    tuple of MaterialEvent
+        The last word on each material.
+    """
+    tally = _Tally(listener)
+    predictor = cached_predictor(whole.maker.calculator, whole.maker.settings)
+    _predict(database, whole, predictor, crew, tally)
+    prefer_predictions(database, whole.material_ids, predictor)
+    return tuple(tally.final.values())
 
 
 def _predict(
@@ -179,8 +207,9 @@ def _set_aside(
     return record_failure(database, crystal, predictor, error, attempts)
 
 
-def _report(tally: _Tally, written: dict[str, int], seconds: float) -> ScreenReport:
-    events = tally.final.values()
+def _report(
+    events: Sequence[MaterialEvent], written: dict[str, int], seconds: float
+) -> ScreenReport:
     failed = {Outcome.FAILED, Outcome.FAILED_BEFORE}
     return ScreenReport(
         outcomes=dict(Counter(event.outcome.value for event in events)),

@@ -32,6 +32,7 @@ DOORS = {
     "torch": ("screening/calculators/*", "screening/predictors/*"),
     "chgnet": ("screening/calculators/*", "screening/predictors/*"),
     "mace": ("screening/calculators/*", "screening/predictors/*"),
+    "gpaw": ("screening/calculators/gpaw.py",),
     "vesin": ("screening/calculators/*", "screening/predictors/*"),
     "spglib": ("screening/*",),
     "seekpath": ("screening/*",),

@@ -178,15 +178,21 @@ def retry(
 @app.command()
 def doctor(
     *,
-    calculator: Annotated[str | None, typer.Option("--calculator", "-c")] = None,
+    calculator: Annotated[
+        str | None, typer.Option("--calculator", "-c", help="Must work here; it is tried.")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--on", help="fireworks or jobflow-remote: must work here; it is asked."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check this machine, the database and, if named, a calculator."""
+    """Check this machine, the database and, if named, a calculator and a workflow engine."""
     from dataclasses import asdict
 
     from flows.doctor import run_checks
 
-    checks = run_checks(database_uri(), calculator)
+    checks = run_checks(database_uri(), calculator, engine)
     if as_json:
         print_json({"checks": [asdict(check) for check in checks]})
     else:

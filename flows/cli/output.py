@@ -61,7 +61,7 @@ def print_checks(checks: Iterable[Check]) -> None:
     """Print a line for every check."""
     marks = {True: "[green]ok[/]  ", False: "[red]bad[/] ", None: "[dim]--[/]  "}
     for check in checks:
-        out.print(f"{marks[check.ok]} {check.name:<12} {escape(check.detail)}", highlight=False)
+        out.print(f"{marks[check.ok]} {check.name:<14} {escape(check.detail)}", highlight=False)
 
 
 def ranking_payload(database_uri: str, formulas: Sequence[str] | None) -> dict[str, Any]:

@@ -9,6 +9,21 @@ from typing import Annotated
 import typer
 
 from flows.cli.app import ExitCode, Json, app, database_uri
+from flows.cli.options import (
+    Adaptive,
+    Calculator,
+    Criterion,
+    Displacement,
+    LowModes,
+    MaxAtoms,
+    MinLength,
+    NoRelax,
+    Query,
+    SettingsFile,
+    Temperatures,
+    TimeLimit,
+    Workers,
+)
 from flows.cli.output import (
     err,
     out,
@@ -18,25 +33,20 @@ from flows.cli.output import (
     print_rankings,
     ranking_payload,
 )
+from flows.cli.routing import (
+    Alpha,
+    At,
+    BudgetHours,
+    Fallback,
+    FallbackSettings,
+    MaxDft,
+    Questions,
+    Tolerance,
+    run_routed,
+)
 from screening.errors import NotFoundError, SettingError
 
-__all__: list[str] = []
-
-Calculator = Annotated[
-    str,
-    typer.Option(
-        "--calculator",
-        "-c",
-        help="chgnet, mace:NAME, mace:FILE@SHA256, or an ASE calculator by import path such as "
-        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee.",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", "-w", help="Worker processes, one thread each; 0: none. [default: cores]"
-    ),
-]
+__all__ = ["wanted_materials"]
 
 
 @app.command()
@@ -45,53 +55,36 @@ def screen(  # noqa: PLR0913 - every option is an argument
         list[Path] | None, typer.Argument(help="Import these first; nothing: what is there.")
     ] = None,
     *,
-    query: Annotated[str | None, typer.Option("--query", "-q", help="Only what matches.")] = None,
+    query: Query = None,
     calculator: Calculator = "chgnet",
     workers: Workers = None,
-    no_relax: Annotated[
-        bool, typer.Option("--no-relax", help="Take the crystals as they are.")
-    ] = False,
-    adaptive: Annotated[
-        bool,
-        typer.Option("--adaptive", help="Smaller supercells where they are proven equal."),
-    ] = False,
-    min_length: Annotated[
-        float | None,
-        typer.Option(help="Least distance between periodic images in Å. [default: 10.5]"),
-    ] = None,
-    max_atoms: Annotated[
-        int | None,
-        typer.Option(help="Largest supercell; wins over the least distance. [default: 240]"),
-    ] = None,
-    displacement: Annotated[
-        float | None,
-        typer.Option(
-            help="Finite displacement in Å. [default: the calculator's, 0.03 for CHGNet, else 0.01]"
-        ),
-    ] = None,
-    temperatures: Annotated[
-        str | None, typer.Option(help="START:STOP:STEP in K. [default: 0:1500:10]")
-    ] = None,
-    low_modes: Annotated[
-        str | None, typer.Option(help="drop, half_mean_optical or renormalise. [default: drop]")
-    ] = None,
-    criterion: Annotated[
-        str | None,
-        typer.Option(
-            help="phonoscreen, atomate2, emmet_legacy, matbench_discovery, ml_peg, alexandria or "
-            "lee_2024. [default: phonoscreen]"
-        ),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="JSON file with settings of the science.")
-    ] = None,
-    time_limit: Annotated[
-        float | None, typer.Option(help="Seconds after which a material is given up.")
-    ] = None,
+    no_relax: NoRelax = False,
+    adaptive: Adaptive = False,
+    min_length: MinLength = None,
+    max_atoms: MaxAtoms = None,
+    displacement: Displacement = None,
+    temperatures: Temperatures = None,
+    low_modes: LowModes = None,
+    criterion: Criterion = None,
+    settings: SettingsFile = None,
+    question: Questions = None,
+    tolerance: Tolerance = None,
+    at: At = None,
+    alpha: Alpha = None,
+    fallback: Fallback = None,
+    fallback_settings: FallbackSettings = None,
+    max_dft: MaxDft = None,
+    budget_hours: BudgetHours = None,
+    time_limit: TimeLimit = None,
     as_json: Json = False,
 ) -> None:
-    """Predict what is missing, and rank. Run it again to go on where it stopped."""
+    """Predict what is missing, and rank. Run it again to go on where it stopped.
+
+    With --question it stops when the question is answered: what the first calculator settles
+    is accepted, and the fallback is asked only where its result can change the answer.
+    """
     from flows import tables
+    from flows.asking import RoutingOptions, work_of
     from flows.local import Crew
     from flows.makers import ScreenBatchMaker
     from flows.options import screening_settings
@@ -108,12 +101,20 @@ def screen(  # noqa: PLR0913 - every option is an argument
         low_mode_policy=low_modes,
         stability_criterion=criterion,
     )
+    options = RoutingOptions(
+        tuple(question or ()), tolerance, at, alpha, fallback, fallback_settings, max_dft,
+        budget_hours,
+    )  # fmt: skip
+    work = work_of(options, calculator, chosen)
     maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
-    names, n_rejected = _wanted(paths or [], query)
+    names, n_rejected = wanted_materials(paths or [], query)
     if not names:
         print_lines(["nothing to screen: no readable file and nothing stored that matches"])
         raise typer.Exit(ExitCode.NOTHING_USABLE)
     crew = Crew(workers=workers, time_limit_s=time_limit)
+    if work is not None:
+        run_routed(names, work, crew, n_rejected=n_rejected, as_json=as_json)
+        return
     try:
         report = screen_with_progress(database_uri(), names, maker, crew, err)
     except KeyboardInterrupt:
@@ -216,7 +217,7 @@ def _numbers(text: str) -> list[float]:
         ) from None
 
 
-def _wanted(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], int]:
+def wanted_materials(paths: Sequence[Path], text: str | None) -> tuple[tuple[str, ...], int]:
     """Import what is given; return the materials to screen and the number of bad files."""
     from flows.catalogue import materials_where
     from flows.imports import import_structures

@@ -1,5 +1,16 @@
 """jobflow Makers: every parameter of the science is a field."""
 
 from flows.makers.batch import ImportMaker, ScreenBatchMaker, ScreenMaker, SummaryMaker
+from flows.makers.dft import DftPhononMaker
+from flows.makers.routing import RoutedScreenMaker
+from flows.makers.vasp import VaspPhononMaker
 
-__all__ = ["ImportMaker", "ScreenBatchMaker", "ScreenMaker", "SummaryMaker"]
+__all__ = [
+    "DftPhononMaker",
+    "ImportMaker",
+    "RoutedScreenMaker",
+    "ScreenBatchMaker",
+    "ScreenMaker",
+    "SummaryMaker",
+    "VaspPhononMaker",
+]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Flow, Job, Maker
+from jobflow import Flow, Job, Maker, OnMissing
 
 from flows.jobs import build_summaries_job, import_job, screen_batch_job
+from flows.resources import Resource, tagged
 
 __all__ = ["ImportMaker", "ScreenBatchMaker", "ScreenMaker", "SummaryMaker"]
 
@@ -23,7 +24,7 @@ class ImportMaker(Maker):
         """Return the job that imports these paths."""
         made = import_job(database_uri, [str(path) for path in paths])
         made.name = self.name
-        return made
+        return tagged(made, Resource.DATABASE)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class ScreenBatchMaker(Maker):
         """Return the job that predicts these materials; an earlier job's output may name them."""
         made = screen_batch_job(database_uri, material_ids, self.calculator, dict(self.settings))
         made.name = self.name
-        return made
+        return tagged(made, Resource.POTENTIAL)
 
 
 @dataclass
@@ -64,10 +65,12 @@ class SummaryMaker(Maker):
         material_ids: Sequence[str] | None = None,
         after: Sequence[Any] = (),
     ) -> Job:
-        """Return the job; ``after`` takes outputs of jobs that must be finished before."""
+        """Return the job; ``after`` takes outputs of jobs that must have ended before."""
         made = build_summaries_job(database_uri, material_ids, list(after))
         made.name = self.name
-        return made
+        # what is done is summarised, also where a job before failed as a whole
+        made.config.on_missing_references = OnMissing.NONE
+        return tagged(made, Resource.DATABASE)
 
 
 @dataclass

@@ -7,24 +7,32 @@ are those of the documents: nothing is rounded, a missing value is null.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
+    from flows.planning import Plan
+    from flows.routing import RoutingReport
     from flows.run import ScreenReport
     from flows.tables.runs import Status
+    from flows.trail import Trail
+    from screening.decisions.outcome import Answer
 
 __all__ = [
     "PAYLOAD_VERSION",
     "payload_fields",
     "payload_hull",
+    "payload_plan",
     "payload_query",
     "payload_ranking",
+    "payload_routing",
     "payload_screen",
     "payload_show",
     "payload_status",
+    "payload_trail",
 ]
 
 PAYLOAD_VERSION = 1
@@ -65,6 +73,54 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "failures": "material_id, formula and detail of what failed now or before.",
         "written": "Number of summary documents written, by collection.",
         "wall_seconds": "Duration of the run in s.",
+    },
+    "repair": {
+        "material_id": "The material to repair.",
+        "formula": "Its reduced formula.",
+        "outcome": "repaired, led_to_known, repaired_before, not_unstable, not_screened, refused, "
+        "busy_elsewhere, failed or failed_before.",
+        "child_id": "The lower structure it led to; null where there is none.",
+        "gain_mev_per_atom": "How far that one lies below, meV/atom; null where there is none.",
+        "detail": "How it was found, or why not.",
+        "lowest_frequency_thz": "Of the material, THz, imaginary negative; null where unknown.",
+        "child_verdict": "Stability of the lower structure; null where it is not predicted.",
+        "child_lowest_frequency_thz": "Its lowest frequency in THz; null where not predicted.",
+    },
+    "routing": {
+        "questions": "What was asked.",
+        "alpha": "Accepted risk of a wrong answer.",
+        "material_ids": "Materials asked for.",
+        "outcomes": "Number of materials by what became of them: accept, escalate, reject.",
+        "decisions": "For every material and question: material_id, formula, question, tier, "
+        "outcome, reason, detail, next_tier, answer, answer_text.",
+        "polymorphs": "For every composition and question about polymorphs: formula, question, "
+        "answer, answer_text.",
+        "methods": "For every method: tier, calculator, outcomes.",
+        "failures": "material_id, formula and detail of what failed now or before.",
+        "n_calculations": "Number of materials that were escalated.",
+        "core_hours": "What the escalations took; estimated where they failed.",
+        "waiting": "Materials without a result.",
+        "written": "Number of summary documents written, by collection.",
+        "wall_seconds": "Duration of the run in s.",
+    },
+    "plan": {
+        "n_materials": "Materials asked for.",
+        "questions": "What is asked; empty without routing.",
+        "alpha": "Accepted risk of a wrong answer.",
+        "budget": "max_calculations and core_hours above the first tier; null for no limit.",
+        "steps": "For every method, by tier: done, failed, materials, force calls, atoms of the "
+        "smallest and largest supercell, core-hours with the factor that nine of ten are "
+        "within, what it rests on, refused materials, and what is expected.",
+    },
+    "trail": {
+        "material_id": "Key of the material.",
+        "formula": "Reduced formula.",
+        "label": "What the user calls it, or null.",
+        "space_group_symbol": "International symbol.",
+        "predictions": "Origin and cost of every prediction, by tier.",
+        "decisions": "Documents of the decisions, by tier.",
+        "failures": "Documents of the failures.",
+        "next_step": "What is open, and what to do about it.",
     },
 }
 
@@ -155,15 +211,86 @@ def payload_screen(report: ScreenReport) -> dict[str, Any]:
     }
 
 
+def payload_routing(report: RoutingReport) -> dict[str, Any]:
+    """Make the payload of ``screen --question``."""
+    return _head("routing") | {
+        "questions": list(report.questions),
+        "alpha": report.alpha,
+        "material_ids": list(report.formulas),
+        "outcomes": report.outcomes(),
+        "decisions": [
+            {
+                "material_id": one.material_id,
+                "formula": report.formulas[one.material_id],
+                "question": one.question.text,
+                "tier": one.standing.tier,
+                "outcome": one.decision.outcome.value,
+                "reason": one.decision.reason.value,
+                "detail": one.decision.detail,
+                "next_tier": one.decision.next_tier,
+                **_answer(one.decision.answer),
+            }
+            for one in report.decided
+        ],
+        "polymorphs": [
+            {"formula": one.formula, "question": one.question.text, **_answer(one.answer)}
+            for one in report.answers
+        ],
+        "methods": [
+            {"tier": one.tier, "calculator": one.calculator, "outcomes": dict(one.outcomes)}
+            for one in report.steps
+        ],
+        "failures": [
+            {"material_id": one.material_id, "formula": one.formula, "detail": one.detail}
+            for one in report.failures
+        ],
+        "n_calculations": report.n_calculations,
+        "core_hours": report.core_hours,
+        "waiting": list(report.waiting),
+        "written": dict(report.written),
+        "wall_seconds": report.wall_seconds,
+    }
+
+
+def _answer(answer: Answer | None) -> dict[str, Any]:
+    return {
+        "answer": None if answer is None else _value(answer.content),
+        "answer_text": None if answer is None else answer.text,
+    }
+
+
+def payload_plan(plan: Plan) -> dict[str, Any]:
+    """Make the payload of ``plan``."""
+    return _head("plan") | {name: _value(item) for name, item in asdict(plan).items()}
+
+
+def payload_trail(trail: Trail) -> dict[str, Any]:
+    """Make the payload of ``why``."""
+    return _head("trail") | {
+        "material_id": trail.material_id,
+        "formula": trail.formula,
+        "label": trail.label,
+        "space_group_symbol": trail.space_group_symbol,
+        "predictions": [asdict(one) for one in trail.predictions],
+        "decisions": [
+            _plain(one.to_store()) | {"last_updated": _value(one.last_updated)}
+            for one in trail.decisions
+        ],
+        "failures": [_plain(one.to_store()) for one in trail.failures],
+        "next_step": trail.next_step,
+    }
+
+
 def payload_fields(kind: str) -> dict[str, str]:
     """Names and meanings of the fields of a payload.
 
-    Fields of ``query`` and ``rank`` are those of each material and each composition.
+    Fields of ``query``, ``rank`` and ``repair`` are those of each material, composition and repair.
 
     Parameters
     ----------
     kind
-        ``query``, ``rank``, ``show``, ``status`` or ``screen``.
+        ``query``, ``rank``, ``show``, ``status``, ``screen``, ``repair``, ``routing``, ``plan``
+        or ``trail``.
 
     Raises
     ------

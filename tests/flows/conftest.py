@@ -1,5 +1,6 @@
 """Crystals that a toy potential knows, a database file, and the maker of the batches."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from flows.makers import ScreenBatchMaker
 from screening.phonons import PhononSettings
 from screening.settings import ScreeningSettings
 from screening.supercell import SupercellSettings
+from screening.thermodynamics import ThermodynamicsSettings
 
 EDGES_ANGSTROM = {"Al": 4.05, "Cu": 3.61, "Ag": 4.09}
 FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -45,6 +47,17 @@ def small() -> ScreeningSettings:
     """Settings for small supercells: quick, and of no other use."""
     supercell = SupercellSettings(min_length_angstrom=5.0, min_atoms=8, max_atoms=64)
     return ScreeningSettings(phonons=PhononSettings(supercell=supercell))
+
+
+@pytest.fixture
+def quick(small: ScreeningSettings) -> ScreeningSettings:
+    """Settings for what is about decisions, not about phonons."""
+    return replace(
+        small,
+        relaxation=None,
+        phonons=replace(small.phonons, mesh_length_angstrom=20.0),
+        thermodynamics=ThermodynamicsSettings(temperatures_k=(0.0, 300.0, 600.0, 1000.0)),
+    )
 
 
 @pytest.fixture

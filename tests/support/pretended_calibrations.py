@@ -33,7 +33,7 @@ class FixedWidth:
         value = estimate_difference(first, second, quantity, 0.0, 1.0).value
         return self._interval(value, first.composition, quantity, alpha)
 
-    def stability(self, sample, alpha):
+    def stability(self, sample, alpha):  # noqa: ARG002 - the same band for all
         lowest, band = sample.lowest_frequency_thz, self.band_thz
         verdict = Verdict.STABLE if lowest > band else Verdict.UNDETERMINED
         verdict = Verdict.UNSTABLE if lowest < -band else verdict

@@ -1,0 +1,164 @@
+"""From the options of the command line to what a routed screen is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.options import parse_temperatures
+from flows.routing import Work
+from screening.decisions.parsing import parse_questions
+from screening.decisions.selection import Budget
+from screening.errors import SettingError
+from screening.settings import ScreeningSettings
+
+__all__ = ["DEFAULT_ALPHA", "RoutingOptions", "fallback_step", "work_of"]
+
+DEFAULT_ALPHA = 0.1
+
+
+@dataclass(frozen=True)
+class RoutingOptions:
+    """Options of the command line that make a screen a routed one, as they were typed.
+
+    Attributes
+    ----------
+    questions
+        What is asked; without any the others are refused.
+    tolerance, at
+        For the questions that take them; temperatures in K.
+    alpha
+        Accepted risk.
+    fallback, fallback_settings
+        Calculator of the better method, and a JSON file with what differs from the settings
+        of the cheapest one.
+    max_dft, budget_hours
+        Budget of the better method.
+    """
+
+    questions: tuple[str, ...] = ()
+    tolerance: float | None = None
+    at: str | None = None
+    alpha: float | None = None
+    fallback: str | None = None
+    fallback_settings: Path | None = None
+    max_dft: int | None = None
+    budget_hours: float | None = None
+
+    def given(self) -> list[str]:
+        """Name the options besides the questions that were given."""
+        named = {
+            "--tolerance": self.tolerance,
+            "--at": self.at,
+            "--alpha": self.alpha,
+            "--fallback": self.fallback,
+            "--fallback-settings": self.fallback_settings,
+            "--max-dft": self.max_dft,
+            "--budget-hours": self.budget_hours,
+        }
+        return [name for name, value in named.items() if value is not None]
+
+
+def work_of(options: RoutingOptions, calculator: str, settings: ScreeningSettings) -> Work | None:
+    """Return what a routed screen is asked; None where no question is.
+
+    Parameters
+    ----------
+    options
+        As typed.
+    calculator, settings
+        Of the cheapest method.
+
+    Raises
+    ------
+    SettingError
+        If an option contradicts another, or a question cannot be read.
+    """
+    if not options.questions:
+        if options.given():
+            raise SettingError(
+                f"{', '.join(options.given())} without a question",
+                subject="--question",
+                hint="Ask one, for instance --question stability",
+            )
+        return None
+    ladder = [{"calculator": calculator, "settings": settings.as_dict()}]
+    if options.fallback is not None:
+        ladder.append(fallback_step(options.fallback, options.fallback_settings, settings))
+    else:
+        _refuse_without_fallback(options)
+    at = None if options.at is None else parse_temperatures(options.at)
+    return Work(
+        ladder=ladder,
+        questions=parse_questions(
+            options.questions, tolerance=options.tolerance, temperatures_k=at
+        ),
+        alpha=DEFAULT_ALPHA if options.alpha is None else options.alpha,
+        budget=Budget(options.max_dft, options.budget_hours),
+    )
+
+
+def _refuse_without_fallback(options: RoutingOptions) -> None:
+    needing = {"--fallback-settings", "--max-dft", "--budget-hours"} & set(options.given())
+    if needing:
+        raise SettingError(
+            f"{', '.join(sorted(needing))} without a better method",
+            subject="--fallback",
+            hint="Name a calculator from first principles, for instance --fallback gpaw",
+        )
+
+
+def fallback_step(
+    calculator: str, file: Path | None, settings: ScreeningSettings
+) -> dict[str, Any]:
+    """Return the step of the better method.
+
+    Parameters
+    ----------
+    calculator
+        Its calculator.
+    file
+        JSON with the settings that differ from those of the cheapest method; under ``vasp``
+        those of VASP. The displacement is the calculator's own unless it is given there.
+    settings
+        Of the cheapest method.
+
+    Raises
+    ------
+    SettingError
+        If the file cannot be read or a setting is wrong.
+    """
+    base = settings.as_dict()
+    base["phonons"] = base["phonons"] | {"displacement_angstrom": None, "adaptive": False}
+    changes = {} if file is None else _read(file)
+    vasp = changes.pop("vasp", None)
+    merged = ScreeningSettings.from_dict(_merged(base, changes)).as_dict()
+    step: dict[str, Any] = {"calculator": calculator, "settings": merged}
+    return step | ({} if vasp is None else {"vasp": vasp})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingError(
+            f"cannot be read: {error}", subject=str(file), hint="Give a JSON file of settings"
+        ) from error
+    if not isinstance(values, dict):
+        raise SettingError("is no JSON object", subject=str(file))
+    return values
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Overlay nested values; null and whole lists replace what was there."""
+    merged = dict(base)
+    for name, value in changes.items():
+        old = merged.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            merged[name] = _merged(old, value)
+        else:
+            merged[name] = value
+    return merged

@@ -1,0 +1,199 @@
+"""What a prediction by a method of the ladder will take: force calls and core-hours.
+
+The number of displaced supercells is exact for the crystal as it is stored; the steps of a
+relaxation and the time of a call are learned from what the database holds of the same
+calculator, and are a default where it holds nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+from typing import Any
+
+from pymatgen.core import Composition, Structure
+
+from flows.ladder import Step
+from screening.cost import (
+    FIRST_PRINCIPLES,
+    POTENTIAL,
+    CallTimes,
+    MeasuredCall,
+    fit_call_times,
+    valence_electrons,
+)
+from screening.displacements import plan_displacements
+from screening.predictors.interface import Tier
+from screening.settings import ScreeningSettings
+from screening.supercell import choose_supercell
+from stores.connect import Database
+from stores.documents.forces import ForceKind
+from stores.query import and_, by_field, in_values
+
+__all__ = ["Estimate", "Estimator"]
+
+SECONDS_PER_HOUR = 3600.0
+DEFAULT_RELAXATION_CALLS = 12
+"""Calls on the primitive cell until it is relaxed, where nothing is known of the calculator."""
+
+_NEWEST = 1000
+_COST = ["prediction_id", "cost", "structure.species", "provenance.model_digest"]
+_SUPERCELL = ["prediction_id", "n_supercell_atoms", "n_displacements"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one prediction will take.
+
+    Attributes
+    ----------
+    n_force_calls
+        Displaced supercells, and calls on the primitive cell.
+    n_displacements, n_supercell_atoms
+        Displaced supercells, and atoms in each.
+    core_hours
+        On the machine that the times were measured on, one core per call.
+    factor
+        Nine of ten are within this factor of the estimate.
+    """
+
+    n_force_calls: int
+    n_displacements: int
+    n_supercell_atoms: int
+    core_hours: float
+    factor: float
+
+
+class Estimator:
+    """Estimates predictions by one method, from what a database holds of its calculator.
+
+    Parameters
+    ----------
+    database
+        Asked once, when the first estimate is made.
+    step
+        The method.
+    """
+
+    def __init__(self, database: Database, step: Step) -> None:
+        self._database = database
+        self._step = step
+        self._settings = ScreeningSettings.from_dict(step.settings)
+        self._is_dft = step.tier > Tier.POTENTIAL
+
+    @cached_property
+    def times(self) -> CallTimes:
+        """Expected time of a call by the size of its cell."""
+        calls = self._remembered_calls() if self._is_dft else []
+        default = FIRST_PRINCIPLES if self._is_dft else POTENTIAL
+        return fit_call_times(calls or self._mean_calls(), default)
+
+    @cached_property
+    def relaxation_calls(self) -> float:
+        """Calls on the primitive cell until it is relaxed: the median, or a default."""
+        if self._settings.relaxation is None:
+            return 1.0  # the energy
+        steps = [
+            row["cost"]["relaxation_steps"] + 1
+            for row in self._costs
+            if row["cost"]["relaxation_steps"]
+        ]
+        return float(median(steps)) if steps else float(DEFAULT_RELAXATION_CALLS)
+
+    def of(self, structure: Structure) -> Estimate:
+        """Estimate the prediction of one crystal, given its primitive cell.
+
+        Raises
+        ------
+        TooLargeError
+            If the cell has more atoms than a supercell may have.
+        """
+        phonons = self._settings.phonons
+        matrix = choose_supercell(structure, phonons.supercell, phonons.symprec_angstrom)
+        length = phonons.displacement_angstrom or 0.01  # which does not change their number
+        plan = plan_displacements(structure, matrix, length, phonons.symprec_angstrom)
+        n_displacements, n_atoms = len(plan.displaced_atoms), len(plan.numbers)
+        numbers = Counter(int(site.specie.Z) for site in structure)
+        own = self._size(numbers)
+        large = own * n_atoms / len(structure)
+        members = self._n_members
+        small_calls = members * (self.relaxation_calls + 1.0)  # and the undisplaced crystal
+        large_calls = members * n_displacements
+        seconds = large_calls * self.times.seconds(large) + small_calls * self.times.seconds(own)
+        return Estimate(
+            n_force_calls=large_calls + round(small_calls),
+            n_displacements=n_displacements,
+            n_supercell_atoms=n_atoms,
+            core_hours=seconds / SECONDS_PER_HOUR,
+            factor=self.times.factor(large),
+        )
+
+    @property
+    def _n_members(self) -> int:
+        calculator = getattr(self._step.predictor, "calculator", None)
+        return max(1, len(calculator.members)) if calculator is not None else 1
+
+    def _size(self, numbers: Mapping[int, int]) -> float:
+        return valence_electrons(numbers) if self._is_dft else float(sum(numbers.values()))
+
+    def _remembered_calls(self) -> list[MeasuredCall]:
+        # calls with stresses are made with other cutoffs, on cells that cost little
+        same = and_(
+            by_field("calculator_digest", self._step.predictor.model_digest),
+            by_field("kind", ForceKind.FORCES.value),
+        )
+        rows = self._database.forces.query(
+            same, ["formula", "wall_seconds"], sort={"last_updated": -1}, limit=_NEWEST
+        )
+        return [
+            MeasuredCall(self._size(_numbers(Composition(row["formula"]))), row["wall_seconds"])
+            for row in rows
+            if row["wall_seconds"] > 0.0
+        ]
+
+    @cached_property
+    def _costs(self) -> list[dict[str, Any]]:
+        """Costs of the newest predictions with the same model."""
+        same = and_(
+            by_field("tier", self._step.tier),
+            by_field("provenance.model_digest", self._step.predictor.model_digest),
+        )
+        rows = self._database.predictions.query(
+            same, _COST, sort={"last_updated": -1}, limit=_NEWEST
+        )
+        return list(rows)
+
+    def _mean_calls(self) -> list[MeasuredCall]:
+        """Mean time of a call on the supercell, of every prediction with the same model."""
+        keys = [row["prediction_id"] for row in self._costs]
+        cells = {
+            row["prediction_id"]: row
+            for row in self._database.phonons.query(in_values("prediction_id", keys), _SUPERCELL)
+            if row.get("n_displacements")
+        }
+        found = (
+            self._mean_call(row, cells[row["prediction_id"]])
+            for row in self._costs
+            if row["prediction_id"] in cells
+        )
+        return [one for one in found if one is not None]
+
+    def _mean_call(self, row: Mapping[str, Any], cell: Mapping[str, Any]) -> MeasuredCall | None:
+        """Share the time of a prediction among its calls, by the default law of their sizes."""
+        species, cost = row["structure"]["species"], row["cost"]
+        default = FIRST_PRINCIPLES if self._is_dft else POTENTIAL
+        ratio = cell["n_supercell_atoms"] / len(species)
+        large = self._n_members * cell["n_displacements"]
+        small = max(0, cost["force_calls"] - large)
+        worth = large + small * ratio**-default.exponent
+        if not (worth and cost["force_seconds"] > 0.0):
+            return None
+        own = self._size(_numbers(Composition(Counter(species))))
+        return MeasuredCall(own * ratio, cost["force_seconds"] / worth)
+
+
+def _numbers(composition: Composition) -> dict[int, int]:
+    return {int(element.Z): round(count) for element, count in composition.items()}

@@ -1,0 +1,177 @@
+"""The methods of a routed screen, from the cheapest to the best, as plain values and as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from flows.makers.batch import ScreenBatchMaker
+from flows.makers.dft import DftPhononMaker
+from flows.predictors import cached_predictor
+from screening.decisions.outcome import Standing
+from screening.errors import SettingError
+from screening.predictors.interface import Predictor, Tier
+
+if TYPE_CHECKING:
+    from jobflow import Flow
+
+__all__ = ["VASP", "Ladder", "Step", "read_ladder"]
+
+VASP = "vasp"
+"""Calculator of a step that only runs as a flow of its own jobs."""
+
+_KEYS = frozenset({"calculator", "settings", "vasp"})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One method of a ladder.
+
+    Attributes
+    ----------
+    calculator
+        As :func:`screening.calculators.load_calculator` reads it, or ``vasp``.
+    settings
+        :meth:`screening.settings.ScreeningSettings.as_dict`; empty for the defaults.
+    vasp
+        Fields of :class:`flows.makers.vasp_settings.VaspSettings`; only for VASP.
+    predictor
+        What identifies its predictions, and makes them where it is not VASP.
+    """
+
+    calculator: str
+    settings: Mapping[str, Any]
+    vasp: Mapping[str, Any]
+    predictor: Predictor = field(compare=False)
+
+    @property
+    def tier(self) -> int:
+        """Tier of its predictions."""
+        return int(self.predictor.tier)
+
+    def maker(self) -> ScreenBatchMaker:
+        """Return the maker that predicts batches on this machine.
+
+        Raises
+        ------
+        SettingError
+            If it only runs as a flow of its own.
+        """
+        if self.calculator == VASP:
+            raise SettingError(
+                "VASP runs as a flow of many jobs, not inside a screen",
+                subject="ladder",
+                hint="Use phonoscreen launch, or a fallback such as gpaw or espresso",
+            )
+        return ScreenBatchMaker(calculator=self.calculator, settings=dict(self.settings))
+
+    def flow(self, database_uri: str, material_id: str) -> Flow:
+        """Return the flow that predicts one material from first principles."""
+        if self.calculator == VASP:
+            from flows.makers.vasp import VaspPhononMaker
+
+            maker = VaspPhononMaker(settings=dict(self.settings), vasp=dict(self.vasp))
+            return maker.make(database_uri, material_id)
+        fallback = DftPhononMaker(calculator=self.calculator, settings=dict(self.settings))
+        return fallback.make(database_uri, material_id)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values that `read_ladder` reads back."""
+        plain: dict[str, Any] = {"calculator": self.calculator, "settings": dict(self.settings)}
+        return plain | ({"vasp": dict(self.vasp)} if self.vasp else {})
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Methods of ascending tier.
+
+    Attributes
+    ----------
+    steps
+        At least one.
+    """
+
+    steps: tuple[Step, ...]
+
+    @property
+    def first(self) -> Step:
+        """The cheapest method, which every material gets."""
+        return self.steps[0]
+
+    def standing(self, level: int, alpha: float) -> Standing:
+        """Say where a method stands; the last one is the reference if it is better than a model.
+
+        Parameters
+        ----------
+        level
+            Place in the ladder.
+        alpha
+            Accepted risk.
+        """
+        is_last = level == len(self.steps) - 1
+        tier = self.steps[level].tier
+        return Standing(
+            tier=tier,
+            next_tier=None if is_last else self.steps[level + 1].tier,
+            is_reference=is_last and tier > Tier.POTENTIAL,
+            alpha=alpha,
+        )
+
+    def level_of(self, tier: int) -> int:
+        """Return the place of the method of a tier."""
+        return next(place for place, one in enumerate(self.steps) if one.tier == tier)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """Return plain values that `read_ladder` reads back."""
+        return [one.as_dict() for one in self.steps]
+
+
+def read_ladder(values: Sequence[Mapping[str, Any]]) -> Ladder:
+    """Read a ladder and load its calculators.
+
+    Parameters
+    ----------
+    values
+        For each method ``calculator``, and where they are not the defaults ``settings`` and
+        ``vasp``; from the cheapest to the best.
+
+    Raises
+    ------
+    SettingError
+        If there is no method, one has unknown keys, or the tiers do not ascend.
+    ModelError
+        If a calculator cannot be loaded.
+    """
+    if not values:
+        raise SettingError("there is no method", subject="ladder", hint="Name a calculator")
+    steps = tuple(_step(one) for one in values)
+    for lower, upper in pairwise(steps):
+        if upper.tier <= lower.tier:
+            raise SettingError(
+                f"{upper.calculator} (tier {upper.tier}) is not above "
+                f"{lower.calculator} (tier {lower.tier})",
+                subject="ladder",
+                hint="Name methods from the cheapest to the best: a potential is tier 1, "
+                "calculations from first principles are tier 3",
+            )
+    return Ladder(steps)
+
+
+def _step(values: Mapping[str, Any]) -> Step:
+    unknown = set(values) - _KEYS
+    if unknown or not isinstance(values.get("calculator"), str):
+        problem = f"unknown: {', '.join(sorted(unknown))}" if unknown else "no calculator is named"
+        raise SettingError(problem, subject="ladder", hint=f"Give {', '.join(sorted(_KEYS))}")
+    calculator, settings = str(values["calculator"]), dict(values.get("settings") or {})
+    vasp = dict(values.get("vasp") or {})
+    if calculator == VASP:
+        from flows.makers.vasp import VaspPhononMaker
+
+        predictor: Predictor = VaspPhononMaker(settings=settings, vasp=vasp).predictor()
+    elif vasp:
+        raise SettingError("settings of VASP for another calculator", subject=calculator)
+    else:
+        predictor = cached_predictor(calculator, settings)
+    return Step(calculator, settings, vasp, predictor)

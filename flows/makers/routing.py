@@ -1,0 +1,104 @@
+"""Maker of the screen that stops when the question is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobflow import Flow, Maker
+
+from flows.jobs import decide_job
+from flows.makers.batch import ScreenBatchMaker, SummaryMaker
+from flows.resources import Resource, tagged
+from screening.errors import SettingError
+
+if TYPE_CHECKING:
+    from stores.connect import Database
+
+__all__ = ["RoutedScreenMaker"]
+
+
+@dataclass
+class RoutedScreenMaker(Maker):
+    """Batches with the cheapest method, decisions, a flow per escalated material, and so on.
+
+    The flow grows while it runs: every round of decisions is a job that is replaced by the
+    fallback flows of the materials it escalates and by the next round. The summaries come last.
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    ladder
+        Methods from the cheapest to the best, as :func:`flows.ladder.read_ladder` reads them.
+    questions
+        Texts that :func:`screening.decisions.parsing.parse_question` reads.
+    alpha
+        Accepted risk of a wrong answer.
+    max_calculations, core_hours
+        Budget of all methods above the cheapest; None for no limit.
+    batch_size
+        Materials per job of the cheapest method.
+    """
+
+    name: str = "routed screen"
+    ladder: list[dict[str, Any]] = field(default_factory=lambda: [{"calculator": "chgnet"}])
+    questions: list[str] = field(default_factory=list)
+    alpha: float = 0.1
+    max_calculations: int | None = None
+    core_hours: float | None = None
+    batch_size: int = 50
+
+    @property
+    def batch_maker(self) -> ScreenBatchMaker:
+        """Maker of the batches with the cheapest method."""
+        first = self.ladder[0]
+        return ScreenBatchMaker(
+            calculator=first["calculator"], settings=dict(first.get("settings") or {})
+        )
+
+    def pending(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
+        """Return the key of the next prediction of each material with something left to do.
+
+        For a question about polymorphs all known ones of the composition belong to it.
+        """
+        from flows.deciding import judge_of, pending_keys
+        from flows.knowledge import read_knowledge
+        from screening.decisions.parsing import parse_questions
+
+        judge = judge_of(database, self.ladder, parse_questions(self.questions), self.alpha)
+        return pending_keys(judge, read_knowledge(database, material_ids, judge.ladder))
+
+    def make(self, database_uri: str, material_ids: Sequence[str]) -> Flow:
+        """Return the flow; its output is the number of summary documents written.
+
+        Raises
+        ------
+        SettingError
+            If nothing is asked, or a question cannot be read or contradicts another.
+        """
+        from screening.decisions.parsing import parse_questions
+        from screening.uncertainty.conformal import check_alpha
+
+        if not self.questions:
+            raise SettingError("nothing is asked", subject="questions")
+        check_alpha(self.alpha)
+        texts = [question.text for question in parse_questions(self.questions)]
+        names = list(material_ids)
+        starts = range(0, len(names), self.batch_size)
+        batches = [
+            self.batch_maker.make(database_uri, names[start : start + self.batch_size])
+            for start in starts
+        ]
+        budget = {"max_calculations": self.max_calculations, "core_hours": self.core_hours}
+        work = {
+            "ladder": [dict(step) for step in self.ladder],
+            "questions": texts,
+            "alpha": self.alpha,
+            "budget": budget,
+        }
+        decide = decide_job(database_uri, names, work, [], [one.output for one in batches])
+        tagged(decide, Resource.DATABASE)
+        summary = SummaryMaker().make(database_uri, names, after=[decide.output])
+        return Flow([*batches, decide, summary], output=summary.output, name=self.name)

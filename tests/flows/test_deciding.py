@@ -1,0 +1,163 @@
+"""Decisions from what is known: which prediction is judged, and what polymorphs are compared by."""
+
+from dataclasses import replace
+
+import pytest
+from pretended_calibrations import FixedWidth
+from pymatgen.core import Lattice, Structure
+
+from flows.deciding import Judge, pending_keys
+from flows.knowledge import Knowledge, Predicted
+from flows.ladder import read_ladder
+from flows.uncertainty import Reference, Uncalibrated, temperatures_of
+from screening.decisions.outcome import Outcome, Reason
+from screening.decisions.parsing import parse_questions
+from screening.errors import InconsistentDataError
+from screening.prediction import Thermodynamics, Verdict, frozen_array
+from screening.quantities import Property, Quantity
+from screening.uncertainty.samples import Sample
+
+GRID_K = (0.0, 300.0, 600.0, 1000.0)
+CU = Structure(Lattice.cubic(3.6), ["Cu"], [[0, 0, 0]])
+FREE_ENERGY = Quantity(Property.FREE_ENERGY, 300.0)
+
+
+def sample(name, shift_mev=0.0, static_ev=-3.5, valid=True):
+    curves = Thermodynamics(
+        temperatures_k=frozen_array(GRID_K),
+        free_energy_mev_per_atom=frozen_array([20.0 + shift_mev, 0.0, -60.0, -190.0]),
+        entropy_mev_per_k_per_atom=frozen_array([0.0, 0.15, 0.25, 0.35]),
+        heat_capacity_mev_per_k_per_atom=frozen_array([0.0, 0.2, 0.25, 0.255]),
+        internal_energy_mev_per_atom=frozen_array([20.0 + shift_mev, 45.0, 90.0, 160.0]),
+        zero_point_energy_mev_per_atom=20.0 + shift_mev,
+        low_mode_policy="drop",
+        cutoff_thz=0.1,
+        dropped_weight=0.0,
+        imaginary_weight=0.0,
+        valid=valid,
+    )
+    return Sample(name, "Cu", CU, curves, None, 1.0, Verdict.STABLE, static_ev, "model")
+
+
+def known(name, levels=(0,), failures=None, static_ev=-3.5, given=None, valid=True):
+    predictions = {
+        level: Predicted(f"{name}-{level}", sample(name, static_ev=static_ev, valid=valid), 1.0)
+        for level in levels
+    }
+    return Knowledge(
+        material_id=name,
+        formula="Cu",
+        static_energy_ev_per_atom=given,
+        static_energy_source="DFT" if given is not None else None,
+        keys=(f"{name}-0", f"{name}-1"),
+        predictions=predictions,
+        failures=failures or {},
+    )
+
+
+@pytest.fixture
+def judge(quick):
+    settings = quick.as_dict()
+    ladder = read_ladder(
+        [
+            {"calculator": "ase.calculators.emt.EMT", "settings": settings},
+            {"calculator": "pretended_dft.StifferEmt", "settings": settings},
+        ]
+    )
+
+    def make(*questions, half_width=1.0, **changes):
+        calibration = FixedWidth({"Cu": half_width})
+        made = Judge(ladder, parse_questions(questions), 0.1, {0: calibration})
+        return replace(made, **changes)
+
+    return make
+
+
+def of(judgement, name):
+    return next(one for one in judgement.decided if one.material_id == name)
+
+
+def test_the_best_prediction_is_judged(judge):
+    asked = judge("free_energy within 0.5 meV/atom")
+    found = asked.judge({"a": known("a"), "b": known("b", levels=(0, 1))})
+    assert of(found, "a").decision.outcome is Outcome.ESCALATE
+    assert of(found, "b").decision.reason is Reason.REFERENCE_METHOD
+    assert of(found, "b").prediction_id == "b-1"
+    assert [unit.material_ids for unit in found.units] == [{"a"}]
+
+
+def test_an_escalation_whose_method_failed_already_is_the_end(judge):
+    asked = judge("free_energy within 0.5 meV/atom")
+    found = asked.judge({"a": known("a", failures={1: "TIMEOUT"})})
+    assert of(found, "a").decision.reason is Reason.ALL_TIERS_FAILED
+    assert "TIMEOUT" in of(found, "a").decision.detail
+    assert of(found, "a").prediction_id is None
+    assert found.units == ()
+
+
+def test_a_failure_of_the_better_method_does_not_undo_what_was_settled(judge):
+    found = judge("free_energy within 5 meV/atom").judge({"a": known("a", failures={1: "TIMEOUT"})})
+    assert of(found, "a").decision.outcome is Outcome.ACCEPT
+
+
+def test_what_is_nowhere_known_is_left_out(judge):
+    found = judge("stability").judge({"a": known("a", levels=())})
+    assert found.decided == ()
+    assert found.unknown == ("a",)
+
+
+def test_polymorphs_of_two_tiers_are_compared_by_the_method_they_share(judge):
+    materials = {"a": known("a", levels=(0, 1), static_ev=-3.6), "b": known("b")}
+    wide = judge("order", half_width=1000.0).judge(materials)
+    assert of(wide, "b").decision.outcome is Outcome.ESCALATE  # a cannot be computed better
+    assert [unit.material_ids for unit in wide.units] == [{"b"}]
+    sure = judge("order", half_width=1.0).judge(materials)
+    assert sure.units == ()
+    assert sure.answers[0].answer.text.startswith("a < b")
+
+
+def test_given_energies_are_used_where_all_polymorphs_have_them(judge):
+    materials = {"a": known("a", static_ev=-3.6, given=-1.0), "b": known("b", given=-2.0)}
+    found = judge("order").judge(materials)
+    assert found.answers[0].answer.text.startswith("b < a")  # the model says the opposite
+    one_missing = materials | {"a": known("a", static_ev=-3.6)}
+    assert judge("order").judge(one_missing).answers[0].answer.text.startswith("a < b")
+
+
+def test_the_members_of_an_open_pair_belong_together(judge):
+    materials = {"a": known("a"), "b": known("b"), "c": known("c", static_ev=-2.0)}
+    found = judge("order from 300 to 600 K", half_width=20.0).judge(materials)
+    assert [unit.material_ids for unit in found.units] == [{"a", "b"}]
+    assert of(found, "c").decision.outcome is Outcome.ACCEPT
+
+
+def test_what_is_pending_is_what_is_unknown_or_asked_of_the_next_method(judge):
+    materials = {"a": known("a"), "b": known("b", levels=()), "c": known("c", levels=(0, 1))}
+    asked = judge("free_energy within 0.5 meV/atom")
+    assert pending_keys(asked, materials) == {"a": "a-1", "b": "b-0"}
+    settled = judge("free_energy within 5 meV/atom")
+    assert pending_keys(settled, materials) == {"b": "b-0"}
+    together = judge("order", half_width=1000.0)
+    assert set(pending_keys(together, materials)) == {"a", "b", "c"}
+
+
+def test_without_calibration_intervals_are_open_and_the_reference_is_exact():
+    one, two = sample("a"), sample("b", static_ev=-3.4)
+    opened, exact = Uncalibrated(), Reference()
+    assert not opened.interval(one, FREE_ENERGY, 0.1).is_finite
+    assert exact.interval(one, FREE_ENERGY, 0.1).half_width == 0.0
+    difference = Quantity(Property.RELATIVE_FREE_ENERGY, 300.0)
+    assert exact.difference(one, two, difference, 0.1).value == pytest.approx(-100.0)
+    assert not opened.difference(one, two, difference, 0.1).is_finite
+    assert opened.stability(one, 0.1).verdict is Verdict.UNDETERMINED
+    assert exact.stability(one, 0.1).verdict is Verdict.STABLE
+
+
+def test_temperatures_are_the_calibrated_ones_of_the_window_else_a_grid():
+    kind, samples = Property.RELATIVE_FREE_ENERGY, [sample("a")]
+    tables = {Quantity(kind, t).name for t in (100.0, 450.0, 900.0)}
+    assert temperatures_of((0.0, 500.0), kind, tables, samples) == (100.0, 450.0)
+    assert temperatures_of((350.0, 350.0), kind, tables, samples) == (350.0,)
+    assert temperatures_of((550.0, 2000.0), kind, (), samples) == (550.0, 600.0, 800.0, 1000.0)
+    with pytest.raises(InconsistentDataError, match="was predicted"):
+        temperatures_of((1200.0, 1500.0), kind, tables, samples)
