@@ -20,7 +20,7 @@ __all__ = ["Figure", "parser", "publish"]
 
 PACKAGES = (
     "phonoscreen", "numpy", "scipy", "torch", "chgnet", "mace-torch", "phonopy", "spglib",
-    "pymatgen", "ase", "jobflow", "maggma", "atomate2", "matcalc",
+    "pymatgen", "ase", "jobflow", "maggma", "atomate2", "matcalc", "gpaw",
 )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def order_answer(
     """Return the order as computed, with what is tied and what is not settled."""
     runs = _runs(question, names, courses)
     undecided = [list(pair) for pair, found in sorted(findings.items()) if found.reason]
-    text = "; ".join(map(_run_text, runs)) or "nothing can be compared"
+    text = "; ".join(map(_run_text, runs)) or "no two polymorphs can be compared"
     if undecided:
         text += f"; not settled: {', '.join(' and '.join(pair) for pair in undecided)}"
     return Answer(text, {"kind": "order", "runs": runs, "undecided": undecided})

@@ -31,7 +31,7 @@ def test_the_whole_screen_runs_as_one_flow_with_its_outputs_in_the_same_database
             flow, store=store, log=False, ensure_success=True, raise_immediately=True
         )
         summary = responses[flow.jobs[-1].uuid][1].output
-        assert summary == {"vibrational": len(names), "polymorphs": 3, "hulls": 0}
+        assert summary == {"vibrational": len(names), "polymorphs": 3, "hulls": 0, "models": 0}
         batch = store.get_output(flow.jobs[0].uuid)
         assert batch["outcomes"] == {"computed": 2}
 
@@ -43,4 +43,9 @@ def test_import_and_summary_are_jobs_too(uri, crystals):
         Flow([imported, summary]), log=False, ensure_success=True, raise_immediately=True
     )
     assert len(responses[imported.uuid][1].output["material_ids"]) == 6
-    assert responses[summary.uuid][1].output == {"vibrational": 0, "polymorphs": 3, "hulls": 0}
+    assert responses[summary.uuid][1].output == {
+        "vibrational": 0,
+        "polymorphs": 3,
+        "hulls": 0,
+        "models": 0,
+    }

@@ -18,7 +18,7 @@ from stores.query import by_field
 def test_every_crystal_gets_a_prediction_a_summary_and_a_ranking(uri, names, maker):
     report = screen(uri, names, maker, crew=Crew(workers=0))
     assert report.outcomes == {"computed": len(names)}
-    assert report.written == {"vibrational": len(names), "polymorphs": 3, "hulls": 0}
+    assert report.written == {"vibrational": len(names), "polymorphs": 3, "hulls": 0, "models": 0}
     with open_database(uri) as database:
         predictions = list(map(PredictionDocument.load, database.predictions.query({})))
         summaries = list(map(VibrationalDocument.load, database.vibrational.query({})))
@@ -49,7 +49,7 @@ def test_a_second_run_computes_and_writes_nothing(uri, names, maker):
         before = {row["_id"]: row["last_updated"] for row in database.predictions.query({})}
     report = screen(uri, names, maker, crew=Crew(workers=0))
     assert report.outcomes == {"already_done": len(names)}
-    assert report.written == {"vibrational": 0, "polymorphs": 0, "hulls": 0}
+    assert report.written == {"vibrational": 0, "polymorphs": 0, "hulls": 0, "models": 0}
     with open_database(uri) as database:
         after = {row["_id"]: row["last_updated"] for row in database.predictions.query({})}
     assert after == before
