@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flows.calibrating import AssessedCalibration
 from flows.tables.cells import MISSING, Column, make_table, number
+from screening.quantities import Property, Quantity
 
 __all__ = ["payload_calibration", "table_calibration"]
 
@@ -20,7 +21,7 @@ def table_calibration(one: AssessedCalibration, *, width: int | None = None) -> 
     """Make the table of one calibration, a row per quantity."""
     columns = (
         Column("quantity"),
-        Column("unit", rank=1),
+        Column("unit"),
         Column("values /\ncompositions", is_number=True),
         Column("error\nas it comes", is_number=True),
         Column("error\ncorrected", is_number=True),
@@ -37,7 +38,7 @@ def _rows(one: AssessedCalibration) -> Iterable[list[Any]]:
         band = f"{100 * found.coverage_low:.0f}-{100 * found.coverage_high:.0f}"
         half = found.median_half_width
         yield [
-            found.quantity.name,
+            _symbol(found.quantity),
             found.quantity.unit,
             f"{found.n_values} / {found.n_compositions}",
             number(found.mae_raw, _DECIMALS),
@@ -47,6 +48,21 @@ def _rows(one: AssessedCalibration) -> Iterable[list[Any]]:
             f"{100 * found.coverage:.0f} ({band})",
             number(100 * found.finite_fraction, _PERCENT_DECIMALS),
         ]
+
+
+_SYMBOLS = {
+    Property.FREE_ENERGY: "F",
+    Property.ENTROPY: "S",
+    Property.HEAT_CAPACITY: "C_V",
+    Property.LOWEST_FREQUENCY: "lowest frequency",
+    Property.FREE_ENERGY_DIFFERENCE: "F difference",
+    Property.RELATIVE_FREE_ENERGY: "A difference",
+}
+
+
+def _symbol(quantity: Quantity) -> str:
+    kelvin = quantity.temperature_k
+    return _SYMBOLS[quantity.kind] + ("" if kelvin is None else f" {kelvin:g} K")
 
 
 def payload_calibration(one: AssessedCalibration) -> dict[str, Any]:
