@@ -11,11 +11,11 @@ from typing import Any
 
 from screening.errors import NotFoundError, ParseError, ScreeningError
 from screening.predictors.interface import Predictor
-from screening.quantities import Quantity
+from screening.quantities import Property, Quantity
 from screening.uncertainty.assessment import QuantityAssessment, assess_calibration
 from screening.uncertainty.calibration import Calibration, default_quantities
-from screening.uncertainty.conformal import check_alpha, fewest_groups
-from screening.uncertainty.families import method_family
+from screening.uncertainty.conformal import check_alpha
+from screening.uncertainty.families import closeness, method_family
 from screening.uncertainty.fitting import Pair
 from screening.uncertainty.shipped import shipped_calibrations
 from stores.builders.calibrations import (
@@ -31,6 +31,8 @@ __all__ = [
     "AssessedCalibration",
     "assessed_by_default",
     "assessed_calibrations",
+    "best_calibration",
+    "calibration_note",
     "export_calibration",
     "family_of",
     "find_calibration",
@@ -40,6 +42,7 @@ __all__ = [
 
 _MAX_BYTES = 100_000_000
 _ID_DIGITS = 12
+_SAME = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ def family_of(predictor: Predictor) -> str:
     return method_family(
         method=predictor.method,
         method_version=predictor.method_version,
-        tier=int(predictor.tier),
         model=predictor.model,
         model_digest=predictor.model_digest,
         settings=predictor.settings,
@@ -74,38 +76,74 @@ def family_of(predictor: Predictor) -> str:
 
 
 def find_calibration(
-    database: Database, cheap: Predictor, reference: Predictor | None, alpha: float
+    database: Database,
+    cheap: Predictor,
+    reference: Predictor | None,
+    alpha: float,
+    quantities: Sequence[Quantity] = (),
 ) -> Calibration | None:
-    """Choose the calibration that a method is judged by.
+    """Choose the calibration that a method is judged by, see `best_calibration`."""
+    wanted = family_of(reference) if reference is not None else None
+    return best_calibration(database, family_of(cheap), wanted, alpha, quantities)
 
-    Those of this database and those that are shipped compete. One that knows enough
-    compositions for the risk wins over one that does not, then one against the very reference
-    asked for, then the one with most compositions.
+
+def best_calibration(
+    database: Database,
+    cheap_family: str,
+    reference_family: str | None,
+    alpha: float,
+    quantities: Sequence[Quantity] = (),
+) -> Calibration | None:
+    """Choose the calibration that a family of methods is judged by.
+
+    All of this database, whatever their age, and those that are shipped compete. One that
+    answers for more of the quantities at this risk wins, then one against the very reference
+    asked for, then against the same code, then the one with most compositions, then the newest.
+    One against another functional never counts.
 
     Parameters
     ----------
     database
         An open database.
-    cheap, reference
+    cheap_family, reference_family
         The method to judge, and the one that decides what is true; None for any.
     alpha
         Risk that intervals will be asked for.
+    quantities
+        What will be asked for; by default the free energy at 300 K.
 
     Returns
     -------
     Calibration or None
         None where nobody has calibrated this method.
     """
-    family = family_of(cheap)
-    wanted = family_of(reference) if reference is not None else ""
-    own = read_calibrations(database, family)
-    shipped = [one for one in shipped_calibrations() if one.cheap_family == family]
+    asked = tuple(quantities) or (Quantity(Property.FREE_ENERGY, 300.0),)
+    shipped = [one for one in shipped_calibrations() if one.cheap_family == cheap_family]
+    known = (*shipped, *read_calibrations(database, cheap_family))
 
-    def merit(one: Calibration) -> tuple[bool, bool, int]:
-        enough = one.n_compositions >= fewest_groups(alpha)
-        return enough, one.reference_family == wanted, one.n_compositions
+    def near(one: Calibration) -> int:
+        return (
+            _SAME if not reference_family else closeness(one.reference_family, reference_family)
+        )
 
-    return max((*own, *shipped), key=merit, default=None)
+    def merit(item: tuple[int, Calibration]) -> tuple[int, int, int, int]:
+        place, one = item
+        return one.n_answered(asked, alpha), near(one), one.n_compositions, place
+
+    usable = [item for item in enumerate(known) if near(item[1])]
+    best = max(usable, key=merit, default=None)
+    return None if best is None else best[1]
+
+
+def calibration_note(calibration: Calibration, reference: Predictor) -> str:
+    """Say where a calibration's reference is not quite the one that decides; else nothing."""
+    wanted = family_of(reference)
+    if closeness(calibration.reference_family, wanted) == _SAME:
+        return ""
+    return (
+        f"intervals are calibrated against {calibration.reference_family}, which has the same "
+        f"functional as the reference {wanted} but other settings"
+    )
 
 
 def assessed_calibrations(
@@ -152,7 +190,7 @@ def _assessed(
     quantities: Sequence[Quantity],
     alpha: float,
 ) -> AssessedCalibration:
-    (calibration,) = read_calibrations(database, cheap, reference)
+    calibration = read_calibrations(database, cheap, reference)[-1]
     return AssessedCalibration(
         calibration, len(pairs), assess_calibration(pairs, quantities, alpha)
     )

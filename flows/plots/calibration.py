@@ -56,7 +56,9 @@ def plot_calibration(
             "markersize": 3,
             "label": quantity.name.replace("_", " "),
         }
-        left.plot([100 * p for p in x], [100 * found[p].coverage for p in x], **style)
+        kept = [(p, found[p].coverage) for p in x]
+        held = [(p, share) for p, share in kept if share is not None]
+        left.plot([100 * p for p, _ in held], [100 * share for _, share in held], **style)
         wide = [(p, found[p].median_half_width) for p in x if found[p].median_half_width]
         right.plot([100 * p for p, _ in wide], [half for _, half in wide], **style)
     polish(left, x_label="Intended coverage (%)", y_label="Held-out coverage (%)")

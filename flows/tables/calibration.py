@@ -45,7 +45,7 @@ def _rows(one: AssessedCalibration) -> Iterable[list[Any]]:
             number(found.mae_corrected, _DECIMALS),
             MISSING if found.skill is None else number(found.skill, 2),
             MISSING if half is None else number(half, _DECIMALS),
-            f"{100 * found.coverage:.0f} ({band})",
+            MISSING if found.coverage is None else f"{100 * found.coverage:.0f} ({band})",
             number(100 * found.finite_fraction, _PERCENT_DECIMALS),
         ]
 

@@ -13,7 +13,7 @@ from screening.quantities import Quantity
 from screening.uncertainty.calibration import Calibration
 from screening.uncertainty.conformal import coverage_band
 from screening.uncertainty.estimates import estimate_difference, raw_value
-from screening.uncertainty.fitting import Pair, fit_calibration
+from screening.uncertainty.fitting import Pair, check_resolved, fit_calibration
 from screening.uncertainty.interval import Interval
 
 __all__ = ["QuantityAssessment", "assess_calibration"]
@@ -38,7 +38,8 @@ class QuantityAssessment:
     skill
         1 - mae_corrected/mad; None where the reference is constant.
     coverage
-        Fraction of held-out values inside their intervals.
+        Fraction of held-out values inside their intervals, of those whose interval is finite;
+        None where none is.
     coverage_low, coverage_high
         Where 95 % of such fractions lie if the intended coverage holds.
     finite_fraction
@@ -55,7 +56,7 @@ class QuantityAssessment:
     mae_corrected: float
     mad: float
     skill: float | None
-    coverage: float
+    coverage: float | None
     coverage_low: float
     coverage_high: float
     finite_fraction: float
@@ -122,6 +123,7 @@ def _single_row(
     calibration: Calibration, unit: tuple[Pair, ...], quantity: Quantity, alpha: float
 ) -> _Row:
     ((cheap, better),) = unit
+    check_resolved(better, quantity)
     return _Row(
         cheap.composition,
         raw_value(better, quantity),
@@ -134,6 +136,8 @@ def _difference_row(
     calibration: Calibration, unit: tuple[Pair, ...], quantity: Quantity, alpha: float
 ) -> _Row:
     (cheap, better), (other_cheap, other_better) = unit
+    for one in (better, other_better):
+        check_resolved(one, quantity)
     return _Row(
         cheap.composition,
         estimate_difference(better, other_better, quantity, 0.0, 1.0).value,
@@ -146,7 +150,9 @@ def _assess(quantity: Quantity, rows: Sequence[_Row], alpha: float) -> QuantityA
     truth = np.array([row.truth for row in rows])
     corrected = float(np.mean([abs(row.interval.value - row.truth) for row in rows]))
     mad = float(np.abs(truth - truth.mean()).mean())
-    widths = [row.interval.half_width for row in rows if row.interval.is_finite]
+    finite = [row for row in rows if row.interval.is_finite]
+    widths = [row.interval.half_width for row in finite]
+    covered = [row.interval.lower <= row.truth <= row.interval.upper for row in finite]
     n_compositions = len({row.composition for row in rows})
     low, high = coverage_band(max(n_compositions - 1, 1), alpha, n_tested=n_compositions)
     return QuantityAssessment(
@@ -158,9 +164,7 @@ def _assess(quantity: Quantity, rows: Sequence[_Row], alpha: float) -> QuantityA
         mae_corrected=corrected,
         mad=mad,
         skill=1.0 - corrected / mad if mad > 0.0 else None,
-        coverage=float(
-            np.mean([row.interval.lower <= row.truth <= row.interval.upper for row in rows])
-        ),
+        coverage=float(np.mean(covered)) if covered else None,
         coverage_low=low,
         coverage_high=high,
         finite_fraction=len(widths) / len(rows),

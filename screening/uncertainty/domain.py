@@ -3,13 +3,15 @@
 References
 ----------
 Ledoit, Wolf (2004), J. Multivar. Anal. 88, 365: covariance shrunk towards a multiple of one,
-here towards the fixed scales of the features.
+here towards the fixed scales of the features. Pettifor (1984), Solid State Commun. 51, 31: the
+chemical scale on which similar elements are neighbours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from screening.prediction import FloatArray, frozen_array
 
 __all__ = ["Domain", "fit_domain"]
 
+_SIMILAR = 2.0  # places on Pettifor's scale
 _PRIOR_CRYSTALS = 0.5
 """What one fixed scale in every direction counts for: crystals of one kind are no point."""
 
@@ -55,6 +58,36 @@ class Domain:
         if not self.reach > 0.0:
             return np.inf
         return _distance(features, self.features) / self.reach
+
+    @cached_property
+    def _similarity_numbers(self) -> FloatArray:
+        """Places of the calibrated elements on the scale of chemical similarity."""
+        from pymatgen.core import Composition
+
+        symbols = {x.symbol for name in self.compositions for x in Composition(name).elements}
+        return frozen_array([_similarity_number(symbol) for symbol in sorted(symbols)])
+
+    def unknown_elements(self, composition: str) -> tuple[str, ...]:
+        """Elements that no calibrated element is, or is next but one to in similarity.
+
+        A smooth interpolation over features would guess uranium from calcium; on Pettifor's
+        scale of chemical similarity they are far apart.
+        """
+        from pymatgen.core import Composition
+
+        known = self._similarity_numbers
+        symbols = sorted(element.symbol for element in Composition(composition).elements)
+        return tuple(
+            symbol
+            for symbol in symbols
+            if not np.any(np.abs(known - _similarity_number(symbol)) <= _SIMILAR)
+        )
+
+
+def _similarity_number(symbol: str) -> float:
+    from pymatgen.core import Element
+
+    return float(Element(symbol).mendeleev_no)
 
 
 def fit_domain(features: FloatArray, compositions: Sequence[str]) -> Domain:

@@ -21,7 +21,7 @@ import numpy as np
 from screening.errors import InconsistentDataError, ScreeningError
 from screening.prediction import Verdict, frozen_array
 from screening.quantities import Quantity
-from screening.uncertainty.calibration import Calibration, ScoreTable, default_quantities
+from screening.uncertainty.calibration import Calibration, default_quantities
 from screening.uncertainty.correction import (
     CorrectionPrior,
     fit_correction,
@@ -37,8 +37,9 @@ from screening.uncertainty.estimates import (
 from screening.uncertainty.risk import LowestFrequencies
 from screening.uncertainty.samples import Sample
 from screening.uncertainty.scaling import frequency_scale
+from screening.uncertainty.scores import ScoreTable
 
-__all__ = ["Pair", "fit_calibration"]
+__all__ = ["Pair", "check_resolved", "fit_calibration"]
 
 Pair = tuple[Sample, Sample]
 """The cheap and the better prediction of one crystal."""
@@ -142,7 +143,7 @@ def _usable(pairs: Sequence[Pair]) -> tuple[list[Pair], list[float], Counter[str
             skipped["thermodynamics not valid"] += 1
             continue
         try:
-            _check_resolved(better, _SCALE_QUANTITY)
+            check_resolved(better, _SCALE_QUANTITY)
             reference = raw_value(better, _SCALE_QUANTITY)
             scale = frequency_scale(cheap.thermodynamics, reference, _SCALE_TEMPERATURE_K)
         except ScreeningError:
@@ -176,14 +177,14 @@ def _table(held: Sequence[_Held], quantity: Quantity) -> ScoreTable:
     rows = []
     for one in held:
         try:
-            _check_resolved(one.better, quantity)
+            check_resolved(one.better, quantity)
             truth = raw_value(one.better, quantity)
             found = estimate(one.cheap, quantity, one.log_scale, one.log_scale_std)
         except InconsistentDataError:
             continue
         score = abs(truth - found.value) / found.deviation
-        rows.append((score, one.cheap.composition, one.cheap.chemistry))
-    return _as_table(rows)
+        rows.append(_row(score, one.cheap))
+    return ScoreTable(*zip(*rows, strict=True)) if rows else ScoreTable()
 
 
 def _difference_table(held: Sequence[_Held], quantity: Quantity) -> tuple[ScoreTable, float] | None:
@@ -193,7 +194,7 @@ def _difference_table(held: Sequence[_Held], quantity: Quantity) -> tuple[ScoreT
         log_scale = (first.log_scale + second.log_scale) / 2.0
         try:
             for one in (first, second):
-                _check_resolved(one.better, quantity)
+                check_resolved(one.better, quantity)
             truth = estimate_difference(first.better, second.better, quantity, 0.0, 1.0).value
             full = estimate_difference(first.cheap, second.cheap, quantity, log_scale, 1.0).value
             none = estimate_difference(first.cheap, second.cheap, quantity, log_scale, 0.0).value
@@ -208,12 +209,24 @@ def _difference_table(held: Sequence[_Held], quantity: Quantity) -> tuple[ScoreT
         found = estimate_difference(first.cheap, second.cheap, quantity, log_scale, _share(others))
         truth = estimate_difference(first.better, second.better, quantity, 0.0, 1.0).value
         score = abs(truth - found.value) / found.deviation
-        scores.append((score, first.cheap.composition, first.cheap.chemistry))
-    return _as_table(scores), _share([row[3:] for row in rows])
+        scores.append(_row(score, first.cheap, second.cheap))
+    return ScoreTable(*zip(*scores, strict=True)), _share([row[3:] for row in rows])
 
 
-def _check_resolved(better: Sample, quantity: Quantity) -> None:
-    """Refuse a temperature between far points of the reference: it would be a guess."""
+def _row(score: float, *samples: Sample) -> tuple[float, str, str, str]:
+    """Score, composition, class and name of one unit."""
+    unit = " - ".join(sample.material_id for sample in samples)
+    return score, samples[0].composition, samples[0].chemistry, unit
+
+
+def check_resolved(better: Sample, quantity: Quantity) -> None:
+    """Refuse a temperature between far points of the reference: it would be a guess.
+
+    Raises
+    ------
+    InconsistentDataError
+        If the enclosing step of the grid is wider than 100 K, or there is none.
+    """
     if quantity.temperature_k is None:
         return
     grid = better.thermodynamics.temperatures_k
@@ -241,11 +254,6 @@ def _share(rows: Sequence[tuple[float, float]]) -> float:
     variance = _SHARE_NOISE_MEV**2
     weighted = sum(predicted * truth for predicted, truth in rows) / variance + precision
     return weighted / (sum(predicted**2 for predicted, _ in rows) / variance + precision)
-
-
-def _as_table(rows: Sequence[tuple[float, str, str]]) -> ScoreTable:
-    scores, compositions, classes = zip(*rows, strict=True) if rows else ((), (), ())
-    return ScoreTable(scores, compositions, classes)
 
 
 def _lowest_frequencies(pairs: Sequence[Pair], known: LowestFrequencies) -> LowestFrequencies:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from screening.errors import NonFiniteInputError
 from screening.quantities import Quantity
 
-__all__ = ["Interval"]
+__all__ = ["Interval", "opened"]
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,8 @@ class Interval:
     def is_finite(self) -> bool:
         """Whether both ends are known."""
         return math.isfinite(self.lower) and math.isfinite(self.upper)
+
+
+def opened(interval: Interval) -> Interval:
+    """Return the interval without ends: around the same value, and nothing is promised."""
+    return replace(interval, lower=-math.inf, upper=math.inf)

@@ -15,9 +15,10 @@ from screening.uncertainty.correction import CorrectionPrior, ScaleCorrection
 from screening.uncertainty.descriptors import CORRECTION_FEATURES, DOMAIN_FEATURES
 from screening.uncertainty.domain import Domain
 from screening.uncertainty.risk import LowestFrequencies
+from screening.uncertainty.scores import ScoreTable
 
 if TYPE_CHECKING:
-    from screening.uncertainty.calibration import Calibration, ScoreTable
+    from screening.uncertainty.calibration import Calibration
 
 __all__ = ["FORMAT", "calibration_as_dict", "calibration_from_dict"]
 
@@ -50,6 +51,7 @@ def calibration_as_dict(calibration: Calibration) -> dict[str, Any]:
                 "scores": _plain(table.scores),
                 "compositions": list(table.compositions),
                 "classes": list(table.classes),
+                "units": list(table.units),
             }
             for name, table in sorted(calibration.tables.items())
         },
@@ -112,13 +114,12 @@ def _read(values: Mapping[str, Any]) -> Calibration:
 
 
 def _table(values: Mapping[str, Any]) -> ScoreTable:
-    from screening.uncertainty.calibration import ScoreTable
-
     compositions, classes = _names(values["compositions"]), _names(values["classes"])
     scores = tuple(_not_negative(x) for x in _numbers(values["scores"], len(compositions)))
-    if len(classes) != len(scores):
-        raise ValueError(f"{len(scores)} scores of {len(classes)} classes")
-    return ScoreTable(scores, compositions, classes)
+    units = _names(values["units"])
+    if not len(classes) == len(units) == len(scores):
+        raise ValueError(f"{len(scores)} scores of {len(classes)} classes and {len(units)} units")
+    return ScoreTable(scores, compositions, classes, units)
 
 
 def _lowest_frequencies(values: Mapping[str, Any]) -> LowestFrequencies:

@@ -17,7 +17,9 @@ from screening.uncertainty.assessment import QuantityAssessment, assess_calibrat
 from screening.uncertainty.calibration import Calibration, default_quantities
 from screening.uncertainty.families import method_family
 from screening.uncertainty.fitting import Pair, fit_calibration
+from screening.uncertainty.risk import LowestFrequencies
 from screening.uncertainty.samples import Sample, sample_of
+from screening.uncertainty.shipped import shipped_calibrations
 from stores.builders.incremental import by_key, chunks, input_digest_of
 from stores.documents.model import MetricRecord, ModelDocument, ModelKind
 from stores.documents.prediction import PredictionDocument
@@ -35,7 +37,7 @@ __all__ = [
     "store_calibration",
 ]
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 ASSESSED_ALPHA = 0.1
 _VERSION_DIGITS = 12
 _PREFIX = "calibration"
@@ -71,7 +73,6 @@ def family_of_document(document: PredictionDocument) -> str:
     return method_family(
         method=source.method or "",
         method_version=source.method_version or 1,
-        tier=document.tier,
         model=source.model or "",
         model_digest=source.model_digest or "",
         settings=document.settings,
@@ -154,7 +155,7 @@ def store_calibration(
     database
         An open database.
     calibration
-        What to store; a calibration that is there already stays as it is.
+        What to store.
     assessments
         Held-out scores.
     training_set_digest
@@ -168,7 +169,7 @@ def store_calibration(
         kind=ModelKind.CALIBRATION,
         model_digest=calibration.calibration_id,
         training_set_digest=training_set_digest,
-        n_training_samples=max(1, len(calibration.material_ids)),
+        n_training_samples=len(calibration.material_ids) or None,
         metrics=[metric for one in assessments for metric in _metrics(one)],
         calibration=calibration.as_dict(),
         notes=notes,
@@ -181,23 +182,21 @@ def store_calibration(
 def read_calibrations(
     database: Database, cheap_family: str, reference_family: str | None = None
 ) -> tuple[Calibration, ...]:
-    """Read the newest calibration of a cheap family against each reference family.
+    """Read all calibrations of a cheap family, the newest of each reference family last.
 
     Raises
     ------
     CorruptDataError, InconsistentDataError
         If a stored calibration cannot be read.
     """
-    newest: dict[str, ModelDocument] = {}
-    for document in _documents(database):
+    found = []
+    for document in sorted(_documents(database), key=_age):
         values = document.calibration or {}
-        reference = str(values.get("reference_family"))
         if values.get("cheap_family") != cheap_family:
             continue
-        if reference_family not in {None, reference}:
-            continue
-        newest[reference] = max(newest.get(reference, document), document, key=_age)
-    return tuple(Calibration.from_dict(one.calibration or {}) for _, one in sorted(newest.items()))
+        if reference_family in {None, values.get("reference_family")}:
+            found.append(Calibration.from_dict(values))
+    return tuple(found)
 
 
 def _families(database: Database) -> dict[tuple[str, str], _Family]:
@@ -245,7 +244,11 @@ def _build(
 ) -> str:
     pairs = list(family.pairs.values())
     calibration = fit_calibration(
-        pairs, cheap_family=names[0], reference_family=names[1], quantities=quantities
+        pairs,
+        cheap_family=names[0],
+        reference_family=names[1],
+        quantities=quantities,
+        known_verdicts=_shipped_verdicts(names[0]),
     )
     assessed = [q for q in quantities if q.temperature_k in {None, 300.0, 1000.0}]
     return store_calibration(
@@ -254,6 +257,18 @@ def _build(
         assessments=assess_calibration(pairs, assessed, ASSESSED_ALPHA),
         training_set_digest=digest,
     )
+
+
+def _shipped_verdicts(cheap_family: str) -> LowestFrequencies:
+    """Lowest frequencies of crystals that this release knows the stability of.
+
+    Few databases hold first-principles instabilities; without any, nothing could be called
+    stable at a stated risk.
+    """
+    for one in shipped_calibrations():
+        if one.cheap_family == cheap_family:
+            return one.lowest_frequencies
+    return LowestFrequencies()
 
 
 def _with_earlier(
@@ -294,7 +309,7 @@ def _metrics(one: QuantityAssessment) -> list[MetricRecord]:
         "mae_raw": one.mae_raw,
         "mae_corrected": one.mae_corrected,
         "skill": one.skill,
-        "coverage": one.coverage,
+        "coverage_of_finite": one.coverage,
         "median_half_width": one.median_half_width,
         "finite_fraction": one.finite_fraction,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from screening.predictors.given_forces import GivenForces
+from flows.calibrating import best_calibration
 from screening.quantities import Property, Quantity
 from screening.structure import canonical_crystal
 from screening.uncertainty.calibration import Calibration
@@ -65,7 +65,7 @@ def test_learned_once_and_again_when_something_is_new(database, put_pairs):
     assert len(build_calibrations(database).written) == 1
     ((names, pairs),) = calibration_pairs(database).items()
     assert len(pairs) == 11
-    (newest,) = read_calibrations(database, names[0])
+    newest = read_calibrations(database, names[0])[-1]
     assert newest.n_compositions == 11
     assert len(list(database.models.query({}))) == 2  # decisions may name the older one
 
@@ -76,7 +76,7 @@ def test_a_quantity_once_asked_for_stays_calibrated(database, put_pairs):
     build_calibrations(database, [asked])
     assert build_calibrations(database).written == ()
     ((names, _),) = calibration_pairs(database).items()
-    (found,) = read_calibrations(database, *names)
+    found = read_calibrations(database, *names)[-1]
     assert asked.name in found.tables
 
 
@@ -87,7 +87,7 @@ def test_the_bias_is_found_and_scores_are_stored(database, put_pairs):
     json.dumps(stored["calibration"], allow_nan=False)
     metrics = {(m["name"], m["quantity"]): m["value"] for m in stored["metrics"]}
     raw = metrics["mae_raw", FREE_ENERGY.name]
-    assert metrics["mae_corrected", FREE_ENERGY.name] < 0.1 * raw
+    assert metrics["mae_corrected", FREE_ENERGY.name] < 0.25 * raw
     ((names, pairs),) = calibration_pairs(database).items()
     (calibration,) = read_calibrations(database, *names)
     assert np.allclose(calibration.correction.log_scales, np.log(1 / 0.75), atol=1e-6)
@@ -120,10 +120,27 @@ def test_an_imported_calibration_is_found(database, put_pairs):
     assert read_calibrations(database, "another method") == ()
 
 
-def test_given_forces_are_one_family(make_structure, make_prediction):
+def test_relaxed_and_as_given_are_two_families(make_structure, make_prediction):
     structure = make_structure("a")
-    given = make_prediction(structure, tier=3, method=GivenForces.method, model="PBE, file a")
-    other = make_prediction(structure, tier=3, method=GivenForces.method, model="PBE, file b")
-    assert family_of_document(given) == family_of_document(other)
     relaxed = make_prediction(structure, settings={"relaxation": {"max_steps": 9}})
     assert family_of_document(relaxed) != family_of_document(make_prediction(structure))
+
+
+def test_a_good_calibration_is_not_shadowed_by_a_new_one(database, put_pairs):
+    put_pairs(ELEMENTS)
+    build_calibrations(database)
+    ((names, _),) = calibration_pairs(database).items()
+    good = read_calibrations(database, *names)[-1]
+    for name in ("models", "predictions"):
+        getattr(database, name).remove_docs({})
+    store_calibration(database, good)
+    put_pairs(ELEMENTS[:1])
+    build_calibrations(database)
+    assert read_calibrations(database, *names)[-1].n_compositions == 1
+    chosen = best_calibration(database, *names, 0.1)
+    assert chosen.calibration_id == good.calibration_id
+    # Nothing that was calibrated against another functional stands in for this one.
+    assert best_calibration(database, names[0], "dft-phonons/1/dft:LDA@0/relaxed", 0.1) is None
+    assert (
+        best_calibration(database, names[0], "dft-phonons/1/other:PBE@0/relaxed", 0.1) is not None
+    )
