@@ -18,13 +18,13 @@ import numpy as np
 
 from screening.comparison import Candidate
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
+from screening.predictors.interface import GIVEN_FORCES
 from stores.builders.vibrational import best_prediction
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 
 _HIGHEST_MODEL_TIER = 1  # DFT comes above
 _MIN_ANCHORS = 2  # one alone has no order of its own
-_GIVEN_FORCES = "given-forces"
 
 __all__ = ["Anchor", "anchored_predictions", "candidate_of", "choose_predictions", "method_of"]
 
@@ -36,7 +36,7 @@ def method_of(prediction: PredictionDocument) -> str:
     their name says where they come from.
     """
     source = prediction.provenance
-    model = source.model if source.method == _GIVEN_FORCES else source.model_digest
+    model = source.model if source.method == GIVEN_FORCES else source.model_digest
     return f"{source.method}/{source.method_version}/{model}/{source.settings_digest}"
 
 
@@ -90,29 +90,26 @@ def anchored_predictions(
     shared = choose_predictions(predictions)
     if len({method_of(one) for one in shared.values()}) != 1:
         return shared, ()
-    by_method: dict[str, dict[str, PredictionDocument]] = {}
-    tier = next(iter(shared.values())).tier
-    for name, group in predictions.items():
+    by_method: dict[str, list[Anchor]] = {}
+    for name, group in sorted(predictions.items()):
         for one in group:
-            if one.tier > tier and one.thermodynamics.valid:
-                by_method.setdefault(method_of(one), {})[name] = one
-    better = max(
+            if name in shared and _can_anchor(one, shared[name]):
+                by_method.setdefault(method_of(one), []).append(Anchor(one, shared[name]))
+    anchors = max(
         by_method.items(),
-        key=lambda item: (len(item[1]), max(x.tier for x in item[1].values()), item[0]),
-        default=("", {}),
+        key=lambda item: (len(item[1]), max(x.better.tier for x in item[1]), item[0]),
+        default=("", []),
     )[1]
-    anchors = tuple(
-        Anchor(one, shared[name])
-        for name, one in sorted(better.items())
-        if _same_grid(one, shared[name]) and shared[name].thermodynamics.valid
-    )
     if len(anchors) < _MIN_ANCHORS:
         return shared, ()
-    return shared | {one.better.material_id: one.better for one in anchors}, anchors
+    return shared | {one.better.material_id: one.better for one in anchors}, tuple(anchors)
 
 
-def _same_grid(one: PredictionDocument, two: PredictionDocument) -> bool:
-    return one.thermodynamics.temperatures_k == two.thermodynamics.temperatures_k
+def _can_anchor(better: PredictionDocument, shared: PredictionDocument) -> bool:
+    """Whether a better prediction may be compared with the shared one, point by point."""
+    curves, others = better.thermodynamics, shared.thermodynamics
+    same_grid = curves.temperatures_k == others.temperatures_k
+    return better.tier > shared.tier and same_grid and curves.valid and others.valid
 
 
 def candidate_of(
