@@ -39,7 +39,7 @@ from flows.run import screen
 from screening.predictors.interface import prediction_key
 from screening.settings import ScreeningSettings
 from screening.uncertainty.assessment import QuantityAssessment, assess_calibration
-from screening.uncertainty.fitting import fit_calibration
+from screening.uncertainty.fitting import Pair, fit_calibration
 from screening.uncertainty.risk import LowestFrequencies
 from stores.builders.calibrations import calibration_pairs
 from stores.connect import Database, open_database
@@ -65,9 +65,9 @@ def main() -> int:
         screen(uri, calibrated, reference, crew=crew)
     with open_database(uri) as database:
         known = lowest_frequencies(database, unstable)
-        ((families, pairs),) = calibration_pairs(database).items()
+        cheap, reference, pairs = merged_pairs(database)
     calibration = fit_calibration(
-        pairs, cheap_family=families[0], reference_family=families[1], known_verdicts=known
+        pairs, cheap_family=cheap, reference_family=reference, known_verdicts=known
     )
     if options.out is not None:
         print(export_calibration(calibration, options.out))
@@ -79,7 +79,21 @@ def main() -> int:
         *(Figure(f"pairs left out: {why}", n, "") for why, n in calibration.skipped.items()),
         *(figure for one in found for figure in assessment_figures(one)),
     ]
-    return publish(f"{families[0]} against {families[1]}", figures, options.json)
+    return publish(f"{cheap} against {reference}", figures, options.json)
+
+
+def merged_pairs(database: Database) -> tuple[str, str, list[Pair]]:
+    """Pairs with one code and functional, and the name of both families.
+
+    Where releases or settings of the code differ between crystals, the reference is named
+    without a digest.
+    """
+    found = calibration_pairs(database)
+    (cheap,) = {families[0] for families in found}
+    (code,) = {families[1].partition("@")[0] for families in found}
+    reference = next(iter(found))[1] if len(found) == 1 else code
+    by_material = {pair[0].material_id: pair for pairs in found.values() for pair in pairs}
+    return cheap, reference, list(by_material.values())
 
 
 def import_all(uri: str, structures: Mapping[str, Structure]) -> tuple[str, ...]:
