@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows import plots
+from flows.calibrating import best_calibration
+from flows.catalogue import find_material, in_chunks
+from flows.names import names_of
 from flows.results import StoredMaterial, material, phonons_of
 from flows.tables import experiments_of
+from screening.decisions.questions import StabilityQuestion
 from screening.errors import NotFoundError
 from screening.quantities import Property, Quantity
 from screening.uncertainty.assessment import assess_calibration
-from stores.builders.calibrations import calibration_pairs
+from screening.uncertainty.risk import StabilityJudgement
+from screening.uncertainty.samples import sample_of
+from stores.builders.calibrations import calibration_pairs, family_of_document
 from stores.connect import Database
-from stores.query import in_values
+from stores.documents import DecisionDocument, PredictionDocument
+from stores.query import by_field, in_values
 
 __all__ = [
     "draw_calibrations",
+    "draw_decisions",
     "draw_material",
     "draw_overview",
     "draw_rankings",
+    "materials_named",
     "rankings_of",
     "structures_of",
 ]
@@ -46,6 +56,93 @@ def draw_calibrations(database: Database, folder: Path, suffix: str = ".png") ->
             stem = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{kind}-{cheap}-{reference}")
             written.append(plots.save_figure(figure, folder / f"calibration-{stem}{suffix}"))
     return written
+
+
+def draw_decisions(
+    database: Database, folder: Path, suffix: str = ".png", material_ids: Sequence[str] = ()
+) -> list[Path]:
+    """Draw intervals, tolerances and what was decided, for every question and temperature.
+
+    Parameters
+    ----------
+    database
+        An open database.
+    folder, suffix
+        Where the files go, and their format.
+    material_ids
+        Only decisions about these; nothing: about all.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing was decided.
+    """
+    criteria = in_values("material_id", list(material_ids)) if material_ids else {}
+    found = [DecisionDocument.load(row) for row in database.decisions.query(criteria)]
+    views = plots.interval_views(found, _about(database, found))
+    if not views:
+        raise NotFoundError(
+            "nothing was decided about them",
+            hint="Run 'phonoscreen screen --question stability', or another question, first",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    stems: Counter[str] = Counter()
+    written = []
+    for view in views:
+        words = view.question.replace("<", "below").replace(">", "above")
+        stem = re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-")
+        stems[stem] += 1
+        again = f"-{stems[stem]}" if stems[stem] > 1 else ""  # one question, several temperatures
+        path = folder / f"decisions-{stem}{again}{suffix}"
+        written.append(plots.save_figure(plots.plot_intervals(view), path))
+    return written
+
+
+def _about(database: Database, decisions: Sequence[DecisionDocument]) -> plots.DecidedCrystals:
+    """Read names and predictions that decisions are about, and the thresholds of verdicts."""
+    names = _full_names(database, [one.material_id for one in decisions])
+    keys = list(dict.fromkeys(one.prediction_id for one in decisions if one.prediction_id))
+    predictions = [
+        PredictionDocument.load(row)
+        for chunk in in_chunks(keys)
+        for row in database.predictions.query(in_values("prediction_id", chunk))
+    ]
+    samples = {
+        one.prediction_id: sample_of(one.to_prediction(), one.material_id) for one in predictions
+    }
+    return plots.DecidedCrystals(names, samples, _thresholds(database, decisions, predictions))
+
+
+def _full_names(database: Database, material_ids: Sequence[str]) -> dict[str, str]:
+    """Return formula and name of some materials and of all their polymorphs."""
+    phases = names_of(database, material_ids)
+    return {
+        row["material_id"]: f"{plots.figure_title(row['formula_reduced'])}  "
+        f"{phases[row['material_id']]}"
+        for chunk in in_chunks(list(phases))
+        for row in database.structures.query(
+            in_values("material_id", chunk), ["material_id", "formula_reduced"]
+        )
+    }
+
+
+def _thresholds(
+    database: Database,
+    decisions: Sequence[DecisionDocument],
+    predictions: Sequence[PredictionDocument],
+) -> StabilityJudgement | None:
+    """Judge one crystal of the lowest tier, as the decisions on stability were made."""
+    stability = StabilityQuestion().text
+    alphas = [one.alpha for one in decisions if one.question == stability and one.alpha is not None]
+    if not predictions or not alphas:
+        return None
+    tiers = {one.tier: one for one in predictions}
+    cheap, better = tiers[min(tiers)], tiers[max(tiers)]
+    wanted = family_of_document(better) if better is not cheap else ""
+    found = best_calibration(database, family_of_document(cheap), wanted, alphas[-1])
+    if found is None:
+        return None
+    return found.stability(sample_of(cheap.to_prediction(), cheap.material_id), alphas[-1])
 
 
 def draw_material(database: Database, material_id: str, folder: Path, suffix: str) -> list[Path]:
@@ -109,6 +206,26 @@ def draw_overview(database: Database, folder: Path, suffix: str) -> list[Path]:
     ]
     figure = plots.plot_overview(_views(database, documents))
     return [plots.save_figure(figure, folder / f"overview{suffix}")]
+
+
+def materials_named(database: Database, name: str) -> list[str]:
+    """Return the material that a name means, or all of a composition.
+
+    Raises
+    ------
+    NotFoundError
+        If it names neither.
+    """
+    try:
+        return [find_material(database, name)]
+    except NotFoundError:
+        rows = database.structures.query(
+            by_field("formula_reduced", _reduced(name)), ["material_id"]
+        )
+        found = [row["material_id"] for row in rows]
+        if not found:
+            raise
+        return found
 
 
 def rankings_of(database: Database, formulas: Iterable[str] | None = None) -> list[dict[str, Any]]:

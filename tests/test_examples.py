@@ -17,7 +17,12 @@ import spglib
 from ase.data import covalent_radii
 from pymatgen.core import Composition, Structure
 
-FOLDER = Path(__file__).parent.parent / "examples" / "polymorphs"
+from flows.asking import fallback_step
+from screening.settings import ScreeningSettings
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FOLDER = EXAMPLES / "polymorphs"
+ESCALATION = EXAMPLES / "escalation" / "crystals"
 COLUMNS = (
     "file",
     "label",
@@ -108,17 +113,27 @@ EXPECTED: dict[str, tuple[int, float]] = {
 }
 """Space group number and density in g/cm^3 by file stem."""
 
+ESCALATED: dict[str, tuple[int, float]] = {
+    "AlSb-zincblende": (216, 4.26),
+    "CaS-rocksalt": (225, 2.59),
+    "NaCl-rocksalt": (225, 2.17),
+    "SiC-2H": (186, 3.22),
+    "SiC-3C": (216, 3.21),
+    "ZnS-sphalerite": (216, 4.09),
+}
+"""The same of the crystals that are screened with a fallback."""
+
 
 @cache
-def crystal(stem: str) -> Structure:
+def crystal(stem: str, folder: Path = FOLDER) -> Structure:
     """Read one example; CIF readers warn about every rounded third, which is no news here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Structure.from_file(FOLDER / f"{stem}.cif")
+        return Structure.from_file(folder / f"{stem}.cif")
 
 
-def rows() -> list[dict[str, str]]:
-    with (FOLDER / "metadata.csv").open(newline="", encoding="utf-8") as handle:
+def rows(folder: Path = FOLDER) -> list[dict[str, str]]:
+    with (folder / "metadata.csv").open(newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
 
 
@@ -210,3 +225,41 @@ def test_labels_tell_the_polymorphs_of_a_composition_apart() -> None:
         for row in rows()
     ]
     assert len(set(labels)) == len(labels)
+
+
+def test_escalated_files_and_metadata_name_the_same_crystals() -> None:
+    assert {path.stem for path in ESCALATION.glob("*.cif")} == set(ESCALATED)
+    found = rows(ESCALATION)
+    assert [row["file"] for row in found] == sorted(f"{stem}.cif" for stem in ESCALATED)
+    for row in found:
+        assert tuple(row) == COLUMNS
+        assert row["citation"] in (ESCALATION / row["file"]).read_text(encoding="utf-8")
+        assert row["label"]
+        assert row["experiment"]
+
+
+@pytest.mark.parametrize("stem", sorted(ESCALATED))
+def test_escalated_crystals_are_those_of_the_citations(stem: str) -> None:
+    number, density = ESCALATED[stem]
+    structure = crystal(stem, ESCALATION)
+    assert space_group(structure, SYMPREC_ANGSTROM) == number
+    assert structure.density == pytest.approx(density, rel=DENSITY_TOLERANCE)
+    assert 0.75 < smallest_bond_ratio(structure) < 1.15
+    named = Composition(stem.split("-", maxsplit=1)[0])
+    assert structure.composition.reduced_composition == named.reduced_composition
+
+
+def test_one_composition_can_be_ordered_and_the_others_are_alone() -> None:
+    formulas = [crystal(stem, ESCALATION).composition.reduced_formula for stem in ESCALATED]
+    assert {formula for formula in formulas if formulas.count(formula) > 1} == {"SiC"}
+
+
+def test_the_folder_holds_nothing_that_an_import_would_refuse() -> None:
+    assert {path.suffix for path in ESCALATION.iterdir()} == {".cif", ".csv"}
+
+
+def test_settings_of_the_fallback_are_small_and_can_be_read() -> None:
+    step = fallback_step("gpaw", ESCALATION.parent / "dft.json", ScreeningSettings())
+    settings = ScreeningSettings.from_dict(step["settings"])
+    assert settings.relaxation is None
+    assert settings.phonons.supercell.max_atoms <= 32

@@ -8,6 +8,8 @@ display.
 from __future__ import annotations
 
 from flows.plots.calibration import plot_calibration
+from flows.plots.interval_views import DecidedCrystals, interval_views
+from flows.plots.intervals import IntervalRow, IntervalView, plot_intervals
 from flows.plots.overview import plot_overview, plot_rankings
 from flows.plots.phonons import plot_phonons
 from flows.plots.ranking import ExcludedPhase, PhaseCurve, RankingView, plot_ranking
@@ -16,11 +18,16 @@ from flows.plots.thermodynamics import plot_thermodynamics
 from flows.plots.views import ranking_view
 
 __all__ = [
+    "DecidedCrystals",
     "ExcludedPhase",
+    "IntervalRow",
+    "IntervalView",
     "PhaseCurve",
     "RankingView",
     "figure_title",
+    "interval_views",
     "plot_calibration",
+    "plot_intervals",
     "plot_overview",
     "plot_phonons",
     "plot_ranking",

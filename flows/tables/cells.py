@@ -10,10 +10,28 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["MISSING", "Column", "at_temperature", "make_table", "name_of", "number", "verdict"]
+from screening.quantities import Quantity
+
+__all__ = [
+    "MISSING",
+    "NOT_CALIBRATED",
+    "Column",
+    "at_temperature",
+    "digits_of",
+    "make_table",
+    "name_of",
+    "number",
+    "reach",
+    "verdict",
+]
 
 MISSING = "-"
 """Shown where a document has no value."""
+
+NOT_CALIBRATED = "not calibrated"
+"""Shown in place of an interval that is open on both sides."""
+
+_DIGITS = {"meV/atom": 1, "meV/K/atom": 3, "THz": 2}
 
 _VERDICT_STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 _SAME_TEMPERATURE_K = 1e-6
@@ -128,6 +146,27 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
         return MISSING
     rounded = round(value, digits) + 0.0  # no minus before zero
     return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
+
+
+def digits_of(quantity: Quantity) -> int:
+    """Digits behind the point that are worth showing in the unit of a quantity."""
+    return _DIGITS[quantity.unit]
+
+
+def reach(lower: float | None, upper: float | None, digits: int) -> str:
+    """Write from where to where an interval reaches; an open end is None or infinite.
+
+    Examples
+    --------
+    >>> reach(-33.78, 4.56, 1), reach(None, 65.0, 0), reach(0.25, None, 2), reach(None, None, 1)
+    ('-33.8 to 4.6', 'below 65', 'above 0.25', 'not calibrated')
+    """
+    low, high = number(lower, digits), number(upper, digits)
+    if low == high == MISSING:
+        return NOT_CALIBRATED
+    if high == MISSING:
+        return f"above {low}"
+    return f"below {high}" if low == MISSING else f"{low} to {high}"
 
 
 def verdict(value: str | None) -> Text:

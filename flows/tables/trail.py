@@ -8,9 +8,23 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from flows.tables.cells import MISSING, Column, make_table, name_of, number, verdict
+from flows.names import with_names
+from flows.tables.cells import (
+    MISSING,
+    NOT_CALIBRATED,
+    Column,
+    digits_of,
+    make_table,
+    name_of,
+    number,
+    reach,
+    verdict,
+)
+from screening.quantities import Quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from flows.trail import PredictionMark, Trail
     from stores.documents import DecisionDocument, FailureDocument
     from stores.documents.decision import IntervalRecord
@@ -30,7 +44,7 @@ def table_trail(trail: Trail, *, width: int | None = None) -> Group:
         parts.append(_predictions(trail.predictions, width))
         parts.append(Text(_versions(trail.predictions), style="dim"))
     if trail.decisions:
-        parts.append(_decisions(trail.decisions, width))
+        parts += _decisions(trail, width)
     if trail.failures:
         parts.append(_failures(trail.failures, width))
     parts.append(Text(f"next: {trail.next_step}", style="cyan"))
@@ -79,36 +93,58 @@ def _versions(marks: tuple[PredictionMark, ...]) -> str:
     return "\n".join(f"tier {tier} made with {text}" for tier, text in texts.items())
 
 
-def _decisions(documents: tuple[DecisionDocument, ...], width: int | None) -> Table:
+def _decisions(trail: Trail, width: int | None) -> list[Table]:
+    """Make a table for every question and risk, by tier."""
+    tables = []
+    for asked in dict.fromkeys(map(_question, trail.decisions)):
+        documents = [one for one in trail.decisions if _question(one) == asked]
+        tables.append(_decided(asked, documents, trail.names, width))
+    return tables
+
+
+def _question(one: DecisionDocument) -> str:
+    return one.question if one.alpha is None else f"{one.question} (risk {one.alpha:g})"
+
+
+def _decided(
+    title: str, documents: Sequence[DecisionDocument], names: Mapping[str, str], width: int | None
+) -> Table:
+    several = any(len(one.intervals) > 1 for one in documents)  # the words have but the closest
     columns = (
         Column("tier", is_number=True),
-        Column("question", wraps=True),
         Column("outcome"),
         Column("reason", rank=1),
-        Column("interval", rank=3, wraps=True),
-        Column("detail", rank=2, wraps=True),
-        Column("answer", wraps=True),
+        *((Column("intervals", rank=2, wraps=True),) if several else ()),
+        Column("in words", wraps=True),
     )
-    rows: list[list[Text | str]] = [
-        [
-            str(one.tier),
-            one.question if one.alpha is None else f"{one.question} (risk {one.alpha:g})",
-            Text(one.outcome.value, style=OUTCOME_STYLES.get(one.outcome.value, "")),
-            one.reason,
-            "\n".join(_interval(record) for record in one.intervals) or MISSING,
-            one.detail,
-            one.answer.text if one.answer else MISSING,
-        ]
-        for one in documents
-    ]
-    return make_table(columns, rows, title="decisions", width=width)
+    rows: list[list[Text | str]] = []
+    for one in documents:
+        intervals = "\n".join(_interval(record, names) for record in one.intervals) or MISSING
+        outcome = Text(one.outcome.value, style=OUTCOME_STYLES[one.outcome.value])
+        words = with_names(_words(one), names)
+        rows.append([str(one.tier), outcome, one.reason, *((intervals,) if several else ()), words])
+    return make_table(columns, rows, title=title, width=width)
 
 
-def _interval(record: IntervalRecord) -> str:
-    low = "-inf" if record.lower is None else f"{record.lower:.4g}"
-    high = "inf" if record.upper is None else f"{record.upper:.4g}"
-    rival = f" minus {record.rival_id}" if record.rival_id else ""
-    return f"{record.quantity}{rival}: {low} to {high} ({100 * record.coverage:.0f} %)"
+def _words(one: DecisionDocument) -> str:
+    """Say why, and the answer where the reason does not say it already."""
+    if one.answer is None:
+        return one.detail
+    told = one.answer.text.removeprefix("yes: ").removeprefix("no: ")  # the reason says which
+    if told in one.detail:
+        return one.detail
+    return f"{one.answer.text}; {one.detail}"
+
+
+def _interval(record: IntervalRecord, names: Mapping[str, str]) -> str:
+    quantity = Quantity.parse(record.quantity)
+    rival = f"to {names.get(record.rival_id, record.rival_id)} " if record.rival_id else ""
+    kelvin = quantity.temperature_k
+    where = "" if kelvin is None else f"at {kelvin:g} K "
+    if record.lower is not None and record.lower == record.upper:
+        return f"{rival}{where}taken as it is"
+    ends = reach(record.lower, record.upper, digits_of(quantity))
+    return f"{rival}{where}{ends}" + ("" if ends == NOT_CALIBRATED else f" {quantity.unit}")
 
 
 def _failures(documents: tuple[FailureDocument, ...], width: int | None) -> Table:
