@@ -18,6 +18,9 @@ from screening.settings import ScreeningSettings
 __all__ = ["DEFAULT_ALPHA", "RoutingOptions", "fallback_step", "work_of"]
 
 DEFAULT_ALPHA = 0.1
+_OF_THE_FALLBACK = frozenset(
+    {"--fallback-settings", "--max-dft", "--budget-hours", "--dft-time-limit"}
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class RoutingOptions:
         Calculator of the better method, and a JSON file with what differs from the settings
         of the cheapest one.
     max_dft, budget_hours
-        Budget of the better method.
+        Budget of the better method, earlier runs for the same materials included.
+    dft_time_limit
+        Seconds after which the better method gives a material up.
     """
 
     questions: tuple[str, ...] = ()
@@ -47,6 +52,7 @@ class RoutingOptions:
     fallback_settings: Path | None = None
     max_dft: int | None = None
     budget_hours: float | None = None
+    dft_time_limit: float | None = None
 
     def given(self) -> list[str]:
         """Name the options besides the questions that were given."""
@@ -58,6 +64,7 @@ class RoutingOptions:
             "--fallback-settings": self.fallback_settings,
             "--max-dft": self.max_dft,
             "--budget-hours": self.budget_hours,
+            "--dft-time-limit": self.dft_time_limit,
         }
         return [name for name, value in named.items() if value is not None]
 
@@ -102,7 +109,7 @@ def work_of(options: RoutingOptions, calculator: str, settings: ScreeningSetting
 
 
 def _refuse_without_fallback(options: RoutingOptions) -> None:
-    needing = {"--fallback-settings", "--max-dft", "--budget-hours"} & set(options.given())
+    needing = _OF_THE_FALLBACK & set(options.given())
     if needing:
         raise SettingError(
             f"{', '.join(sorted(needing))} without a better method",

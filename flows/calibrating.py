@@ -122,9 +122,7 @@ def best_calibration(
     known = (*shipped, *read_calibrations(database, cheap_family))
 
     def near(one: Calibration) -> int:
-        return (
-            _SAME if not reference_family else closeness(one.reference_family, reference_family)
-        )
+        return _SAME if not reference_family else closeness(one.reference_family, reference_family)
 
     def merit(item: tuple[int, Calibration]) -> tuple[int, int, int, int]:
         place, one = item

@@ -10,17 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.calculators import DielectricResponse, ForceCalculator
+from screening.calculators import DielectricResponse
+from screening.calculators.delegation import Delegating
 from screening.calculators.interface import DielectricCalculator
 from screening.digest import digest_of, digest_of_bytes
 from screening.errors import CorruptDataError, NotFoundError
 from screening.prediction import FloatArray, Prediction
+from screening.predictors.metering import core_seconds
 from stores.connect import Database
 from stores.documents.forces import ForceDocument, ForceKind
 from stores.query import in_values
@@ -36,6 +38,15 @@ Arrays = Mapping[str, NDArray[Any]]
 Geometry = tuple[FloatArray, FloatArray, IntArray]
 """Cell and positions in Å, and atomic numbers."""
 
+_Call = Callable[[FloatArray, FloatArray, IntArray], Arrays]
+Result = TypeVar("Result")
+
+PATIENCE_SECONDS = 86400.0
+"""How long a process waits for a call that another one makes; then it makes it, too."""
+
+_LOOK_SECONDS = 1.0
+_CLAIM = "force:"
+_STORED = ["force_id", "prediction_id", "wall_seconds", "cpu_seconds", "blob.sha256"]
 _GRID_PER_ANGSTROM = 1e10
 """Geometries that agree to this fraction of an ångström are the same."""
 
@@ -76,15 +87,18 @@ def force_id_of(
 
 @dataclass
 class _Remembered:
-    """What the calls served from the database took when they were made."""
+    """What the calls of one prediction took that were served from the database."""
 
     seconds: float = 0.0
-    calls: int = 0
+    core_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class Checkpointed:
+class Checkpointed(Delegating):
     """A force calculator that remembers every call in a database; otherwise the same.
+
+    No two processes make the same call at the same time: each is made under a claim, and who
+    does not get it makes the other calls first, then waits for the result.
 
     Attributes
     ----------
@@ -94,59 +108,33 @@ class Checkpointed:
         Where they are remembered.
     material_id
         Material they are made for, kept with them; None outside a screen.
+    prediction_id
+        Prediction they are made for; None outside one.
     remembered
-        Wall time and number of the calls that were found and not made.
+        Time of the calls that were found and not made, of those that were made for the same
+        prediction: what was made for another one is counted there.
     """
 
-    inner: ForceCalculator
     database: Database
     material_id: str | None = None
+    prediction_id: str | None = None
     remembered: _Remembered = field(default_factory=_Remembered)
 
-    @property
-    def name(self) -> str:
-        """Name of the calculator."""
-        return self.inner.name
-
-    @property
-    def digest(self) -> str:
-        """Digest of what makes its numbers."""
-        return self.inner.digest
-
-    @property
-    def elements(self) -> frozenset[int] | None:
-        """Atomic numbers it knows."""
-        return self.inner.elements
-
-    @property
-    def displacement_angstrom(self) -> float:
-        """Finite displacement it recommends in Å."""
-        return self.inner.displacement_angstrom
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What its users must know."""
-        return self.inner.notes
-
-    @property
-    def is_first_principles(self) -> bool:
-        """Whether its numbers are from first principles."""
-        return self.inner.is_first_principles
-
     @cached_property
-    def members(self) -> tuple[ForceCalculator, ...]:
+    def members(self) -> tuple[Checkpointed, ...]:
         """Members of a committee, remembered one by one."""
         return tuple(replace(self, inner=member) for member in self.inner.members)
+
+    def missing(self, cell: FloatArray, positions: FloatArray, numbers: IntArray) -> int:
+        """Count the copies whose forces are not remembered; arguments as of `forces`."""
+        keys = [self._key(ForceKind.FORCES, (cell, one, numbers)) for one in positions]
+        stored = self._stored(keys)
+        return sum(key not in stored for key in keys)
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IntArray) -> FloatArray:
         """Return forces in eV/Å, shape (copy, atom, 3); stored copy by copy."""
         geometries = [(cell, one, numbers) for one in positions]
-        known = self._known(geometries, ForceKind.FORCES)
-        found = [
-            self._recall(known[index])
-            or self._compute(ForceKind.FORCES, geometry, self._forces_of_one)
-            for index, geometry in enumerate(geometries)
-        ]
+        found = self._results(ForceKind.FORCES, geometries, self._forces_of_one)
         return np.array([one["forces_ev_per_angstrom"] for one in found]).reshape(
             np.shape(positions)
         )
@@ -154,20 +142,16 @@ class Checkpointed:
     def energy(self, cell: FloatArray, positions: FloatArray, numbers: IntArray) -> float:
         """Return the energy of one cell in eV."""
         geometry = (cell, positions, numbers)
-        found = self._recall(self._known([geometry], ForceKind.ENERGY)[0]) or self._compute(
-            ForceKind.ENERGY, geometry, self._energy_of_one
-        )
+        [found] = self._results(ForceKind.ENERGY, [geometry], self._energy_of_one)
         return float(found["energy_ev"])
 
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IntArray
     ) -> tuple[float, FloatArray, FloatArray]:
         """Return energy in eV, forces in eV/Å and stress in eV/Å^3 of one cell."""
-        kind = ForceKind.ENERGY_FORCES_STRESS
         geometry = (cell, positions, numbers)
-        found = self._recall(self._known([geometry], kind)[0]) or self._compute(
-            kind, geometry, self._everything_of_one
-        )
+        kind = ForceKind.ENERGY_FORCES_STRESS
+        [found] = self._results(kind, [geometry], self._everything_of_one)
         forces = np.array(found["forces_ev_per_angstrom"])
         return float(found["energy_ev"]), forces, np.array(found["stress_ev_per_angstrom3"])
 
@@ -175,23 +159,29 @@ class Checkpointed:
         self, cell: FloatArray, positions: FloatArray, numbers: IntArray
     ) -> DielectricResponse | None:
         """Return the response to an electric field; remembered where there is one."""
-        if not isinstance(self.inner, DielectricCalculator):
+        inner = self.inner
+        if not isinstance(inner, DielectricCalculator):
             return None
         kind, geometry = ForceKind.DIELECTRIC_RESPONSE, (cell, positions, numbers)
-        known = self._recall(self._known([geometry], kind)[0])
-        if known is not None:
-            constant, charges = known["dielectric_constant"], known["born_charges_e"]
-            return DielectricResponse(np.array(constant), np.array(charges))
-        started = time.perf_counter()
-        found = self.inner.dielectric_response(cell, positions, numbers)
-        if found is not None and found.born_charges_e is not None:
-            assert found.dielectric_constant is not None  # the two come together
-            results = {
-                "dielectric_constant": found.dielectric_constant,
-                "born_charges_e": found.born_charges_e,
-            }
-            self._store(kind, geometry, results, time.perf_counter() - started)
-        return found
+        key = self._key(kind, geometry)
+
+        def work() -> DielectricResponse | None:
+            known = self._recall(self._stored([key]).get(key))
+            if known is not None:
+                constant, charges = known["dielectric_constant"], known["born_charges_e"]
+                return DielectricResponse(np.array(constant), np.array(charges))
+            watch = _Watch()
+            found = inner.dielectric_response(cell, positions, numbers)
+            if found is not None and found.born_charges_e is not None:
+                assert found.dielectric_constant is not None  # the two come together
+                results = {
+                    "dielectric_constant": found.dielectric_constant,
+                    "born_charges_e": found.born_charges_e,
+                }
+                self._store(kind, geometry, results, watch)
+            return found
+
+        return self._alone(key, work)
 
     def _forces_of_one(self, cell: FloatArray, positions: FloatArray, numbers: IntArray) -> Arrays:
         return {"forces_ev_per_angstrom": self.inner.forces(cell, positions[None], numbers)[0]}
@@ -209,18 +199,62 @@ class Checkpointed:
             "stress_ev_per_angstrom3": stress,
         }
 
-    def _known(
-        self, geometries: Sequence[Geometry], kind: ForceKind
-    ) -> list[Mapping[str, Any] | None]:
-        """Find what is stored for each geometry, with one query.
+    def _key(self, kind: ForceKind, geometry: Geometry) -> str:
+        """Return the key of a call; another kind never serves: stresses have other cutoffs."""
+        return force_id_of(self.digest, kind, *geometry)
 
-        Another kind of call never serves: calculators use other cutoffs for stresses.
+    def _results(
+        self, kind: ForceKind, geometries: Sequence[Geometry], call: _Call
+    ) -> list[Arrays]:
+        """Return the results of calls: known ones, then those nobody else makes, then the rest."""
+        keys = [self._key(kind, geometry) for geometry in geometries]
+        stored = self._stored(keys)
+        found = [self._recall(stored.get(key)) for key in keys]
+        for patient in (False, True):
+            for place, (key, geometry) in enumerate(zip(keys, geometries, strict=True)):
+                work = partial(self._known_or_made, kind, key, geometry, call)
+                found[place] = found[place] or self._alone(key, work, patient=patient)
+        return [one for one in found if one is not None]
+
+    def _known_or_made(self, kind: ForceKind, key: str, geometry: Geometry, call: _Call) -> Arrays:
+        """Look once more, then make one call and store it before anything else is done."""
+        known = self._recall(self._stored([key]).get(key))
+        if known is not None:
+            return known
+        watch = _Watch()
+        results = call(*geometry)
+        self._store(kind, geometry, results, watch)
+        return results
+
+    def _alone(
+        self, key: str, work: Callable[[], Result], *, patient: bool = True
+    ) -> Result | None:
+        """Do work under the claim of a call; None where another process has it.
+
+        A patient one waits until the other has ended, or has died and its claim has lapsed. No
+        claim of another call is held meanwhile, so nobody waits in a circle.
         """
-        keys = [force_id_of(self.digest, kind, *geometry) for geometry in geometries]
-        same = in_values("force_id", keys)
-        rows = self.database.forces.query(same, ["force_id", "wall_seconds", "blob.sha256"])
-        stored = {row["force_id"]: row for row in rows}
-        return [stored.get(key) for key in keys]
+        started = time.perf_counter()
+        claims = self.database.claims
+        while (claim := claims.acquire(_CLAIM + key)) is None:
+            if not patient:
+                return None
+            if time.perf_counter() - started > PATIENCE_SECONDS:
+                break
+            time.sleep(_LOOK_SECONDS)
+        self.remembered.seconds -= time.perf_counter() - started  # waiting is no cost
+        if claim is None:  # one that hangs must not stop all others
+            return work()
+        try:
+            with claim, claim.kept():
+                return work()
+        finally:
+            claims.forget(claim.key)
+
+    def _stored(self, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Find what is stored of calls, with one query."""
+        rows = self.database.forces.query(in_values("force_id", keys), _STORED)
+        return {row["force_id"]: row for row in rows}
 
     def _recall(self, row: Mapping[str, Any] | None) -> Arrays | None:
         """Return stored arrays; None where there are none or they are broken: made again then."""
@@ -230,41 +264,44 @@ class Checkpointed:
             arrays = self.database.blobs.get(row["blob"]["sha256"])
         except (CorruptDataError, NotFoundError):
             return None
-        self.remembered.seconds += float(row["wall_seconds"])
-        self.remembered.calls += 1
+        if row.get("prediction_id") == self.prediction_id:
+            self.remembered.seconds += float(row["wall_seconds"])
+            self.remembered.core_seconds += float(row.get("cpu_seconds", 0.0))
         return arrays
 
-    def _compute(
-        self,
-        kind: ForceKind,
-        geometry: Geometry,
-        call: Callable[[FloatArray, FloatArray, IntArray], Arrays],
-    ) -> Arrays:
-        """Make one call and store it before anything else is done."""
-        started = time.perf_counter()
-        results = call(*geometry)
-        self._store(kind, geometry, results, time.perf_counter() - started)
-        return results
-
-    def _store(self, kind: ForceKind, geometry: Geometry, results: Arrays, seconds: float) -> None:
+    def _store(self, kind: ForceKind, geometry: Geometry, results: Arrays, watch: _Watch) -> None:
         cell, positions, numbers = geometry
         given = {
             "cell_angstrom": np.asarray(cell, dtype=np.float64),
             "positions_angstrom": np.asarray(positions, dtype=np.float64),
             "atomic_numbers": np.asarray(numbers, dtype=np.int64),
         }
+        wall_seconds, cpu_seconds = watch.read()
         document = ForceDocument.from_call(
-            force_id=force_id_of(self.digest, kind, *geometry),
+            force_id=self._key(kind, geometry),
             kind=kind,
             calculator=self.name,
             calculator_digest=self.digest,
             material_id=self.material_id,
+            prediction_id=self.prediction_id,
             formula=_formula(numbers),
             n_atoms=len(numbers),
-            wall_seconds=seconds,
+            wall_seconds=wall_seconds,
+            cpu_seconds=cpu_seconds,
             blob=self.database.blobs.put({**given, **results}),
         )
         self.database.forces.update(document.to_store())
+
+
+class _Watch:
+    """Wall time and time of all cores since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cores = time.perf_counter(), core_seconds()
+
+    def read(self) -> tuple[float, float]:
+        """Return both in s."""
+        return time.perf_counter() - self._wall, core_seconds() - self._cores
 
 
 def _formula(numbers: IntArray) -> str:
@@ -277,13 +314,20 @@ def _formula(numbers: IntArray) -> str:
     return Composition(counts).formula
 
 
-def predict_resumably(predictor: Predictor, crystal: Crystal, database: Database) -> Prediction:
+def predict_resumably(
+    predictor: Predictor, crystal: Crystal, database: Database, prediction_id: str | None = None
+) -> Prediction:
     """Predict a crystal; force calls from first principles are remembered, and never repeated.
 
-    The cost of the prediction counts every force call it rests on, also those that an earlier
-    run or another job made: their wall time is added to the wall time and to the time spent on
-    forces. Processor time is that of this process alone, because that of other machines and
-    of programs that were started is not known.
+    The cost of the prediction counts every force call that was made for it, also by an earlier
+    run or another job. Calls that were made for another prediction were paid there.
+
+    Parameters
+    ----------
+    predictor, crystal, database
+        What is predicted with what, and where calls are remembered.
+    prediction_id
+        Key that the prediction will have; None outside a screen.
 
     Raises
     ------
@@ -294,12 +338,13 @@ def predict_resumably(predictor: Predictor, crystal: Crystal, database: Database
 
     if not isinstance(predictor, PotentialPhonons) or not predictor.calculator.is_first_principles:
         return predictor.predict(crystal)
-    remembering = Checkpointed(predictor.calculator, database, crystal.material_id)
+    remembering = Checkpointed(predictor.calculator, database, crystal.material_id, prediction_id)
     prediction = predictor.with_calculator(remembering).predict(crystal)
-    earlier = remembering.remembered.seconds
+    earlier, cost = remembering.remembered, prediction.cost
     cost = replace(
-        prediction.cost,
-        wall_seconds=prediction.cost.wall_seconds + earlier,
-        force_seconds=prediction.cost.force_seconds + earlier,
+        cost,
+        wall_seconds=max(0.0, cost.wall_seconds + earlier.seconds),
+        cpu_seconds=cost.cpu_seconds + earlier.core_seconds,
+        force_seconds=max(0.0, cost.force_seconds + earlier.seconds),
     )
     return replace(prediction, cost=cost)

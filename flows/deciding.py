@@ -2,27 +2,21 @@
 
 A material is judged by the best method that predicted it. Where that one says to escalate and
 the next has failed already, the failure is judged in its place, so that nothing is asked
-twice. Polymorphs are compared by the best method that both of a pair have.
+twice. Polymorphs are compared by the best method that both of a pair have, with all of their
+composition that the database holds.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
-from flows.knowledge import Knowledge
+from flows.comparing import Comparison, static_energies
+from flows.knowledge import Knowledge, read_knowledge
 from flows.ladder import Ladder, read_ladder
-from flows.uncertainty import (
-    Reference,
-    Uncalibrated,
-    Uncertainty,
-    load_calibrations,
-    temperatures_of,
-)
-from screening.decisions.evidence import Evidence, with_static_energy
+from flows.uncertainty import Reference, Uncalibrated, Uncertainty, load_calibrations
+from screening.decisions.evidence import Evidence
 from screening.decisions.groups import GroupDecision, Polymorph, decide_group
 from screening.decisions.outcome import Answer, Decision, Outcome, Standing
 from screening.decisions.policy import decide
@@ -34,10 +28,8 @@ from screening.decisions.questions import (
 )
 from screening.decisions.selection import Unit
 from screening.errors import InconsistentDataError
-from screening.quantities import Property, Quantity
 from screening.uncertainty.interval import Interval
 from screening.uncertainty.samples import Sample
-from screening.units import EV_TO_MEV
 from stores.connect import Database
 
 __all__ = ["Decided", "GroupAnswer", "Judge", "Judgement", "judge_of", "pending_keys"]
@@ -53,6 +45,8 @@ class Decided:
         Who, what, and with which method.
     prediction_id
         Key of the prediction that was judged; None where the method gave none.
+    key
+        Key that the prediction has or would have.
     group
         Reduced formula for a question about polymorphs, else None.
     spent_seconds
@@ -64,6 +58,7 @@ class Decided:
     decision: Decision
     standing: Standing
     prediction_id: str | None
+    key: str
     group: str | None = None
     spent_seconds: float = 0.0
 
@@ -84,13 +79,14 @@ class Judgement:
     Attributes
     ----------
     decided
-        One for every material and question.
+        One for every material that was asked about, and question.
     units
         What has to be escalated together to settle something.
     answers
         Of the questions about compositions.
     unknown
-        Materials without a prediction or a failure: still being computed somewhere.
+        Materials asked about, or polymorphs of them, that the cheapest method has said nothing
+        of: still being computed somewhere, or never asked for.
     """
 
     decided: tuple[Decided, ...]
@@ -122,15 +118,16 @@ class Judge:
     calibrations: Mapping[int, Uncertainty]
 
     def judge(self, known: Mapping[str, Knowledge]) -> Judgement:
-        """Decide all questions about all materials."""
+        """Decide all questions about all materials that are asked about."""
         decided: list[Decided] = []
         units: list[Unit] = []
         answers: list[GroupAnswer] = []
         unknown = tuple(name for name, one in known.items() if not one.is_known)
-        usable = [one for one in known.values() if one.is_known]
-        groups: dict[str, list[Knowledge]] = defaultdict(list)
-        for one in usable:
-            groups[one.formula].append(one)
+        usable = [one for one in known.values() if one.is_known and one.is_asked]
+        groups: dict[str, list[Knowledge]] = {one.formula: [] for one in usable}
+        for one in known.values():
+            if one.formula in groups:
+                groups[one.formula].append(one)
         for question in self.questions:
             if not isinstance(question, GroupQuestion):
                 found = [self._one(question, one) for one in usable]
@@ -143,6 +140,15 @@ class Judge:
                 units += [Unit(one) for one in together.units]
                 answers.append(GroupAnswer(formula, question, together.answer))
         return Judgement(tuple(decided), tuple(units), tuple(answers), unknown)
+
+    @property
+    def compares(self) -> bool:
+        """Whether a question is about polymorphs."""
+        return any(isinstance(question, GroupQuestion) for question in self.questions)
+
+    def known_of(self, database: Database, material_ids: Sequence[str]) -> dict[str, Knowledge]:
+        """Read what has to be known of some materials: of polymorphs all of the composition."""
+        return read_knowledge(database, material_ids, self.ladder, with_polymorphs=self.compares)
 
     def uncertainty(self, level: int) -> Uncertainty:
         """Return where the intervals of a method come from."""
@@ -165,11 +171,11 @@ class Judge:
             codes = tuple(known.failures[one] for one in sorted(known.failures) if one <= level)
             return Evidence(known.material_id, failures=codes)
         source, sample = self.uncertainty(level), predicted.sample
-        intervals: tuple[Interval, ...] = ()
+        intervals: tuple[Interval, ...] | None = ()
         if isinstance(question, MaterialQuestion):
-            intervals = tuple(
-                source.interval(sample, quantity, self.alpha) for quantity in question.quantities
-            )
+            intervals = _intervals(source, sample, question, self.alpha)
+        if intervals is None:  # a grid of its own, which does not reach what is asked
+            return Evidence(known.material_id, failures=(InconsistentDataError.code,))
         asks_stability = isinstance(question, StabilityQuestion)
         return Evidence(
             known.material_id,
@@ -183,24 +189,19 @@ class Judge:
         self, question: GroupQuestion, members: Sequence[Knowledge]
     ) -> tuple[GroupDecision, list[Decided]]:
         """Decide about a composition, moving members whose next method failed up to it."""
-        levels = {one.material_id: one.level or 0 for one in members}
-        differences = _Differences(self, question, members).of_all_pairs()
-        energies = _static_energies(members)
+        levels = {one.material_id: _first_level(one) for one in members}
+        differences = Comparison(question, members, self.alpha, self.uncertainty).differences()
+        energies = static_energies(members)
         while True:
             polymorphs = [
-                Polymorph(
-                    self._evidence(question, one, levels[one.material_id]),
-                    self.ladder.standing(levels[one.material_id], self.alpha),
-                    energies.get(one.material_id),
-                )
-                for one in members
+                self._polymorph(question, one, levels[one.material_id], energies) for one in members
             ]
             found = decide_group(question, polymorphs, differences)
+            escalated = {name for name, one in found.decisions.items() if one.next_tier is not None}
             stuck = [
                 one.material_id
                 for one in members
-                if found.decisions[one.material_id].outcome is Outcome.ESCALATE
-                and levels[one.material_id] + 1 in one.failures
+                if one.material_id in escalated and levels[one.material_id] + 1 in one.failures
             ]
             if not stuck:
                 break
@@ -209,8 +210,20 @@ class Judge:
         decided = [
             self._decided(question, one, levels[one.material_id], found.decisions[one.material_id])
             for one in members
+            if one.is_known and one.is_asked
         ]
         return found, decided
+
+    def _polymorph(
+        self, question: GroupQuestion, known: Knowledge, level: int, energies: Mapping[str, float]
+    ) -> Polymorph:
+        return Polymorph(
+            self._evidence(question, known, level),
+            self.ladder.standing(level, self.alpha),
+            energies.get(known.material_id),
+            is_asked=known.is_asked,
+            is_waiting=not known.is_known,
+        )
 
     def _decided(
         self, question: Question, known: Knowledge, level: int, decision: Decision
@@ -222,6 +235,7 @@ class Judge:
             decision=decision,
             standing=self.ladder.standing(level, self.alpha),
             prediction_id=known.keys[level] if predicted else None,
+            key=known.keys[level],
             group=known.formula if isinstance(question, GroupQuestion) else None,
             spent_seconds=predicted.wall_seconds if predicted else 0.0,
         )
@@ -241,22 +255,24 @@ def judge_of(
         If the ladder cannot be read.
     """
     methods = read_ladder(ladder)
-    calibrations = load_calibrations(database, methods, alpha)
+    calibrations = load_calibrations(database, methods, alpha, questions)
     return Judge(methods, tuple(questions), alpha, calibrations)
 
 
 def pending_keys(judge: Judge, known: Mapping[str, Knowledge]) -> dict[str, str]:
     """Return the key of the next prediction of each material with something left to do.
 
-    Where a question is about polymorphs and one of them is left, all of its composition are.
+    Where a question is about polymorphs and one of them is left, all of its composition are
+    that were asked about.
     """
-    next_levels = {name: 0 for name, one in known.items() if not one.is_known}
+    asked = {name: one for name, one in known.items() if one.is_asked}
+    next_levels = {name: 0 for name, one in asked.items() if not one.is_known}
     for one in judge.judge(known).decided:
         if one.decision.next_tier is not None:
             next_levels[one.material_id] = judge.ladder.level_of(one.decision.next_tier)
-    if any(isinstance(question, GroupQuestion) for question in judge.questions):
+    if judge.compares:
         formulas = {known[name].formula for name in next_levels}
-        together = {name: one.level or 0 for name, one in known.items() if one.formula in formulas}
+        together = {name: one.level or 0 for name, one in asked.items() if one.formula in formulas}
         next_levels = together | next_levels
     return {name: known[name].keys[level] for name, level in next_levels.items()}
 
@@ -265,90 +281,29 @@ def _escalates(one: Decided) -> bool:
     return one.decision.outcome is Outcome.ESCALATE
 
 
-@dataclass(frozen=True)
-class _Differences:
-    """Differences between the polymorphs of one composition."""
+def _first_level(known: Knowledge) -> int:
+    """Place of the best prediction; of what is not asked about, also of a failure after it.
 
-    judge: Judge
-    question: GroupQuestion
-    members: Sequence[Knowledge]
+    Nothing is computed for the latter, so that what failed already is not waited for.
+    """
+    level = known.level or 0
+    best = known.predictions.get(level)
+    if known.is_asked or not known.is_known or (best is not None and best.is_valid):
+        return level
+    while level + 1 in known.failures:
+        level += 1
+    return level
 
-    def of_all_pairs(self) -> dict[tuple[str, str], tuple[Interval, ...]]:
-        """Intervals of every pair that some method predicted both of."""
-        usable = [one for one in self.members if one.level is not None]
-        pairs = [(one, two, _shared_level(one, two)) for one, two in combinations(usable, 2)]
-        shared = [(one, two, level) for one, two, level in pairs if level is not None]
-        if not shared:
-            return {}
-        grid = self._temperatures({level for *_, level in shared}, usable)
-        return {
-            (one.material_id, two.material_id): found
-            for one, two, level in shared
-            if (found := self._of_pair(one, two, level, grid))
-        }
 
-    def _temperatures(
-        self, levels: Iterable[int], usable: Sequence[Knowledge]
-    ) -> tuple[float, ...]:
-        """One grid for all pairs, which decisions compare."""
-        samples = [found.sample for one in usable for found in one.predictions.values()]
-        calibrated = {name for one in levels for name in self.judge.uncertainty(one).tables}
-        window = (self.question.lowest_temperature_k, self.question.highest_temperature_k)
-        return temperatures_of(window, self._kind(), calibrated, samples)
-
-    def _kind(self) -> Property:
-        given = _given_energies(self.members)
-        return Property.FREE_ENERGY_DIFFERENCE if given else Property.RELATIVE_FREE_ENERGY
-
-    def _of_pair(
-        self, one: Knowledge, two: Knowledge, level: int, grid: Sequence[float]
-    ) -> tuple[Interval, ...]:
-        """Intervals by temperature; none where the energies cannot be compared."""
-        source, alpha, kind = self.judge.uncertainty(level), self.judge.alpha, self._kind()
-        first, second = (each.predictions[level].sample for each in (one, two))
+def _intervals(
+    source: Uncertainty, sample: Sample, question: MaterialQuestion, alpha: float
+) -> tuple[Interval, ...] | None:
+    """Intervals that hold together: open where the source cannot say, None where nothing can."""
+    if not question.quantities:
+        return ()
+    for tried in (source, Uncalibrated()):
         try:
-            found = [source.difference(first, second, Quantity(kind, t), alpha) for t in grid]
-        except InconsistentDataError:  # no static energies of one source: the pair stays open
-            return ()
-        if kind is Property.RELATIVE_FREE_ENERGY:
-            return tuple(found)
-        given = _given_energies(self.members)
-        static_mev = (given[one.material_id] - given[two.material_id]) * EV_TO_MEV
-        return tuple(with_static_energy(interval, static_mev) for interval in found)
-
-
-def _shared_level(one: Knowledge, two: Knowledge) -> int | None:
-    """Place of the best method that predicted both."""
-    return max(set(one.predictions) & set(two.predictions), default=None)
-
-
-def _given_energies(members: Sequence[Knowledge]) -> dict[str, float]:
-    """Energies in eV/atom that came with the structures, if all have one of the same source."""
-    given = {
-        one.material_id: one.static_energy_ev_per_atom
-        for one in members
-        if one.static_energy_ev_per_atom is not None
-    }
-    sources = {one.static_energy_source for one in members}
-    return given if len(given) == len(members) and len(sources) == 1 else {}
-
-
-def _static_energies(members: Sequence[Knowledge]) -> dict[str, float]:
-    """Energies in eV/atom of one source for as many polymorphs as possible."""
-    given = _given_energies(members)
-    if given:
-        return given
-    usable = [one for one in members if one.predictions]
-    shared: set[int] = (
-        set.intersection(*(set(one.predictions) for one in usable)) if usable else set()
-    )
-    if not shared:
-        return {}
-    samples: dict[str, Sample] = {
-        one.material_id: one.predictions[max(shared)].sample for one in usable
-    }
-    return {
-        name: sample.static_energy_ev_per_atom
-        for name, sample in samples.items()
-        if sample.static_energy_ev_per_atom is not None
-    }
+            return tried.intervals(sample, question.quantities, alpha)
+        except InconsistentDataError:
+            continue
+    return None

@@ -1,7 +1,7 @@
 """What a prediction by a method of the ladder will take: force calls and core-hours.
 
 The number of displaced supercells is exact for the crystal as it is stored; the steps of a
-relaxation and the time of a call are learned from what the database holds of the same
+relaxation and the core time of a call are learned from what the database holds of the same
 calculator, and are a default where it holds nothing.
 """
 
@@ -29,13 +29,13 @@ from screening.displacements import plan_displacements
 from screening.predictors.interface import Tier
 from screening.settings import ScreeningSettings
 from screening.supercell import choose_supercell
+from screening.units import SECONDS_PER_HOUR
 from stores.connect import Database
 from stores.documents.forces import ForceKind
 from stores.query import and_, by_field, in_values
 
 __all__ = ["Estimate", "Estimator"]
 
-SECONDS_PER_HOUR = 3600.0
 DEFAULT_RELAXATION_CALLS = 12
 """Calls on the primitive cell until it is relaxed, where nothing is known of the calculator."""
 
@@ -55,7 +55,7 @@ class Estimate:
     n_displacements, n_supercell_atoms
         Displaced supercells, and atoms in each.
     core_hours
-        On the machine that the times were measured on, one core per call.
+        On the machine that the times were measured on; all cores of a call count.
     factor
         Nine of ten are within this factor of the estimate.
     """
@@ -86,7 +86,7 @@ class Estimator:
 
     @cached_property
     def times(self) -> CallTimes:
-        """Expected time of a call by the size of its cell."""
+        """Expected core time of a call by the size of its cell."""
         calls = self._remembered_calls() if self._is_dft else []
         default = FIRST_PRINCIPLES if self._is_dft else POTENTIAL
         return fit_call_times(calls or self._mean_calls(), default)
@@ -146,12 +146,12 @@ class Estimator:
             by_field("kind", ForceKind.FORCES.value),
         )
         rows = self._database.forces.query(
-            same, ["formula", "wall_seconds"], sort={"last_updated": -1}, limit=_NEWEST
+            same, ["formula", "cpu_seconds"], sort={"last_updated": -1}, limit=_NEWEST
         )
         return [
-            MeasuredCall(self._size(_numbers(Composition(row["formula"]))), row["wall_seconds"])
+            MeasuredCall(self._size(_numbers(Composition(row["formula"]))), row["cpu_seconds"])
             for row in rows
-            if row["wall_seconds"] > 0.0
+            if row.get("cpu_seconds", 0.0) > 0.0  # zero is unknown
         ]
 
     @cached_property
@@ -167,7 +167,7 @@ class Estimator:
         return list(rows)
 
     def _mean_calls(self) -> list[MeasuredCall]:
-        """Mean time of a call on the supercell, of every prediction with the same model."""
+        """Mean core time of a call on the supercell, of every prediction with the same model."""
         keys = [row["prediction_id"] for row in self._costs]
         cells = {
             row["prediction_id"]: row
@@ -182,17 +182,20 @@ class Estimator:
         return [one for one in found if one is not None]
 
     def _mean_call(self, row: Mapping[str, Any], cell: Mapping[str, Any]) -> MeasuredCall | None:
-        """Share the time of a prediction among its calls, by the default law of their sizes."""
+        """Share the core time of a prediction among its calls, by the default law of their sizes.
+
+        Zero is a time that is not known.
+        """
         species, cost = row["structure"]["species"], row["cost"]
         default = FIRST_PRINCIPLES if self._is_dft else POTENTIAL
         ratio = cell["n_supercell_atoms"] / len(species)
         large = self._n_members * cell["n_displacements"]
         small = max(0, cost["force_calls"] - large)
         worth = large + small * ratio**-default.exponent
-        if not (worth and cost["force_seconds"] > 0.0):
+        if not (worth and cost["cpu_seconds"] > 0.0):
             return None
         own = self._size(_numbers(Composition(Counter(species))))
-        return MeasuredCall(own * ratio, cost["force_seconds"] / worth)
+        return MeasuredCall(own * ratio, cost["cpu_seconds"] / worth)
 
 
 def _numbers(composition: Composition) -> dict[int, int]:

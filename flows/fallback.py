@@ -16,7 +16,14 @@ from flows.checkpoints import Checkpointed
 from flows.events import MaterialEvent, Outcome, emit
 from flows.materials import attempt, key_of, known_outcome, record_failure, screen_material
 from screening.displacements import DisplacementPlan
-from screening.errors import ERROR_CODES, ScreeningError, UnexpectedError, WorkerLostError
+from screening.errors import (
+    ERROR_CODES,
+    ComputationError,
+    DatabaseUnavailableError,
+    ScreeningError,
+    UnexpectedError,
+    WorkerLostError,
+)
 from screening.predictors.potential_phonons import PotentialPhonons
 from screening.structure import Crystal
 from stores.connect import Database
@@ -63,12 +70,19 @@ def compute_displacements(
         Plain report for `finish_prediction`: number of displacements, and where it failed the
         code, message and next step of the error. A failure is reported, not raised, so that
         the other batches and the report of the material go on.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached: the workflow engine may try the job again.
     """
     try:
         remembering = _remembering(predictor, database, crystal)
         plan = remembering.plan(crystal).subset(np.arange(start, stop))
         for one in remembering.calculator.members or (remembering.calculator,):
             one.forces(plan.lattice, plan.positions_angstrom, plan.numbers)
+    except DatabaseUnavailableError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the report has to say it
         return {"n_displacements": stop - start, "error": _described(error)}
     return {"n_displacements": stop - start, "error": None}
@@ -82,6 +96,8 @@ def finish_prediction(
 ) -> MaterialEvent:
     """Predict from remembered forces, or write down why they are not there.
 
+    What counts are the forces: a job may have died behind its last call, or have been repeated.
+
     Parameters
     ----------
     database, crystal, predictor
@@ -90,7 +106,7 @@ def finish_prediction(
         What `compute_displacements` returned for each batch; None for a job that left nothing.
     """
     error = _first_error(reports)
-    if error is None:
+    if error is None or _are_there(database, crystal, predictor):
         return screen_material(database, crystal, predictor)
     key = key_of(crystal.digest, predictor)
     event = known_outcome(database, crystal, key)
@@ -101,11 +117,28 @@ def finish_prediction(
     return event
 
 
+def _are_there(database: Database, crystal: Crystal, predictor: PotentialPhonons) -> bool:
+    """Whether the forces of all displacements are remembered."""
+    calculator = _checkpointed(predictor, database, crystal)
+    try:
+        plan = predictor.with_calculator(calculator).plan(crystal)
+    except ComputationError:  # the crystal cannot even be relaxed any more
+        return False
+    geometry = plan.lattice, plan.positions_angstrom, plan.numbers
+    return not any(one.missing(*geometry) for one in calculator.members or (calculator,))
+
+
+def _checkpointed(
+    predictor: PotentialPhonons, database: Database, crystal: Crystal
+) -> Checkpointed:
+    key = key_of(crystal.digest, predictor)
+    return Checkpointed(predictor.calculator, database, crystal.material_id, key)
+
+
 def _remembering(
     predictor: PotentialPhonons, database: Database, crystal: Crystal
 ) -> PotentialPhonons:
-    calculator = Checkpointed(predictor.calculator, database, crystal.material_id)
-    return predictor.with_calculator(calculator)
+    return predictor.with_calculator(_checkpointed(predictor, database, crystal))
 
 
 def _described(error: Exception) -> dict[str, str]:

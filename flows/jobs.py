@@ -18,9 +18,10 @@ from flows.events import Outcome
 from flows.materials import abandoned, screen_material
 from flows.predictors import cached_predictor
 from flows.resources import Resource, tagged
-from screening.errors import SettingError
+from screening.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
+    from flows.rounds import Escalation
     from screening.predictors.potential_phonons import PotentialPhonons
 
 __all__ = [
@@ -91,18 +92,43 @@ def prepare_phonons_job(
     calculator: str,
     settings: dict[str, Any],
     displacements_per_job: int,
+    model_digest: str = "",
 ) -> dict[str, str] | Response[Any]:
     """Relax one material and go on with a job for every batch of its displacements.
+
+    Parameters
+    ----------
+    database_uri, material_id
+        Where the crystal is, and which one.
+    calculator, settings
+        What to compute with, as :func:`flows.predictors.cached_predictor` takes it.
+    displacements_per_job
+        Displaced supercells per job.
+    model_digest
+        SHA-256 of the program that whoever asked for it expects; empty for any.
 
     Returns
     -------
     dict or Response
-        Outcome and detail where nothing is left to do, else the flow that does it.
+        Outcome and detail where nothing is left to do or the expected program is not there,
+        else the flow that does it.
+
+    Raises
+    ------
+    ModelError, SettingError
+        If the program is not there and none is expected.
     """
     from flows.fallback import plan_batches
     from stores.connect import open_database
 
-    predictor = _dft_predictor(calculator, settings)
+    try:
+        predictor = _dft_predictor(calculator, settings)
+        _check_program(predictor, model_digest)
+    except (ModelError, SettingError) as error:
+        if not model_digest:
+            raise
+        # whoever expects the prediction under its key, which is not known here, writes it down
+        return {"outcome": Outcome.FAILED.value, "detail": f"{error.code}: {error.message}"}
     with open_database(database_uri) as database:
         crystal = crystal_of(database, material_id)
         event, batches = plan_batches(database, crystal, predictor, displacements_per_job)
@@ -167,6 +193,23 @@ def _dft_predictor(calculator: str, settings: dict[str, Any]) -> PotentialPhonon
     return predictor
 
 
+def _check_program(predictor: PotentialPhonons, model_digest: str) -> None:
+    """Refuse to compute what nobody would find again.
+
+    Raises
+    ------
+    SettingError
+        If another program or other potentials are expected.
+    """
+    if model_digest not in {"", predictor.model_digest}:
+        raise SettingError(
+            f"the program or the potentials of this worker ({predictor.model_digest[:12]}) are not "
+            f"those of the machine that launched the screen ({model_digest[:12]})",
+            subject=predictor.model,
+            hint="Install the same versions on both",
+        )
+
+
 @job(config=_WHATEVER_BECAME_OF_OTHERS)
 def decide_job(
     database_uri: str,
@@ -182,18 +225,19 @@ def decide_job(
     database_uri, material_ids
         Where, and which materials.
     work
-        ``ladder``, texts of the ``questions``, ``alpha`` and ``budget``, as plain values.
+        ``ladder``, with named methods so that no program is needed here, texts of the
+        ``questions``, ``alpha`` and ``budget``, as plain values.
     earlier
         What was escalated before in this run, as :class:`flows.rounds.Escalation` writes it.
     after
-        Outputs of the jobs that must be finished before; their values are not used.
+        Outputs of the jobs that must be finished before: those of the last escalations, in
+        their order, say what became of them; in the first round they are not used.
 
     Returns
     -------
     dict or Response
         Numbers of the last round; or the fallback flows with the next round behind them.
     """
-    del after
     from flows.catalogue import originals_of
     from flows.deciding import judge_of
     from flows.rounds import Escalation, decide_round
@@ -205,10 +249,13 @@ def decide_job(
     before = [Escalation(**one) for one in earlier]
     with open_database(database_uri) as database:
         asked = parse_questions(work["questions"])
-        calibrate_for(database, asked)
+        if not before:  # later, what was escalated would bias what the others are judged by
+            calibrate_for(database, asked)
         judge = judge_of(database, work["ladder"], asked, work["alpha"])
         wanted = originals_of(database, material_ids)
-        found = decide_round(database, wanted, judge, Budget(**work["budget"]), before)
+        budget = Budget(**work["budget"])
+        ended = _last_words(before, after)
+        found = decide_round(database, wanted, judge, budget, before, ended)
     if not found.escalations:
         return found.numbers() | {"n_calculations": len(before)}
     flows = [
@@ -222,6 +269,21 @@ def decide_job(
     tagged(following, Resource.DATABASE)
     rest = Flow([*flows, following], output=following.output, name="fallbacks and next decisions")
     return Response(replace=rest)
+
+
+def _last_words(
+    earlier: Sequence[Escalation], outputs: Sequence[dict[str, Any] | None] | None
+) -> dict[tuple[str, int], str]:
+    """Return what the jobs of the last escalations said, but of those that went on elsewhere."""
+    if not earlier or not outputs:
+        return {}
+    found = {}
+    for one, said in zip(earlier[-len(outputs) :], outputs, strict=True):
+        outcome = "" if said is None else str(said.get("outcome", ""))
+        if outcome != Outcome.BUSY_ELSEWHERE:
+            detail = "" if said is None else str(said.get("detail", ""))
+            found[one.material_id, one.level] = ", ".join(filter(None, (outcome, detail)))
+    return found
 
 
 @job

@@ -2,12 +2,13 @@
 
 One query per collection and 500 materials: predictions of the methods of the ladder by their
 keys, and failures by the same keys. What other methods or settings gave is not looked at.
+Where a question is about polymorphs, all others of their compositions are read too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flows.catalogue import in_chunks
@@ -16,7 +17,7 @@ from flows.materials import key_of
 from screening.uncertainty.samples import Sample, sample_of
 from stores.connect import Database
 from stores.documents import PredictionDocument
-from stores.query import in_values
+from stores.query import and_, by_field, in_values
 
 __all__ = ["Knowledge", "Predicted", "read_knowledge"]
 
@@ -37,6 +38,7 @@ class Predicted:
     prediction_id: str
     sample: Sample
     wall_seconds: float
+    cpu_seconds: float = 0.0
 
     @property
     def is_valid(self) -> bool:
@@ -60,6 +62,8 @@ class Knowledge:
         What there is.
     failures
         Error codes of the methods that failed.
+    is_asked
+        Whether the user asked about it; others of its composition are there to be compared.
     """
 
     material_id: str
@@ -69,6 +73,7 @@ class Knowledge:
     keys: tuple[str, ...]
     predictions: Mapping[int, Predicted] = field(default_factory=dict)
     failures: Mapping[int, str] = field(default_factory=dict)
+    is_asked: bool = True
 
     @property
     def level(self) -> int | None:
@@ -77,14 +82,56 @@ class Knowledge:
 
     @property
     def is_known(self) -> bool:
-        """Whether any method said anything, be it that it failed."""
-        return bool(self.predictions or self.failures)
+        """Whether there is a prediction, or the cheapest method failed.
+
+        Where only a better one failed, the cheapest has still to be asked.
+        """
+        return bool(self.predictions) or 0 in self.failures
 
 
 def read_knowledge(
-    database: Database, material_ids: Sequence[str], ladder: Ladder
+    database: Database,
+    material_ids: Sequence[str],
+    ladder: Ladder,
+    *,
+    with_polymorphs: bool = False,
 ) -> dict[str, Knowledge]:
-    """Read what is known of some materials, in the order given."""
+    """Read what is known of some materials, in the order given.
+
+    Parameters
+    ----------
+    database, ladder
+        Where, and by which methods.
+    material_ids
+        What is asked about; originals, not duplicates.
+    with_polymorphs
+        Whether the others of their compositions follow, as not asked about.
+    """
+    asked = dict.fromkeys(material_ids)
+    others = _polymorphs(database, material_ids) if with_polymorphs else []
+    names = [*asked, *(name for name in others if name not in asked)]
+    found = _read(database, names, ladder)
+    return {
+        name: found[name] if name in asked else replace(found[name], is_asked=False)
+        for name in names
+        if name in found
+    }
+
+
+def _polymorphs(database: Database, material_ids: Sequence[str]) -> list[str]:
+    """All originals of the compositions of some materials, by name."""
+    formulas: set[str] = set()
+    for names in in_chunks(material_ids):
+        rows = database.structures.query(in_values("material_id", names), ["formula_reduced"])
+        formulas |= {row["formula_reduced"] for row in rows}
+    found: list[str] = []
+    for some in in_chunks(sorted(formulas)):
+        same = and_(in_values("formula_reduced", some), by_field("duplicate_of", None))
+        found += [row["material_id"] for row in database.structures.query(same, ["material_id"])]
+    return sorted(found)
+
+
+def _read(database: Database, material_ids: Sequence[str], ladder: Ladder) -> dict[str, Knowledge]:
     found: dict[str, Knowledge] = {}
     for names in in_chunks(material_ids):
         rows = list(database.structures.query(in_values("material_id", names), _IDENTITY))
@@ -105,7 +152,7 @@ def read_knowledge(
         for row in rows:
             name = row["material_id"]
             found[name] = _knowledge(row, keys[name], predicted, failed)
-    return {name: found[name] for name in material_ids if name in found}
+    return found
 
 
 def _knowledge(
@@ -133,4 +180,5 @@ def _knowledge(
 def _predicted(row: Mapping[str, Any]) -> Predicted:
     document = PredictionDocument.load(row)
     sample = sample_of(document.to_prediction(), document.material_id)
-    return Predicted(document.prediction_id, sample, document.cost.wall_seconds)
+    cost = document.cost
+    return Predicted(document.prediction_id, sample, cost.wall_seconds, cost.cpu_seconds)

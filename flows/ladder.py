@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,72 @@ from screening.predictors.interface import Predictor, Tier
 if TYPE_CHECKING:
     from jobflow import Flow
 
-__all__ = ["VASP", "Ladder", "Step", "read_ladder"]
+    from screening.prediction import Prediction
+    from screening.structure import Crystal
+
+__all__ = ["VASP", "Ladder", "NamedMethod", "Step", "read_ladder"]
 
 VASP = "vasp"
 """Calculator of a step that only runs as a flow of its own jobs."""
 
-_KEYS = frozenset({"calculator", "settings", "vasp"})
+_KEYS = frozenset({"calculator", "settings", "vasp", "method"})
+
+
+@dataclass(frozen=True)
+class NamedMethod:
+    """What identifies the predictions of a method, where its program need not be installed.
+
+    The attributes are those of :class:`screening.predictors.interface.Predictor`.
+    """
+
+    method: str
+    method_version: int
+    tier: Tier
+    model: str
+    model_digest: str
+    settings: Mapping[str, object]
+    settings_digest: str
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> NamedMethod:
+        """Take the name of a method from what makes its predictions."""
+        return cls(
+            method=predictor.method,
+            method_version=predictor.method_version,
+            tier=predictor.tier,
+            model=predictor.model,
+            model_digest=predictor.model_digest,
+            settings=dict(predictor.settings),
+            settings_digest=predictor.settings_digest,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NamedMethod:
+        """Read what `as_dict` wrote.
+
+        Raises
+        ------
+        SettingError
+            If it is something else.
+        """
+        try:
+            return cls(**{**values, "tier": Tier(values["tier"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise SettingError(f"names no method: {error}", subject="ladder") from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"tier": int(self.tier)}
+
+    def predict(self, crystal: Crystal) -> Prediction:
+        """Refuse, for it is a name only.
+
+        Raises
+        ------
+        SettingError
+            Always.
+        """
+        raise SettingError(f"{self.model} is named here, not loaded", subject=crystal.material_id)
 
 
 @dataclass(frozen=True)
@@ -74,7 +134,11 @@ class Step:
 
             maker = VaspPhononMaker(settings=dict(self.settings), vasp=dict(self.vasp))
             return maker.make(database_uri, material_id)
-        fallback = DftPhononMaker(calculator=self.calculator, settings=dict(self.settings))
+        fallback = DftPhononMaker(
+            calculator=self.calculator,
+            settings=dict(self.settings),
+            model_digest=self.predictor.model_digest,
+        )
         return fallback.make(database_uri, material_id)
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,15 +191,25 @@ class Ladder:
         """Return plain values that `read_ladder` reads back."""
         return [one.as_dict() for one in self.steps]
 
+    def named(self) -> list[dict[str, Any]]:
+        """Return plain values that `read_ladder` reads back without loading a calculator.
+
+        For jobs that decide what is computed, on workers that compute nothing.
+        """
+        return [
+            one.as_dict() | {"method": NamedMethod.of(one.predictor).as_dict()}
+            for one in self.steps
+        ]
+
 
 def read_ladder(values: Sequence[Mapping[str, Any]]) -> Ladder:
-    """Read a ladder and load its calculators.
+    """Read a ladder and load its calculators, unless their methods are named.
 
     Parameters
     ----------
     values
         For each method ``calculator``, and where they are not the defaults ``settings`` and
-        ``vasp``; from the cheapest to the best.
+        ``vasp``; from the cheapest to the best. ``method`` is what :meth:`Ladder.named` adds.
 
     Raises
     ------
@@ -166,6 +240,8 @@ def _step(values: Mapping[str, Any]) -> Step:
         raise SettingError(problem, subject="ladder", hint=f"Give {', '.join(sorted(_KEYS))}")
     calculator, settings = str(values["calculator"]), dict(values.get("settings") or {})
     vasp = dict(values.get("vasp") or {})
+    if values.get("method") is not None:
+        return Step(calculator, settings, vasp, NamedMethod.from_dict(values["method"]))
     if calculator == VASP:
         from flows.makers.vasp import VaspPhononMaker
 

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from flows.checkpoints import predict_resumably
 from flows.events import MaterialEvent, Outcome, emit
+from screening.errors import DatabaseUnavailableError
 from screening.prediction import Prediction
-from screening.predictors.interface import Predictor, Tier, prediction_key
+from screening.predictors.interface import Predictor, prediction_key
 from screening.structure import Crystal
 from stores.claims import Claim
 from stores.connect import Database
@@ -70,11 +71,12 @@ def screen_material(database: Database, crystal: Crystal, predictor: Predictor) 
         write_prediction(database, prediction, crystal.material_id)
         return _event(crystal, Outcome.COMPUTED, detail=prediction.stability.verdict.value)
 
+    key = key_of(crystal.digest, predictor)
     return attempt(
         database,
         crystal,
         predictor,
-        lambda: predict_resumably(predictor, crystal, database),
+        lambda: predict_resumably(predictor, crystal, database, key),
         keep,
     )
 
@@ -93,7 +95,7 @@ def attempt(
     database, crystal, predictor
         What is predicted with what.
     compute
-        The work; whatever it raises becomes a failure document.
+        The work; whatever it raises becomes a failure document, unless the database is away.
     keep
         Writes its result, if the claim still holds then, and says what happened.
 
@@ -101,6 +103,11 @@ def attempt(
     -------
     MaterialEvent
         What happened; the same event is emitted to the listener.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached, which says nothing about the material.
     """
     key = key_of(crystal.digest, predictor)
     event = known_outcome(database, crystal, key)
@@ -166,6 +173,8 @@ def _outcome_of(
 ) -> MaterialEvent:
     try:
         result = compute()
+    except DatabaseUnavailableError:
+        raise
     except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
         if not claim.still_mine():
             return _event(crystal, Outcome.BUSY_ELSEWHERE)
@@ -195,7 +204,7 @@ def record_failure(
 ) -> MaterialEvent:
     """Write the failure of one material; returns the event that says so.
 
-    Where an earlier tier had failed too, the message gives both reasons.
+    Where methods of lower tiers had failed too, the message gives their reasons before its own.
     """
     document = FailureDocument.from_error(
         error,
@@ -203,27 +212,30 @@ def record_failure(
         material_id=crystal.material_id,
         method=predictor.method,
         prediction_id=key_of(crystal.digest, predictor),
+        tier=predictor.tier,
+        earlier=_earlier_reasons(database, crystal.material_id, predictor.tier),
         attempts=attempts,
     )
-    earlier = _earlier_reasons(database, crystal, predictor)
-    if earlier:
-        own = f"{predictor.method}: {document.code}: {document.message}"
-        document = document.replaced(message="; ".join([*earlier, own]))
     database.failures.update(document.to_store())
     return _event(crystal, Outcome.FAILED, detail=f"{document.code}: {document.message}")
 
 
-def _earlier_reasons(database: Database, crystal: Crystal, predictor: Predictor) -> list[str]:
-    """Why cheaper methods had failed on a crystal that a better one was to save."""
-    if predictor.tier <= Tier.POTENTIAL:
+def _earlier_reasons(database: Database, material_id: str, tier: int) -> list[str]:
+    """Why methods of lower tiers had failed on a crystal that a better one was to save.
+
+    A tier that has a prediction of the crystal did not fail, whatever other settings did.
+    """
+    same = by_field("material_id", material_id)
+    rows = database.failures.query(and_(same, by_field("stage", STAGE)))
+    failed = [one for row in rows if (one := FailureDocument.load(row)).is_below(tier)]
+    if not failed:
         return []
-    same = and_(by_field("material_id", crystal.material_id), by_field("stage", STAGE))
-    rows = database.failures.query(same, ["method", "code", "message"])
-    return sorted(
-        f"{row['method']}: {row['code']}: {row['message']}"
-        for row in rows
-        if row["method"] != predictor.method
+    predicted = {row["tier"] for row in database.predictions.query(same, ["tier"])}
+    ordered = sorted(failed, key=lambda one: (one.tier or 0, one.failure_id))
+    reasons = (
+        f"{one.method}: {one.code}: {one.reason}" for one in ordered if one.tier not in predicted
     )
+    return list(dict.fromkeys(reasons))
 
 
 def write_prediction(database: Database, prediction: Prediction, material_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from flows.catalogue import in_chunks, originals_of
 from flows.deciding import Judge, judge_of
 from flows.estimates import Estimate, Estimator
-from flows.knowledge import Knowledge, read_knowledge
+from flows.knowledge import Knowledge
 from flows.ladder import Step
 from screening.decisions.outcome import Outcome
 from screening.decisions.questions import Question
@@ -107,9 +107,10 @@ def plan_screen(
     budget
         Of the methods above the cheapest; told, not applied.
     """
-    known = read_knowledge(database, material_ids, judge.ladder)
+    with_polymorphs = judge.known_of(database, material_ids)
+    share = _escalated_share(judge, with_polymorphs)
+    known = {name: one for name, one in with_polymorphs.items() if one.is_asked}
     crystals = _structures(database, list(known))
-    share = _escalated_share(judge, known)
     levels = range(len(judge.ladder.steps)) if judge.questions else range(1)
     steps = []
     for level in levels:

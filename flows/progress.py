@@ -109,13 +109,28 @@ def screen_with_progress(
 
 
 def route_with_progress(
-    database_uri: str, names: Sequence[str], work: Work, crew: Crew, console: Console
+    database_uri: str,
+    names: Sequence[str],
+    work: Work,
+    crews: tuple[Crew, Crew],
+    console: Console,
 ) -> RoutingReport:
-    """Run a routed screen under a progress bar; see :func:`flows.routing.route`."""
+    """Run a routed screen under a progress bar; see :func:`flows.routing.route`.
+
+    The crews are those of the cheapest method and of the better ones.
+    """
     limit_threads(1)
     with ScreenProgress(len(names), console) as progress:
 
         def announce(step: Step, total: int) -> None:
             progress.begin(f"tier {step.tier}, {step.predictor.model}", total)
 
-        return route(database_uri, names, work, crew=crew, listener=progress, announce=announce)
+        return route(
+            database_uri,
+            names,
+            work,
+            crew=crews[0],
+            better_crew=crews[1],
+            listener=progress,
+            announce=announce,
+        )

@@ -16,7 +16,7 @@ from flows.materials import LEASE_SECONDS
 from flows.results import phonons_of
 from screening.digest import digest_of
 from screening.duplicates import find_duplicate
-from screening.errors import InputError, NotFoundError
+from screening.errors import DatabaseUnavailableError, InputError, NotFoundError
 from screening.prediction import Verdict
 from screening.repair import Repair, RepairSettings, repair_structure, same_relaxed
 from screening.settings import ScreeningSettings
@@ -203,6 +203,8 @@ class _Task:
                 return known
             try:
                 found: Repair | Exception = self._compute()
+            except DatabaseUnavailableError:  # which says nothing about the material
+                raise
             except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
                 found = error
             if not claim.still_mine():  # the lease lapsed: the other's result counts

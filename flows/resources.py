@@ -13,7 +13,15 @@ from typing import Any, TypeVar
 
 from jobflow import CURRENT_JOB, Flow, Job
 
-__all__ = ["RESOURCE_TAG", "Resource", "all_jobs", "place", "resource_of", "tagged"]
+__all__ = [
+    "RESOURCE_TAG",
+    "Resource",
+    "all_jobs",
+    "place",
+    "resource_for",
+    "resource_of",
+    "tagged",
+]
 
 RESOURCE_TAG = "phonoscreen_resource"
 _TABLE = "phonoscreen_manager_configs"
@@ -53,6 +61,13 @@ def tagged(work: Work, resource: Resource) -> Work:
         if table:
             _place(job, table)
     return work
+
+
+def resource_for(calculator: str) -> Resource:
+    """Return what jobs need that compute with a calculator, given as users write it."""
+    from screening.calculators.specification import is_first_principles
+
+    return Resource.DFT if is_first_principles(calculator) else Resource.POTENTIAL
 
 
 def resource_of(job: Job) -> Resource:

@@ -2,7 +2,7 @@
 
 The same round serves the screen on this machine and the jobs of a workflow. What was escalated
 before travels from round to round as plain values, so that a material gets each method at most
-once per run, and the budget is that of the whole run.
+once per run. The budget is that of all runs: what the database holds is paid for.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from flows.catalogue import in_chunks
+from flows.catalogue import crystal_of, in_chunks
 from flows.deciding import Decided, Judge, Judgement
-from flows.estimates import SECONDS_PER_HOUR, Estimator
-from flows.knowledge import Knowledge, read_knowledge
+from flows.knowledge import Knowledge
+from flows.materials import abandoned, key_of, known_outcome, record_failure
+from flows.spending import Calculation, Prices, spending_on
 from screening.decisions.outcome import Outcome
 from screening.decisions.policy import out_of_budget
 from screening.decisions.selection import Budget, Unit, choose
-from screening.errors import InputError
+from screening.errors import WorkerLostError
 from stores.connect import Database
-from stores.documents import DecisionDocument, StructureDocument
+from stores.documents import DecisionDocument
 from stores.query import in_values
 
 __all__ = ["Escalation", "Round", "decide_round", "write_decisions"]
@@ -65,10 +66,10 @@ class Round:
         What is computed next.
     waiting
         Materials that were escalated before in this run and have no result: being computed by
-        another process, or lost with their worker.
+        another process, or given up by it.
     core_hours
-        Spent by the escalations before this round: measured where there is a prediction, else
-        as estimated.
+        Spent by the escalations of this run before this round: measured where a prediction says
+        so, else as estimated.
     n_written
         Number of decisions that are new or have changed.
     """
@@ -95,6 +96,7 @@ def decide_round(
     judge: Judge,
     budget: Budget,
     earlier: Sequence[Escalation] = (),
+    ended: Mapping[Calculation, str] | None = None,
 ) -> Round:
     """Decide everything that can be decided now, and write the decisions.
 
@@ -107,11 +109,17 @@ def decide_round(
     judge
         Ladder, questions, risk and calibrations.
     budget
-        Of the whole run.
+        Of all that better methods did for these materials, in earlier runs too.
     earlier
         What was escalated before in this run.
+    ended
+        Escalations whose jobs have all ended, with the last words of these. Where nobody holds
+        their claims and there is neither prediction nor failure, they are given up, which is
+        written down.
     """
-    known = read_knowledge(database, material_ids, judge.ladder)
+    known = judge.known_of(database, material_ids)
+    if ended and _give_up(database, judge, known, ended):
+        known = judge.known_of(database, material_ids)
     judgement = judge.judge(known)
     tried = {(one.material_id, one.level) for one in earlier}
     wanted = {
@@ -121,9 +129,12 @@ def decide_round(
     }
     waiting = tuple(name for name, level in wanted.items() if (name, level) in tried)
     open_levels = {name: level for name, level in wanted.items() if name not in set(waiting)}
-    hours = _core_hours(database, judge, open_levels)
-    spent = _spent(known, earlier)
-    left = _left(budget, len(earlier), spent)
+    prices = Prices(database, judge.ladder)
+    estimates = prices.of(open_levels.items())
+    hours = {name: estimates[name, level] for name, level in open_levels.items()}
+    started = {(one.material_id, one.level): one.core_hours for one in earlier}
+    spending = spending_on(known.values(), prices, started)
+    left = spending.left_of(budget)
     selection = choose(_open_units(judgement.units, open_levels), hours, left)
     decided = _within_budget(judgement.decided, set(selection.rejected), left)
     return Round(
@@ -132,9 +143,44 @@ def decide_round(
             Escalation(name, open_levels[name], hours[name]) for name in selection.chosen
         ),
         waiting=waiting,
-        core_hours=spent,
+        core_hours=spending.of(tried),
         n_written=write_decisions(database, decided, hours),
     )
+
+
+def _give_up(
+    database: Database,
+    judge: Judge,
+    known: Mapping[str, Knowledge],
+    ended: Mapping[Calculation, str],
+) -> int:
+    """Write failures for what ended without a result; returns how many."""
+    silent = [
+        (name, level)
+        for name, level in ended
+        if name in known
+        and level not in known[name].predictions
+        and level not in known[name].failures
+    ]
+    n_written = 0
+    for level in sorted({level for _, level in silent}):
+        predictor = judge.ladder.steps[level].predictor
+        crystals = [crystal_of(database, name) for name, one in silent if one == level]
+        free = set(abandoned(database, crystals, predictor))
+        for crystal in crystals:
+            key = key_of(crystal.digest, predictor)
+            if crystal.material_id not in free or known_outcome(database, crystal, key):
+                continue
+            last = ended[crystal.material_id, level]
+            error = WorkerLostError(
+                f"all jobs have ended and left no result: {last or 'the last one said nothing'}",
+                subject=crystal.material_id,
+                hint="Look at the logs of the jobs, then retry",
+            )
+            attempts = max(1, database.claims.attempts(key))
+            record_failure(database, crystal, predictor, error, attempts)
+            n_written += 1
+    return n_written
 
 
 def _open_units(units: Iterable[Unit], open_levels: Mapping[str, int]) -> list[Unit]:
@@ -164,68 +210,48 @@ def _said(left: Budget) -> str:
     return " and ".join(parts)
 
 
-def _left(budget: Budget, n_calculations: int, core_hours: float) -> Budget:
-    """Return what remains of a budget."""
-    calculations, hours = budget.max_calculations, budget.core_hours
-    return Budget(
-        None if calculations is None else max(0, calculations - n_calculations),
-        None if hours is None else max(0.0, hours - core_hours),
-    )
-
-
-def _spent(known: Mapping[str, Knowledge], earlier: Iterable[Escalation]) -> float:
-    """Core-hours of what was escalated before."""
-    total = 0.0
-    for one in earlier:
-        of_material = known.get(one.material_id)
-        made = of_material.predictions.get(one.level) if of_material else None
-        total += made.wall_seconds / SECONDS_PER_HOUR if made else one.core_hours
-    return total
-
-
-def _core_hours(database: Database, judge: Judge, levels: Mapping[str, int]) -> dict[str, float]:
-    """Estimate what every escalation would cost; what cannot be planned fails at once, for free."""
-    estimators = {
-        level: Estimator(database, judge.ladder.steps[level]) for level in set(levels.values())
-    }
-    found: dict[str, float] = {}
-    for names in in_chunks(list(levels)):
-        for row in database.structures.query(in_values("material_id", names)):
-            crystal = StructureDocument.load(row).to_crystal()
-            estimator = estimators[levels[crystal.material_id]]
-            try:
-                found[crystal.material_id] = estimator.of(crystal.structure).core_hours
-            except InputError:
-                found[crystal.material_id] = 0.0
-    return found
-
-
 def write_decisions(
     database: Database, decided: Sequence[Decided], core_hours: Mapping[str, float]
 ) -> int:
-    """Write the decisions that are new or have changed; returns how many.
+    """Write the decisions that are new, have changed, or are not the last; returns how many.
 
     Parameters
     ----------
     database
         Where.
     decided
-        Of one prediction and question the newest wins.
+        Of one prediction and question the newest wins; what is said again, after something else
+        was said by another method, is the last word again.
     core_hours
         Estimates of the next method by material.
     """
-    documents = [_document(one, core_hours) for one in decided]
-    stored: dict[str, str] = {}
-    for keys in in_chunks([one.decision_id for one in documents]):
-        rows = database.decisions.query(
-            in_values("decision_id", keys), ["decision_id", "content_digest"]
-        )
-        stored |= {row["decision_id"]: row["content_digest"] for row in rows}
-    plain = [one.to_store() for one in documents]
-    changed = [one for one in plain if stored.get(one["decision_id"]) != one["content_digest"]]
+    last = _last_words(database, {one.material_id for one in decided})
+    plain = [_document(one, core_hours).to_store() for one in decided]
+    changed = [
+        one for one in plain if last.get(_asked(one)) != (one["decision_id"], one["content_digest"])
+    ]
     if changed:
         database.decisions.update(changed)
     return len(changed)
+
+
+_Asked = tuple[str, str, float | None]
+
+
+def _asked(row: Mapping[str, Any]) -> _Asked:
+    return row["material_id"], row["question"], row.get("alpha")
+
+
+def _last_words(database: Database, names: Iterable[str]) -> dict[_Asked, tuple[str, str]]:
+    """Key and content of the newest decision on every material, question and risk."""
+    found: dict[_Asked, tuple[str, str]] = {}
+    fields = ["decision_id", "content_digest", "material_id", "question", "alpha"]
+    for some in in_chunks(sorted(names)):
+        rows = database.decisions.query(
+            in_values("material_id", some), fields, sort={"last_updated": 1, "tier": 1}
+        )
+        found |= {_asked(row): (row["decision_id"], row["content_digest"]) for row in rows}
+    return found
 
 
 def _document(one: Decided, core_hours: Mapping[str, float]) -> DecisionDocument:
@@ -234,7 +260,8 @@ def _document(one: Decided, core_hours: Mapping[str, float]) -> DecisionDocument
         one.decision,
         question=one.question.text,
         material_id=one.material_id,
-        prediction_id=one.prediction_id,
+        prediction_id=one.key,
+        is_predicted=one.prediction_id is not None,
         standing=one.standing,
         composition=one.group,
         spent_seconds=one.spent_seconds,

@@ -18,15 +18,17 @@ from flows.deciding import Decided, GroupAnswer, judge_of
 from flows.events import Listener, MaterialEvent, Outcome
 from flows.ladder import Ladder, Step, read_ladder
 from flows.local import Crew, LocalRun
+from flows.names import names_of
 from flows.rounds import Escalation, Round, decide_round
 from flows.run import predict_missing
 from flows.summaries import build_summaries
 from flows.uncertainty import calibrate_for
 from screening.decisions.outcome import Decision
 from screening.decisions.policy import decisive
-from screening.decisions.questions import Question
+from screening.decisions.questions import GroupQuestion, Question
 from screening.decisions.selection import Budget
 from screening.errors import NotFoundError, SettingError
+from screening.settings import ScreeningSettings
 from screening.uncertainty.conformal import check_alpha
 from stores.connect import Database, open_database
 from stores.query import in_values
@@ -50,12 +52,14 @@ class Work:
     alpha
         Accepted risk of a wrong answer.
     budget
-        Of all methods above the cheapest.
+        Of all methods above the cheapest; what earlier runs computed with the same methods for
+        the same materials is part of it.
 
     Raises
     ------
     SettingError
-        If there is no question, or the risk is not between 0 and 1.
+        If there is no question, one goes beyond the temperatures of the predictions, or the
+        risk is not between 0 and 1.
     """
 
     ladder: Sequence[Mapping[str, Any]]
@@ -69,6 +73,28 @@ class Work:
                 "nothing is asked", subject="questions", hint="Ask for instance for stability"
             )
         check_alpha(self.alpha)
+        for step in self.ladder:
+            settings = ScreeningSettings.from_dict(step.get("settings") or {})
+            for question in self.questions:
+                _check_reach(question, settings.thermodynamics.temperatures_k)
+
+
+def _check_reach(question: Question, grid_k: Sequence[float]) -> None:
+    """Refuse, before anything is computed, what the predictions will not say."""
+    lowest, highest = grid_k[0], grid_k[-1]
+    if isinstance(question, GroupQuestion):
+        ends = question.lowest_temperature_k, question.highest_temperature_k
+        is_within = ends[0] <= highest and lowest <= ends[1]
+    else:
+        asked = [t for one in question.quantities if (t := one.temperature_k) is not None]
+        is_within = all(lowest <= one <= highest for one in asked)
+    if not is_within:
+        raise SettingError(
+            f"'{question}' goes beyond the temperatures from {lowest:g} to {highest:g} K of the "
+            "predictions",
+            subject="question",
+            hint="Predict on a grid that covers what is asked: --temperatures",
+        )
 
 
 @dataclass(frozen=True)
@@ -89,8 +115,8 @@ class RoutingReport:
     ----------
     questions, alpha
         What was asked, and at which risk.
-    formulas
-        Reduced formula of every material.
+    formulas, names
+        Reduced formula of every material, and what people call it and its polymorphs.
     decided
         The last decision on every material and question.
     answers
@@ -98,9 +124,10 @@ class RoutingReport:
     steps
         What every method did.
     n_calculations, core_hours
-        Materials that were escalated, and what that took; estimated where it failed.
+        Materials that were escalated in this run, and what that took; estimated where it failed.
     waiting
-        Materials without a result: being computed by another process, or lost.
+        Materials without a result: being computed by another process, or given up by it; also
+        polymorphs of them that were never asked about.
     written
         Number of summary documents written, by collection.
     wall_seconds
@@ -110,6 +137,7 @@ class RoutingReport:
     questions: tuple[str, ...]
     alpha: float
     formulas: Mapping[str, str]
+    names: Mapping[str, str]
     decided: tuple[Decided, ...]
     answers: tuple[GroupAnswer, ...]
     steps: tuple[StepReport, ...]
@@ -149,6 +177,7 @@ def route(
     work: Work,
     *,
     crew: Crew | None = None,
+    better_crew: Crew | None = None,
     listener: Listener | None = None,
     announce: Announce | None = None,
 ) -> RoutingReport:
@@ -162,15 +191,18 @@ def route(
         The materials asked for; duplicates are replaced by the crystal they duplicate.
     work
         Ladder, questions, risk and budget.
-    crew
-        Worker processes and their time limit for one material.
+    crew, better_crew
+        Worker processes and their time limit for one material, of the cheapest method and of
+        the better ones; by default the same.
     listener, announce
         Told what happens to each material, and which method begins.
 
     Returns
     -------
     RoutingReport
-        A second call with the same arguments computes nothing and changes no decision.
+        A second call with the same arguments and calibrations computes nothing and changes no
+        decision. Calibrations stay as they are during a run, since what it escalates was chosen
+        for being uncertain; what it computed is added to them at its end.
 
     Raises
     ------
@@ -187,16 +219,19 @@ def route(
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise NotFoundError("no materials to screen", hint="Import structures first")
-        runner = _Runner(database, database_uri, ladder, crew, listener, announce)
+        crews = (crew, better_crew or crew)
+        runner = _Runner(database, database_uri, ladder, crews, listener, announce)
         try:
             last, earlier = _rounds(runner, wanted, work)
         finally:  # what is done is summarised, also where the rest cannot go on
             written = build_summaries(database, wanted)
         formulas = _formulas(database, wanted)
+        names = names_of(database, wanted)
     return RoutingReport(
         questions=tuple(question.text for question in work.questions),
         alpha=work.alpha,
         formulas=formulas,
+        names=names,
         decided=last.judgement.decided,
         answers=last.judgement.answers,
         steps=runner.reports(),
@@ -214,9 +249,9 @@ def _rounds(
     """Predict and decide in turns; ends, for no material gets a method twice."""
     earlier: tuple[Escalation, ...] = ()
     runner.predict(0, wanted)
+    calibrate_for(runner.database, work.questions)
+    judge = judge_of(runner.database, work.ladder, work.questions, work.alpha)
     while True:
-        calibrate_for(runner.database, work.questions)  # with what the last round added
-        judge = judge_of(runner.database, work.ladder, work.questions, work.alpha)
         found = decide_round(runner.database, wanted, judge, work.budget, earlier)
         if not found.escalations:
             return found, earlier
@@ -233,7 +268,7 @@ class _Runner:
     database: Database
     database_uri: str
     ladder: Ladder
-    crew: Crew | None
+    crews: tuple[Crew | None, Crew | None]
     listener: Listener | None
     announce: Announce | None
     events: dict[int, list[MaterialEvent]] = field(default_factory=dict)
@@ -244,7 +279,8 @@ class _Runner:
         if self.announce is not None:
             self.announce(step, len(names))
         whole = LocalRun(self.database_uri, names, step.maker())
-        found = predict_missing(self.database, whole, crew=self.crew, listener=self.listener)
+        crew = self.crews[level > 0]
+        found = predict_missing(self.database, whole, crew=crew, listener=self.listener)
         self.events.setdefault(level, []).extend(found)
 
     def reports(self) -> tuple[StepReport, ...]:

@@ -195,7 +195,7 @@ def _set_aside(
         error = TimeLimitError(
             "took longer than the time limit",
             subject=death.material_id,
-            hint="Raise --time-limit or use a smaller supercell, then retry",
+            hint="Raise the time limit or use a smaller supercell, then retry",
         )
     else:
         error = QuarantinedError(

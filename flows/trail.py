@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from flows.names import names_of
 from screening.decisions.outcome import Outcome, Reason
 from screening.errors import NotFoundError
 from stores.connect import Database
@@ -24,6 +25,16 @@ _MARK = [
     "stability.lowest_frequency_thz",
     "last_updated",
 ]
+
+_NEXT = {
+    Reason.BUDGET_EXHAUSTED: "The budget was spent: raise --max-dft or --budget-hours to go on",
+    Reason.POLYMORPHS_MISSING: "Polymorphs of it have no numbers yet: screen them too",
+    Reason.POLYMORPH_NOT_ASKED: "It stays open against polymorphs: ask about them too",
+    Reason.NO_HIGHER_TIER: "No better method was allowed: name one with --fallback",
+    Reason.ALL_TIERS_FAILED: "Every method failed: look at the failures, then run "
+    "'phonoscreen retry'",
+}
+"""What to do about a question that is not answered, what can be done soonest first."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,8 @@ class Trail:
         What failed and was not made good since.
     next_step
         What is open, and what to do about it.
+    names
+        What people call it and its polymorphs.
     """
 
     material_id: str
@@ -85,6 +98,7 @@ class Trail:
     decisions: tuple[DecisionDocument, ...]
     failures: tuple[FailureDocument, ...]
     next_step: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def trail_of(database: Database, material_id: str) -> Trail:
@@ -114,6 +128,7 @@ def trail_of(database: Database, material_id: str) -> Trail:
         decisions=tuple(decisions),
         failures=tuple(sorted(failures, key=lambda one: str(one.last_updated))),
         next_step=_next_step(marks, decisions, failures),
+        names=names_of(database, [material_id]),
     )
 
 
@@ -141,8 +156,9 @@ def _next_step(
     decisions: Sequence[DecisionDocument],
     failures: Sequence[FailureDocument],
 ) -> str:
-    """Say what is open: by the last decision on every question, else by the failures."""
-    last = {(one.question, one.alpha): one for one in decisions}  # the highest tier comes last
+    """Say what is open: by the newest decision on every question, else by the failures."""
+    by_time = sorted(decisions, key=lambda one: (str(one.last_updated), one.tier))
+    last = {(one.question, one.alpha): one for one in by_time}
     if last:
         return _open_questions(list(last.values()))
     if marks:
@@ -160,11 +176,8 @@ def _open_questions(last: Sequence[DecisionDocument]) -> str:
         tiers = ", ".join(sorted(asked))
         return f"Tier {tiers} is asked: run the same 'phonoscreen screen' again to go on"
     reasons = {one.reason for one in last}
-    if Reason.BUDGET_EXHAUSTED in reasons:
-        return "The budget was spent: raise --max-dft or --budget-hours to go on"
-    if Reason.NO_HIGHER_TIER in reasons:
-        return "No better method was allowed: name one with --fallback"
-    if Reason.ALL_TIERS_FAILED in reasons:
-        return "Every method failed: look at the failures, then run 'phonoscreen retry'"
+    for reason, what_next in _NEXT.items():
+        if reason in reasons:
+            return what_next
     rejected = [one.question for one in last if one.outcome is Outcome.REJECT]
     return f"No method answers: {'; '.join(rejected)}" if rejected else "All questions are answered"

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Protocol
+
+import numpy as np
 
 from flows.calibrating import find_calibration
 from flows.ladder import Ladder
-from screening.decisions.evidence import StabilityJudgement as Judgement
 from screening.decisions.evidence import exact_interval
-from screening.decisions.questions import MaterialQuestion, Question
-from screening.errors import InconsistentDataError
+from screening.decisions.questions import GroupQuestion, Question
 from screening.prediction import Verdict
 from screening.quantities import Property, Quantity
 from screening.uncertainty.calibration import DEFAULT_TEMPERATURES_K, default_quantities
 from screening.uncertainty.estimates import estimate_difference, raw_value
-from screening.uncertainty.interval import Interval
+from screening.uncertainty.interval import Interval, opened
 from screening.uncertainty.risk import StabilityJudgement
 from screening.uncertainty.samples import Sample
 from stores.builders.calibrations import build_calibrations
 from stores.connect import Database
 
 __all__ = [
+    "MAX_TEMPERATURES",
     "Reference",
     "Uncalibrated",
     "Uncertainty",
@@ -31,6 +33,11 @@ __all__ = [
     "load_calibrations",
     "temperatures_of",
 ]
+
+MAX_TEMPERATURES = 11
+"""Polymorphs are compared at no more temperatures than this."""
+
+_DIFFERENCES = (Property.FREE_ENERGY_DIFFERENCE, Property.RELATIVE_FREE_ENERGY)
 
 
 class Uncertainty(Protocol):
@@ -40,15 +47,17 @@ class Uncertainty(Protocol):
     def tables(self) -> Collection[str]:
         """Names of the quantities that are calibrated."""
 
-    def interval(self, sample: Sample, quantity: Quantity, alpha: float) -> Interval:
-        """Interval of a property of one crystal."""
+    def intervals(
+        self, sample: Sample, quantities: Sequence[Quantity], alpha: float
+    ) -> tuple[Interval, ...]:
+        """Intervals of properties of one crystal, which hold together."""
 
-    def difference(
-        self, first: Sample, second: Sample, quantity: Quantity, alpha: float
-    ) -> Interval:
-        """Interval of a difference of two polymorphs, first minus second."""
+    def differences(
+        self, samples: Sequence[Sample], quantities: Sequence[Quantity], alpha: float
+    ) -> Mapping[tuple[str, str], tuple[Interval, ...]]:
+        """Intervals of the differences of all pairs of polymorphs, which hold together."""
 
-    def stability(self, sample: Sample, alpha: float) -> Judgement:
+    def stability(self, sample: Sample, alpha: float) -> StabilityJudgement:
         """Verdict with a bounded risk, or an abstention."""
 
     def novelty(self, sample: Sample) -> float:
@@ -60,18 +69,25 @@ class Reference:
 
     tables: Collection[str] = ()
 
-    def interval(self, sample: Sample, quantity: Quantity, alpha: float) -> Interval:
-        """Interval of zero width."""
-        return exact_interval(quantity, raw_value(sample, quantity), alpha)
+    def intervals(
+        self, sample: Sample, quantities: Sequence[Quantity], alpha: float
+    ) -> tuple[Interval, ...]:
+        """Intervals of zero width."""
+        return tuple(exact_interval(one, raw_value(sample, one), alpha) for one in quantities)
 
-    def difference(
-        self, first: Sample, second: Sample, quantity: Quantity, alpha: float
-    ) -> Interval:
-        """Interval of zero width."""
-        found = estimate_difference(first, second, quantity, 0.0, 1.0)
-        return exact_interval(quantity, found.value, alpha)
+    def differences(
+        self, samples: Sequence[Sample], quantities: Sequence[Quantity], alpha: float
+    ) -> Mapping[tuple[str, str], tuple[Interval, ...]]:
+        """Intervals of zero width, first minus second, in the order given."""
+        return {
+            (first.material_id, second.material_id): tuple(
+                exact_interval(one, estimate_difference(first, second, one, 0.0, 1.0).value, alpha)
+                for one in quantities
+            )
+            for first, second in combinations(samples, 2)
+        }
 
-    def stability(self, sample: Sample, alpha: float) -> Judgement:  # noqa: ARG002 - the same for all
+    def stability(self, sample: Sample, alpha: float) -> StabilityJudgement:  # noqa: ARG002 - the same for all
         """Return the verdict of the method."""
         lowest = sample.lowest_frequency_thz
         return StabilityJudgement(sample.verdict, lowest, math.inf, -math.inf)
@@ -84,32 +100,27 @@ class Reference:
 class Uncalibrated(Reference):
     """A method that nothing is calibrated for: every interval is open."""
 
-    def interval(self, sample: Sample, quantity: Quantity, alpha: float) -> Interval:
-        """Interval without ends around the value."""
-        return _open(super().interval(sample, quantity, alpha))
+    def intervals(
+        self, sample: Sample, quantities: Sequence[Quantity], alpha: float
+    ) -> tuple[Interval, ...]:
+        """Intervals without ends around the values."""
+        return tuple(map(opened, super().intervals(sample, quantities, alpha)))
 
-    def difference(
-        self, first: Sample, second: Sample, quantity: Quantity, alpha: float
-    ) -> Interval:
-        """Interval without ends around the difference."""
-        return _open(super().difference(first, second, quantity, alpha))
+    def differences(
+        self, samples: Sequence[Sample], quantities: Sequence[Quantity], alpha: float
+    ) -> Mapping[tuple[str, str], tuple[Interval, ...]]:
+        """Intervals without ends around the differences."""
+        found = super().differences(samples, quantities, alpha)
+        return {pair: tuple(map(opened, one)) for pair, one in found.items()}
 
-    def stability(self, sample: Sample, alpha: float) -> Judgement:
+    def stability(self, sample: Sample, alpha: float) -> StabilityJudgement:
         """Abstain."""
-        return replace(_judgement(super().stability(sample, alpha)), verdict=Verdict.UNDETERMINED)
+        return replace(super().stability(sample, alpha), verdict=Verdict.UNDETERMINED)
 
 
-def _open(interval: Interval) -> Interval:
-    return replace(interval, lower=-math.inf, upper=math.inf)
-
-
-def _judgement(found: Judgement) -> StabilityJudgement:
-    return StabilityJudgement(
-        found.verdict, found.lowest_frequency_thz, found.stable_above_thz, found.unstable_below_thz
-    )
-
-
-def load_calibrations(database: Database, ladder: Ladder, alpha: float) -> dict[int, Uncertainty]:
+def load_calibrations(
+    database: Database, ladder: Ladder, alpha: float, questions: Iterable[Question] = ()
+) -> dict[int, Uncertainty]:
     """Find the calibration of every method of a ladder, by its place; of some there is none.
 
     Parameters
@@ -120,36 +131,43 @@ def load_calibrations(database: Database, ladder: Ladder, alpha: float) -> dict[
         The methods; those below the reference are looked for.
     alpha
         Accepted risk.
+    questions
+        What the calibrations will have to answer.
     """
     best = len(ladder.steps) - 1
     has_reference = ladder.standing(best, alpha).is_reference
     reference = ladder.steps[best].predictor if has_reference else None
+    quantities = _quantities(questions)
     found: dict[int, Uncertainty] = {}
     for level, step in enumerate(ladder.steps):
         if step.predictor is reference:
             continue
-        calibration = find_calibration(database, step.predictor, reference, alpha)
+        calibration = find_calibration(database, step.predictor, reference, alpha, quantities)
         if calibration is not None:
             found[level] = calibration
     return found
 
 
 def calibrate_for(database: Database, questions: Iterable[Question]) -> None:
-    """Bring the calibrations up to date, also at temperatures that are not the usual ones."""
-    asked = {quantity for question in questions for quantity in _quantities(question)}
-    unusual = sorted(asked - set(default_quantities()), key=lambda one: one.name)
-    build_calibrations(database, unusual)
+    """Bring the calibrations up to date, also at temperatures that are not the usual ones.
+
+    Once, before the first decision: what a run escalates was chosen for being uncertain, and
+    would bias the calibration that the rest of the run is judged by.
+    """
+    unusual = set(_quantities(questions)) - set(default_quantities())
+    build_calibrations(database, sorted(unusual, key=lambda one: one.name))
 
 
-def _quantities(question: Question) -> tuple[Quantity, ...]:
-    """List what has to be calibrated; of a window without a usual temperature the ends."""
-    if isinstance(question, MaterialQuestion):
-        return question.quantities
-    if any(question.covers(usual) for usual in DEFAULT_TEMPERATURES_K):
-        return ()
-    ends = (question.lowest_temperature_k, question.highest_temperature_k)
-    kinds = (Property.FREE_ENERGY_DIFFERENCE, Property.RELATIVE_FREE_ENERGY)
-    return tuple(Quantity(kind, end) for kind in kinds for end in dict.fromkeys(ends))
+def _quantities(questions: Iterable[Question]) -> tuple[Quantity, ...]:
+    """List what has to be calibrated: of a window its ends, between which the usual ones lie."""
+    found: list[Quantity] = []
+    for question in questions:
+        if isinstance(question, GroupQuestion):
+            ends = (question.lowest_temperature_k, question.highest_temperature_k)
+            found += [Quantity(kind, end) for kind in _DIFFERENCES for end in ends]
+        else:
+            found += question.quantities
+    return tuple(dict.fromkeys(found))
 
 
 def temperatures_of(
@@ -160,8 +178,8 @@ def temperatures_of(
 ) -> tuple[float, ...]:
     """Choose the temperatures at which polymorphs are compared.
 
-    Those that are calibrated, where some of the window are; else a coarse grid; at least the
-    ends of the window.
+    The ends of the window, as far as the predictions reach, and the calibrated temperatures
+    between them, or the usual ones where none is; evenly thinned out where they are many.
 
     Parameters
     ----------
@@ -174,23 +192,19 @@ def temperatures_of(
     samples
         Predictions whose grids have to reach that far.
 
-    Raises
-    ------
-    InconsistentDataError
-        If no temperature of the window is within the grids of all samples.
+    Returns
+    -------
+    tuple of float
+        Ascending; none where no temperature of the window is within the grids of all samples.
     """
     lowest = max([window_k[0], *(one.thermodynamics.temperatures_k[0] for one in samples)])
     highest = min([window_k[1], *(one.thermodynamics.temperatures_k[-1] for one in samples)])
     if lowest > highest:
-        raise InconsistentDataError(
-            f"no temperature from {window_k[0]:g} to {window_k[1]:g} K was predicted",
-            subject="temperatures",
-            hint="Predict on a grid that covers the window: --temperatures",
-        )
+        return ()
     known = (Quantity.parse(name) for name in calibrated)
     chosen = {one.temperature_k for one in known if one.kind is kind}
-    inside = {t for t in chosen if t is not None and lowest <= t <= highest}
-    if not inside:
-        grid = {t for t in DEFAULT_TEMPERATURES_K if lowest <= t <= highest}
-        inside = grid | {float(lowest), float(highest)}
-    return tuple(sorted(inside))
+    inside = {t for t in chosen if t is not None and lowest < t < highest}
+    inside = inside or {t for t in DEFAULT_TEMPERATURES_K if lowest < t < highest}
+    grid = sorted(inside | {float(lowest), float(highest)})
+    kept = np.linspace(0, len(grid) - 1, min(len(grid), MAX_TEMPERATURES)).round().astype(int)
+    return tuple(grid[place] for place in kept)

@@ -1,4 +1,4 @@
-"""How long force calls take: a power law of the size of the cell, learned from calls made.
+"""How long cores work on force calls: a power law of the size of the cell, learned from calls made.
 
 A default of known machine and wide uncertainty is narrowed by every measured call, in the
 manner of a Bayesian straight line in logarithms. One measured call fixes the speed of the
@@ -48,7 +48,7 @@ class DefaultTimes:
     ----------
     size, seconds
         One measured point: atoms for a potential, valence electrons from first principles;
-        wall time in s on one core.
+        time of one core in s.
     exponent
         Of the power law in the size.
     factor
@@ -75,7 +75,7 @@ FIRST_PRINCIPLES = DefaultTimes(
 
 @dataclass(frozen=True)
 class MeasuredCall:
-    """One call, or the mean of several on one cell: its size and wall time in s."""
+    """One call, or the mean of several on one cell: its size and the time of its cores in s."""
 
     size: float
     seconds: float
@@ -83,7 +83,7 @@ class MeasuredCall:
 
 @dataclass(frozen=True)
 class CallTimes:
-    """Expected wall time of a call as a function of the size of its cell.
+    """Expected core time of a call as a function of the size of its cell.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class CallTimes:
     basis: str
 
     def seconds(self, size: float) -> float:
-        """Wall time of one call in s."""
+        """Core time of one call in s."""
         return math.exp(self.log_seconds + self.exponent * math.log(size / self.reference_size))
 
     def factor(self, size: float) -> float:

@@ -217,7 +217,18 @@ class Relaxation:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a prediction cost."""
+    """What a prediction cost.
+
+    Attributes
+    ----------
+    wall_seconds, force_seconds
+        Wall time in s, and the part of it in force calls.
+    cpu_seconds
+        Time in s that cores worked, all cores and started programs together; 0 where that is
+        not known, which a warning of the prediction says.
+    force_calls, relaxation_steps
+        Structures of which forces or energies were asked, and steps of the relaxation.
+    """
 
     wall_seconds: float
     cpu_seconds: float

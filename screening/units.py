@@ -16,9 +16,11 @@ __all__ = [
     "EV_PER_ANGSTROM3_TO_GPA",
     "EV_TO_JOULE",
     "EV_TO_MEV",
+    "KBAR_TO_GPA",
     "KELVIN_PER_THZ",
     "MEV_TO_JOULE_PER_MOL",
     "PLANCK_MEV_PER_THZ",
+    "SECONDS_PER_HOUR",
     "SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ",
     "THZ_TO_INVERSE_CM",
     "joule_per_mol_to_mev",
@@ -46,6 +48,8 @@ COULOMB_EV_ANGSTROM = (  # e^2 / (4 pi epsilon_0)
     EV_TO_JOULE / (4.0 * math.pi * _VACUUM_PERMITTIVITY_FARAD_PER_M) * 1e10
 )
 EV_PER_ANGSTROM3_TO_GPA = EV_TO_JOULE * 1e30 / 1e9
+KBAR_TO_GPA = 0.1
+SECONDS_PER_HOUR = 3600.0
 SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ = (
     math.sqrt(EV_TO_JOULE / _ATOMIC_MASS_KG) * 1e10 / (2.0 * math.pi) * 1e-12
 )

@@ -4,6 +4,9 @@ A claim is one document, taken by an atomic insert or an atomic compare and swap
 with every owner, so that a process that slept through its lease learns that it lost it. No host's
 clock is trusted: on the owner's own host the monotonic clock of the boot decides, elsewhere a
 lease has lapsed when it was *seen* unchanged for its whole length.
+
+Beside claims, which live and die with a process, there are reservations for flows of jobs that
+no process lives through. They do not lapse: who asks has to know whether the flow still goes on.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ DEFAULT_LEASE_SECONDS = 60.0
 RENEWALS_PER_LEASE = 4
 _KEYS_PER_QUERY = 500
 _LOOK_SECONDS = 1.0
+_RESERVED = "flow:"
 
 
 class ClaimStore(Protocol):
@@ -297,3 +301,33 @@ class Claims:
     def forget(self, key: str) -> None:
         """Remove what is known of a key, its attempts included, unless somebody holds it."""
         self._store.remove_docs(and_(by_field("key", key), by_field("owner", None)))
+
+    def reserve(self, key: str, holder: str) -> None:
+        """Reserve a key for a flow, whoever had it; only for the holder of the claim of the key.
+
+        Parameters
+        ----------
+        key
+            What is to be computed.
+        holder
+            Identifier of the flow.
+        """
+        self._store.remove_docs(by_field("key", _RESERVED + key))
+        self._store.insert_new({"key": _RESERVED + key, "attempts": 0, "holder": holder})
+
+    def reservations(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the flows that have reserved keys, by key; some may not go on any more."""
+        names = [_RESERVED + key for key in keys]
+        found = {}
+        for start in range(0, len(names), _KEYS_PER_QUERY):
+            chunk = in_values("key", names[start : start + _KEYS_PER_QUERY])
+            for row in self._store.query(chunk):
+                found[row["key"].removeprefix(_RESERVED)] = str(row["holder"])
+        return found
+
+    def withdraw(self, holder: str, key: str | None = None) -> None:
+        """Remove a flow's reservation of a key, or all that it has."""
+        criteria = by_field("holder", holder)
+        if key is not None:
+            criteria = and_(criteria, by_field("key", _RESERVED + key))
+        self._store.remove_docs(criteria)

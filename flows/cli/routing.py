@@ -32,6 +32,7 @@ __all__ = [
     "Alpha",
     "At",
     "BudgetHours",
+    "DftTimeLimit",
     "Fallback",
     "FallbackSettings",
     "MaxDft",
@@ -65,10 +66,23 @@ FallbackSettings = Annotated[
     typer.Option(help="JSON file with settings of the better method that differ."),
 ]
 MaxDft = Annotated[
-    int | None, typer.Option(min=0, help="At most this many materials get the better method.")
+    int | None,
+    typer.Option(
+        min=0,
+        help="At most this many of the materials get the better method, earlier runs included.",
+    ),
 ]
 BudgetHours = Annotated[
-    float | None, typer.Option(min=0.0, help="Core-hours that the better method may take.")
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Core-hours that the better method may take for these materials, earlier runs "
+        "included.",
+    ),
+]
+DftTimeLimit = Annotated[
+    float | None,
+    typer.Option(help="As --time-limit, which is that of the first calculator alone."),
 ]
 
 
@@ -164,14 +178,17 @@ def why(
 
 
 def run_routed(
-    names: Sequence[str], work: Work, crew: Crew, *, n_rejected: int, as_json: bool
+    names: Sequence[str], work: Work, crews: tuple[Crew, Crew], *, n_rejected: int, as_json: bool
 ) -> None:
-    """Run a routed screen and print what it decided; ends the command with its exit code."""
+    """Run a routed screen and print what it decided; ends the command with its exit code.
+
+    The crews are those of the cheapest method and of the better ones.
+    """
     from flows import tables
     from flows.progress import route_with_progress
 
     try:
-        report = route_with_progress(database_uri(), names, work, crew, err)
+        report = route_with_progress(database_uri(), names, work, crews, err)
     except KeyboardInterrupt:
         print_lines(["interrupted; run the same command again to go on"])
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -37,6 +37,7 @@ from flows.cli.routing import (
     Alpha,
     At,
     BudgetHours,
+    DftTimeLimit,
     Fallback,
     FallbackSettings,
     MaxDft,
@@ -76,6 +77,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
     max_dft: MaxDft = None,
     budget_hours: BudgetHours = None,
     time_limit: TimeLimit = None,
+    dft_time_limit: DftTimeLimit = None,
     as_json: Json = False,
 ) -> None:
     """Predict what is missing, and rank. Run it again to go on where it stopped.
@@ -103,7 +105,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
     )
     options = RoutingOptions(
         tuple(question or ()), tolerance, at, alpha, fallback, fallback_settings, max_dft,
-        budget_hours,
+        budget_hours, dft_time_limit,
     )  # fmt: skip
     work = work_of(options, calculator, chosen)
     maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
@@ -113,7 +115,8 @@ def screen(  # noqa: PLR0913 - every option is an argument
         raise typer.Exit(ExitCode.NOTHING_USABLE)
     crew = Crew(workers=workers, time_limit_s=time_limit)
     if work is not None:
-        run_routed(names, work, crew, n_rejected=n_rejected, as_json=as_json)
+        crews = crew, Crew(workers=workers, time_limit_s=dft_time_limit)
+        run_routed(names, work, crews, n_rejected=n_rejected, as_json=as_json)
         return
     try:
         report = screen_with_progress(database_uri(), names, maker, crew, err)
@@ -184,10 +187,16 @@ def plot(
         typer.Argument(metavar="[ID|COMPOSITION]...", help="Nothing: an overview."),
     ] = None,
     *,
+    decisions: Annotated[
+        bool, typer.Option("--decisions", help="Intervals, tolerances and what was decided.")
+    ] = False,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
     kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
 ) -> None:
-    """Draw bands, densities of states and thermodynamics of materials, rankings of compositions."""
+    """Draw bands, densities of states and thermodynamics of materials, rankings of compositions.
+
+    With --decisions the intervals that a screen with --question decided on, of all or of some.
+    """
     from flows import drawing
     from flows.catalogue import find_material
     from stores.connect import open_database
@@ -196,6 +205,12 @@ def plot(
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with open_database(database_uri(), read_only=True) as database:
+        if decisions:
+            chosen = [
+                key for name in names or () for key in drawing.materials_named(database, name)
+            ]
+            print_paths(drawing.draw_decisions(database, folder, suffix, chosen))
+            return
         if not names:
             written += drawing.draw_overview(database, folder, suffix)
         for name in names or ():

@@ -56,7 +56,7 @@ class LaunchReport:
     submitted
         Materials handed over now, or that would be in a dry run.
     done, failed
-        Materials with a prediction, and with a failure that nobody asked to forget.
+        Materials with nothing left to do, and with a failure that nobody asked to forget.
     running
         Materials that somebody computes now.
     waiting
@@ -142,11 +142,22 @@ def launch(  # noqa: PLR0913 - what, how and where, and three ways to do it
             with _alone(database):
                 going_on, found = _ask(database, queue)
                 launched = () if resubmit else going_on
+                if resubmit and not dry_run:
+                    _give_up(database, going_on, wanted)
                 chosen = select(database, wanted, maker, launched, patience_seconds=WATCH_SECONDS)
                 report = _report(queue, chosen, (*notes, *found))
                 if dry_run or not chosen.pending:
                     return report
                 return _submit(database, uri, maker, queue, chosen, report)
+
+
+def _give_up(
+    database: Database, going_on: Sequence[LaunchDocument], material_ids: Sequence[str]
+) -> None:
+    """Take back what launches of these materials have reserved."""
+    for one in going_on:
+        if set(one.material_ids) & set(material_ids):
+            database.claims.withdraw(one.launch_id)
 
 
 def _run_here(

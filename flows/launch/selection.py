@@ -12,6 +12,7 @@ from flows.catalogue import prediction_keys, work_list
 from flows.events import Outcome
 from flows.makers.batch import ScreenBatchMaker, ScreenMaker
 from flows.predictors import cached_predictor
+from flows.reserving import reserved
 from screening.digest import digest_of
 from screening.errors import SettingError
 from stores.connect import Database
@@ -19,7 +20,10 @@ from stores.documents import LaunchDocument
 
 __all__ = ["Launchable", "Planner", "Selection", "first_tier", "purpose_of", "select"]
 
-_UNIMPORTANT = frozenset({"@version", "name", "batch_size"})
+_UNIMPORTANT = frozenset({"@version", "name", "batch_size", "max_calculations", "core_hours"})
+"""Fields of a Maker that say how, or how much at once, but not what is computed."""
+
+_PLAIN = digest_of({"purpose": "screen"})
 
 
 class Launchable(Protocol):
@@ -44,7 +48,7 @@ class Selection:
     pending
         The key of the prediction of each material that is left to submit.
     done, failed
-        Those with a prediction, and those with a failure that nobody asked to forget.
+        Those with nothing left to do, and those with a failure that nobody asked to forget.
     running
         Those that somebody computes now.
     waiting
@@ -64,6 +68,9 @@ class Planner(Protocol):
 
     def pending(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
         """Return a key of what is next for each material with something left to do."""
+
+    def failed(self, database: Database, material_ids: Sequence[str]) -> tuple[str, ...]:
+        """Return the materials whose best method so far, or the next one, failed."""
 
 
 def first_tier(maker: Launchable) -> ScreenBatchMaker:
@@ -88,7 +95,7 @@ def first_tier(maker: Launchable) -> ScreenBatchMaker:
 def purpose_of(maker: Launchable) -> str:
     """Return the digest of what a Maker does beyond the predictions of its first tier."""
     if isinstance(maker, ScreenMaker | ScreenBatchMaker):
-        return digest_of({"purpose": "screen"})  # the prediction's key says the rest
+        return _PLAIN  # the prediction's key says the rest
     return digest_of(_essence(maker.as_dict()))
 
 
@@ -122,9 +129,9 @@ def select(
         How long to watch whether claims of other hosts are renewed.
     """
     keys, done, failed = _left(database, material_ids, maker)
-    purpose = purpose_of(maker)
-    queued = {key for one in launched if one.purpose == purpose for key in one.keys}
+    queued = _queued(keys, maker, launched)
     held = database.claims.held(keys.values(), patience_seconds=patience_seconds)
+    held |= reserved(database, keys.values())
     return Selection(
         pending={name: key for name, key in keys.items() if key not in queued | held},
         done=done,
@@ -134,13 +141,32 @@ def select(
     )
 
 
+def _queued(
+    keys: Mapping[str, str], maker: Launchable, launched: Iterable[LaunchDocument]
+) -> set[str]:
+    """Return the keys that launches which go on will see to.
+
+    All plain screens have one purpose, and are told apart by the keys of their predictions. Any
+    other flow goes from one prediction of a material to the next, so the material counts.
+    """
+    purpose = purpose_of(maker)
+    same = [one for one in launched if one.purpose == purpose]
+    if purpose == _PLAIN:
+        known = {key for one in same for key in one.keys}
+        return known & set(keys.values())
+    names = {name for one in same for name in one.material_ids}
+    return {key for name, key in keys.items() if name in names}
+
+
 def _left(
     database: Database, material_ids: Sequence[str], maker: Launchable
 ) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
     """Return keys of what is left to do, the materials that are done, and those that failed."""
     if isinstance(maker, Planner):
         keys = maker.pending(database, material_ids)
-        return keys, tuple(name for name in material_ids if name not in keys), ()
+        settled = [name for name in material_ids if name not in keys]
+        failed = maker.failed(database, settled)
+        return keys, tuple(name for name in settled if name not in set(failed)), failed
     first = first_tier(maker)
     predictor = cached_predictor(first.calculator, first.settings)
     work = work_list(database, material_ids, predictor)

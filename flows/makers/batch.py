@@ -9,7 +9,7 @@ from typing import Any
 from jobflow import Flow, Job, Maker, OnMissing
 
 from flows.jobs import build_summaries_job, import_job, screen_batch_job
-from flows.resources import Resource, tagged
+from flows.resources import Resource, resource_for, tagged
 
 __all__ = ["ImportMaker", "ScreenBatchMaker", "ScreenMaker", "SummaryMaker"]
 
@@ -50,7 +50,7 @@ class ScreenBatchMaker(Maker):
         """Return the job that predicts these materials; an earlier job's output may name them."""
         made = screen_batch_job(database_uri, material_ids, self.calculator, dict(self.settings))
         made.name = self.name
-        return tagged(made, Resource.POTENTIAL)
+        return tagged(made, resource_for(self.calculator))
 
 
 @dataclass

@@ -35,12 +35,16 @@ class DftPhononMaker(Maker):
         empty for the defaults.
     displacements_per_job
         Displaced supercells per job, computed one after the other.
+    model_digest
+        SHA-256 of program and potentials that the prediction is expected from; a worker that has
+        others refuses. Empty for any.
     """
 
     name: str = "phonons from first principles"
     calculator: str = "gpaw"
     settings: dict[str, Any] = field(default_factory=dict)
     displacements_per_job: int = 1
+    model_digest: str = ""
 
     def make(self, database_uri: str, material_id: str) -> Flow:
         """Return the flow that predicts one material; its output is the outcome and a detail."""
@@ -50,5 +54,6 @@ class DftPhononMaker(Maker):
             self.calculator,
             dict(self.settings),
             self.displacements_per_job,
+            self.model_digest,
         )
         return tagged(Flow([first], output=first.output, name=self.name), Resource.DFT)

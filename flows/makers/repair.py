@@ -10,7 +10,7 @@ from typing import Any
 from jobflow import Flow, Maker, job
 
 from flows.makers.batch import ScreenBatchMaker, SummaryMaker
-from flows.resources import Resource, tagged
+from flows.resources import resource_for, tagged
 
 __all__ = ["RepairMaker", "repair_job"]
 
@@ -80,7 +80,7 @@ class RepairMaker(Maker):
         """Return the flow that repairs these materials; an earlier job's output may name them."""
         calculator = self.batch_maker.calculator
         first = repair_job(database_uri, material_ids, calculator, dict(self.settings), self.again)
-        tagged(first, Resource.POTENTIAL)
+        tagged(first, resource_for(calculator))
         children: Any = first.output["material_ids"]
         screened = self.batch_maker.make(database_uri, children)
         summary = self.summary_maker.make(database_uri, None, after=[screened.output])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobflow import Flow, Maker
@@ -37,7 +37,8 @@ class RoutedScreenMaker(Maker):
     alpha
         Accepted risk of a wrong answer.
     max_calculations, core_hours
-        Budget of all methods above the cheapest; None for no limit.
+        Budget of all methods above the cheapest, earlier runs for the same materials included;
+        None for no limit.
     batch_size
         Materials per job of the cheapest method.
     """
@@ -61,14 +62,25 @@ class RoutedScreenMaker(Maker):
     def pending(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
         """Return the key of the next prediction of each material with something left to do.
 
-        For a question about polymorphs all known ones of the composition belong to it.
+        For a question about polymorphs all of the composition that are asked about belong to it.
         """
         from flows.deciding import judge_of, pending_keys
-        from flows.knowledge import read_knowledge
         from screening.decisions.parsing import parse_questions
 
         judge = judge_of(database, self.ladder, parse_questions(self.questions), self.alpha)
-        return pending_keys(judge, read_knowledge(database, material_ids, judge.ladder))
+        return pending_keys(judge, judge.known_of(database, material_ids))
+
+    def failed(self, database: Database, material_ids: Sequence[str]) -> tuple[str, ...]:
+        """Return the materials of which a method better than any prediction's failed."""
+        from flows.knowledge import read_knowledge
+        from flows.ladder import read_ladder
+
+        known = read_knowledge(database, material_ids, read_ladder(self.ladder))
+        return tuple(
+            name
+            for name, one in known.items()
+            if max(one.failures, default=-1) > (-1 if one.level is None else one.level)
+        )
 
     def make(self, database_uri: str, material_ids: Sequence[str]) -> Flow:
         """Return the flow; its output is the number of summary documents written.
@@ -76,27 +88,31 @@ class RoutedScreenMaker(Maker):
         Raises
         ------
         SettingError
-            If nothing is asked, or a question cannot be read or contradicts another.
+            If nothing is asked, a question cannot be read, contradicts another or goes beyond
+            the temperatures of the predictions, or the ladder cannot be used.
+        ModelError
+            If a program of the ladder, which identifies its results, is not installed here.
         """
+        from flows.ladder import read_ladder
+        from flows.routing import Work
         from screening.decisions.parsing import parse_questions
-        from screening.uncertainty.conformal import check_alpha
+        from screening.decisions.selection import Budget
 
         if not self.questions:
             raise SettingError("nothing is asked", subject="questions")
-        check_alpha(self.alpha)
-        texts = [question.text for question in parse_questions(self.questions)]
+        budget = Budget(self.max_calculations, self.core_hours)
+        asked = Work(self.ladder, parse_questions(self.questions), self.alpha, budget)
         names = list(material_ids)
         starts = range(0, len(names), self.batch_size)
         batches = [
             self.batch_maker.make(database_uri, names[start : start + self.batch_size])
             for start in starts
         ]
-        budget = {"max_calculations": self.max_calculations, "core_hours": self.core_hours}
         work = {
-            "ladder": [dict(step) for step in self.ladder],
-            "questions": texts,
-            "alpha": self.alpha,
-            "budget": budget,
+            "ladder": read_ladder(self.ladder).named(),
+            "questions": [question.text for question in asked.questions],
+            "alpha": asked.alpha,
+            "budget": asdict(asked.budget),
         }
         decide = decide_job(database_uri, names, work, [], [one.output for one in batches])
         tagged(decide, Resource.DATABASE)

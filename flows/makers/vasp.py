@@ -7,24 +7,26 @@ the way end as failure documents, whichever job they happen in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jobflow import Flow, Job, Maker, OnMissing, Response, job
 
-from flows.catalogue import crystal_of
 from flows.events import Outcome
 from flows.makers.vasp_environment import atomate2_potcars, potcars_of, require_vasp
 from flows.makers.vasp_predictor import VaspPhonons
 from flows.makers.vasp_results import PhononOutputs, StaticOutputs
-from flows.makers.vasp_settings import Calculation, VaspSettings, incar_of, k_mesh
-from flows.materials import key_of, known_outcome, record_failure, write_prediction
+from flows.makers.vasp_settings import Calculation, VaspSettings, incar_of
+from flows.makers.vasp_steps import guarded, report_of, start
+from flows.materials import key_of, write_prediction
+from flows.reserving import running_flow
 from flows.resources import Resource, tagged
+from screening.calculators.first_principles import kpoint_grid
 from screening.settings import ScreeningSettings
 from screening.supercell import choose_supercell
-from stores.connect import Database, open_database
+from stores.connect import Database
 
 if TYPE_CHECKING:
     from atomate2.common.flows.phonons import BasePhononMaker
@@ -195,7 +197,7 @@ class VaspPhononMaker(Maker):
         cell = (
             structure.lattice.matrix if supercell is None else supercell @ structure.lattice.matrix
         )
-        mesh = k_mesh(cell, vasp.kpoint_spacing_per_angstrom)
+        mesh = kpoint_grid(cell, vasp.kpoint_spacing_per_angstrom)
         generator = VaspInputGenerator(
             config_dict={
                 "INCAR": {},
@@ -222,27 +224,6 @@ class VaspPhononMaker(Maker):
         }
 
 
-def _guarded(
-    maker: VaspPhononMaker,
-    database_uri: str,
-    material_id: str,
-    work: Callable[[Database, Crystal, VaspPhonons], Any],
-) -> Any:
-    """Do a step; what goes wrong becomes a failure document and the job's short report."""
-    with open_database(database_uri) as database:
-        crystal = crystal_of(database, material_id)
-        predictor = maker.predictor()
-        try:
-            return work(database, crystal, predictor)
-        except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
-            event = record_failure(database, crystal, predictor, error, attempts=1)
-            return _report(material_id, event.outcome, event.detail)
-
-
-def _report(material_id: str, outcome: Outcome, detail: str = "") -> dict[str, str]:
-    return {"material_id": material_id, "outcome": outcome.value, "detail": detail}
-
-
 @job
 def prepare_job(maker: VaspPhononMaker, database_uri: str, material_id: str) -> Any:
     """Start a material: relaxation where wanted, static calculation, then the displacements.
@@ -261,16 +242,16 @@ def prepare_job(maker: VaspPhononMaker, database_uri: str, material_id: str) -> 
     """
 
     def work(database: Database, crystal: Crystal, predictor: VaspPhonons) -> Any:
-        known = known_outcome(database, crystal, key_of(crystal.digest, predictor))
-        if known is not None:
-            return _report(material_id, known.outcome, known.detail)
+        started = start(database, crystal, key_of(crystal.digest, predictor))
+        if started is not None:
+            return report_of(material_id, started.outcome, started.detail)
         if maker.check_environment:
             maker.check(crystal.structure)
         # VASP's files, and so the forces that come back, are in this order of the elements
         structure = crystal.structure.get_sorted_structure()
         return Response(replace=_geometry_flow(maker, database_uri, material_id, structure))
 
-    return _guarded(maker, database_uri, material_id, work)
+    return guarded(maker, database_uri, material_id, work)
 
 
 def _geometry_flow(
@@ -348,7 +329,7 @@ def displacements_job(
         flow = Flow([inner, tagged(reading, Resource.DATABASE)], output=reading.output)
         return Response(replace=_going_on_after_failures(flow))
 
-    return _guarded(maker, database_uri, material_id, work)
+    return guarded(maker, database_uri, material_id, work)
 
 
 @job
@@ -373,9 +354,10 @@ def read_job(
         ready = predictor.with_outputs(StaticOutputs.from_output(static), PhononOutputs(**outputs))
         prediction = ready.predict(crystal)
         write_prediction(database, prediction, material_id)
-        return _report(material_id, Outcome.COMPUTED, prediction.stability.verdict.value)
+        database.claims.withdraw(running_flow(), key_of(crystal.digest, predictor))
+        return report_of(material_id, Outcome.COMPUTED, prediction.stability.verdict.value)
 
-    report: dict[str, str] = _guarded(maker, database_uri, material_id, work)
+    report: dict[str, str] = guarded(maker, database_uri, material_id, work)
     return report
 
 

@@ -28,6 +28,7 @@ from screening.predictors.assembly import (
 )
 from screening.predictors.interface import Tier
 from screening.settings import ScreeningSettings
+from screening.units import KBAR_TO_GPA
 
 if TYPE_CHECKING:
     from screening.structure import Crystal
@@ -36,8 +37,6 @@ __all__ = ["VaspPhonons"]
 
 DISPLACEMENT_ANGSTROM = 0.01
 """Displacement where the settings leave it open: DFT forces have little noise."""
-
-_KBAR_TO_GPA = 0.1
 
 
 class VaspPhonons:
@@ -161,7 +160,7 @@ class VaspPhonons:
             converged=True,  # atomate2 ends with an error where VASP did not converge
             n_steps=static.relaxation_steps,
             max_force_ev_per_angstrom=float(forces.max()),
-            max_stress_gpa=float(np.abs(static.stress_kbar).max()) * _KBAR_TO_GPA,
+            max_stress_gpa=float(np.abs(static.stress_kbar).max()) * KBAR_TO_GPA,
             volume_ratio=ratio,
             space_group_number_before=crystal.space_group_number,
             space_group_number_after=invariant_space(
@@ -171,10 +170,13 @@ class VaspPhonons:
 
 
 def _cost(times: RunTimes, n_calls: int, relaxation_steps: int) -> Cost:
-    """Cost of the VASP runs; reading them costs nothing beside."""
+    """Cost of the VASP runs; reading them costs nothing beside.
+
+    The core time of some runs alone is not that of the prediction: it is then not known.
+    """
     return Cost(
         wall_seconds=times.wall_seconds,
-        cpu_seconds=times.core_seconds,
+        cpu_seconds=0.0 if times.n_unknown else times.core_seconds,
         force_seconds=times.wall_seconds,
         force_calls=n_calls,
         relaxation_steps=relaxation_steps,
@@ -184,6 +186,5 @@ def _cost(times: RunTimes, n_calls: int, relaxation_steps: int) -> Cost:
 def _time_warnings(times: RunTimes) -> list[str]:
     if not times.n_unknown:
         return []
-    return [
-        f"the cost leaves out {times.n_unknown} VASP runs whose folders cannot be read from here"
-    ]
+    n_unknown = times.n_unknown
+    return [f"the core time is not known: the folders of {n_unknown} VASP runs cannot be read here"]

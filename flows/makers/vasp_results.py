@@ -141,11 +141,16 @@ class PhononOutputs:
         return Structure.from_dict(dict(given)) if isinstance(given, Mapping) else given.copy()
 
     def directories(self) -> tuple[str | None, ...]:
-        """Return the folders of the displacements and of the dielectric calculation."""
+        """Return the folders of all displacements and of the dielectric calculation.
+
+        None stands for a run of which the document names no folder.
+        """
         folders = self.field("jobdirs") or {}
         folders = folders if isinstance(folders, Mapping) else folders.model_dump()
         dielectric = (folders.get("born_run_job_dir"),) if self.born_expected else ()
-        return (*(folders.get("displacements_job_dirs") or ()), *dielectric)
+        known = tuple(folders.get("displacements_job_dirs") or ())
+        unknown = (None,) * (len(self.displaced or ()) - len(known))
+        return (*known, *unknown, *dielectric)
 
 
 def force_data_of(

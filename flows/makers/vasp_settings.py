@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from screening.calculators.first_principles import magnetic_elements
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-__all__ = ["Calculation", "VaspSettings", "incar_of", "k_mesh", "magnetism_notes"]
+__all__ = ["Calculation", "VaspSettings", "incar_of", "magnetism_notes"]
 
 # Tags that make another kind of calculation, for which displacements and reading are not made.
 _REFUSED_TAGS = {
@@ -35,31 +35,6 @@ _REFUSED_TAGS = {
     "METAGGA": "the functional is PBE, that of the reference",
     "LHFCALC": "the functional is PBE, that of the reference",
 }
-_MAGNETIC = frozenset(
-    [
-        "Cr",
-        "Mn",
-        "Fe",
-        "Co",
-        "Ni",
-        "Ce",
-        "Pr",
-        "Nd",
-        "Pm",
-        "Sm",
-        "Eu",
-        "Gd",
-        "Tb",
-        "Dy",
-        "Ho",
-        "Er",
-        "Tm",
-        "Yb",
-        "U",
-        "Np",
-        "Pu",
-    ]
-)
 
 
 class Calculation(StrEnum):
@@ -193,30 +168,12 @@ def incar_of(settings: VaspSettings, kind: Calculation) -> dict[str, Any]:
     return tags | dict(settings.incar)
 
 
-def k_mesh(cell_angstrom: NDArray[np.float64], spacing_per_angstrom: float) -> tuple[int, int, int]:
-    """Return the number of mesh points along each reciprocal vector, by the rule of KSPACING.
-
-    Parameters
-    ----------
-    cell_angstrom
-        Rows are the lattice vectors in Å, shape (3, 3).
-    spacing_per_angstrom
-        Largest distance between points in 1/Å, with the factor 2 pi.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> k_mesh(np.diag([4.0, 4.0, 8.0]), 0.25)
-    (7, 7, 4)
-    """
-    reciprocal = 2.0 * np.pi * np.linalg.norm(np.linalg.inv(cell_angstrom), axis=0)
-    first, second, third = np.ceil(reciprocal / spacing_per_angstrom - 1e-6).clip(1).astype(int)
-    return int(first), int(second), int(third)
-
-
 def magnetism_notes(structure: Structure, settings: VaspSettings) -> tuple[str, ...]:
     """Say where a calculation without free spins may have missed magnetic order."""
-    found = sorted({site.specie.symbol for site in structure} & _MAGNETIC)
+    from pymatgen.core import Element
+
+    numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
+    found = [Element.from_Z(number).symbol for number in magnetic_elements(numbers)]
     if not found:
         return ()
     treated = "a ferromagnetic start" if settings.spin_polarised else "no spin polarisation"

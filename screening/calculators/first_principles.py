@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
 
 from screening.calculators.interface import IndexArray
-from screening.errors import ScfNotConvergedError, SettingError
+from screening.errors import ScfNotConvergedError, SettingError, TimeLimitError
 from screening.prediction import FloatArray
 
 __all__ = [
@@ -20,6 +24,7 @@ __all__ = [
     "magnetic_elements",
     "not_converged",
     "settings_from_options",
+    "time_limit",
 ]
 
 DFT_DISPLACEMENT_ANGSTROM = 0.02
@@ -30,6 +35,7 @@ and the cubic anharmonicity that plus and minus displacements do not cancel is s
 """
 
 _MAGNETIC = frozenset((24, 25, 26, 27, 28, *range(58, 71), *range(91, 97)))
+_ASK_AGAIN_SECONDS = 5.0
 _EQUAL_COUNTS = 1e-4  # symmetric vectors that differ by rounding get as many points
 
 _Settings = TypeVar("_Settings")
@@ -38,8 +44,9 @@ _Settings = TypeVar("_Settings")
 def kpoint_grid(cell: FloatArray, spacing_per_angstrom: float) -> tuple[int, int, int]:
     """Return the Gamma-centred grid of a cell: the norm of b over the spacing, rounded up.
 
-    The reciprocal vectors b include 2 pi. A supercell has shorter ones and gets as dense a
-    grid, or a slightly denser one where the primitive cell's is not divisible.
+    It is the rule of VASP's KSPACING, and the same for every code. The reciprocal vectors b
+    include 2 pi. A supercell has shorter ones and gets as dense a grid, or a slightly denser one
+    where the primitive cell's is not divisible.
 
     Parameters
     ----------
@@ -133,3 +140,49 @@ def magnetic_elements(numbers: IndexArray) -> tuple[int, ...]:
     (26,)
     """
     return tuple(sorted({int(number) for number in numbers} & _MAGNETIC))
+
+
+@contextmanager
+def time_limit(limit_s: float, subject: str) -> Iterator[None]:
+    """Stop a calculation in this process when its time is over.
+
+    An alarm of the operating system does it, which only the main thread gets, between two steps
+    of Python code; in another thread, or where the system has no alarms, there is no limit. An
+    alarm that was set before goes off late, after the calculation.
+
+    Parameters
+    ----------
+    limit_s
+        Wall time in s.
+    subject
+        What is computed.
+
+    Raises
+    ------
+    TimeLimitError
+        In the calculation, when the time is over.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TimeLimitError(
+            f"stopped after {limit_s:g} s",
+            subject=subject,
+            hint="Raise time_limit_s, or choose a smaller supercell or cutoff",
+        )
+
+    started = time.monotonic()
+    handler = signal.signal(signal.SIGALRM, stop)
+    # again and again: Python drops what is raised while it frees an object
+    before, interval = signal.setitimer(signal.ITIMER_REAL, limit_s, _ASK_AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, handler)
+        if before:
+            left = before - (time.monotonic() - started)
+            signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3), interval)

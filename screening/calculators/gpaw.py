@@ -1,7 +1,8 @@
 """Forces from density functional theory with GPAW: plane waves and projector-augmented waves.
 
-It runs in this process, so a worker that is killed at its time limit takes it along. Every
-structure is computed from scratch: a restart from another density would make the numbers
+It runs in this process, so a worker that is killed at its time limit takes it along; a call that
+takes too long is stopped by an alarm (`screening.calculators.first_principles.time_limit`).
+Every structure is computed from scratch: a restart from another density would make the numbers
 depend, within the tolerance, on what was computed before.
 
 The stress is that at a fixed number of plane waves and converges later than forces do: for MgO
@@ -20,6 +21,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from screening.calculators.first_principles import (
     kpoint_grid,
     not_converged,
     settings_from_options,
+    time_limit,
 )
 from screening.calculators.interface import IndexArray
 from screening.digest import digest_of, digest_of_file
@@ -40,6 +43,7 @@ from screening.prediction import FloatArray
 
 __all__ = ["GpawEngine", "GpawSettings", "load_gpaw"]
 
+_NOT_NUMBERS = frozenset({"time_limit_s"})
 _FUNCTIONALS = ("LDA", "PBE", "RPBE", "revPBE")  # those with datasets of their own
 _SYMMETRY_TOLERANCE_ANGSTROM = 1e-5
 # Fraction of the new density, number of old ones kept, damping of long waves; the physics is
@@ -74,6 +78,8 @@ class GpawSettings:
         Largest change of the density at convergence in electrons per valence electron.
     max_scf_iterations
         Iterations of each of the three attempts.
+    time_limit_s
+        Wall time of one call in seconds, all attempts together.
 
     Raises
     ------
@@ -88,6 +94,7 @@ class GpawSettings:
     smearing_ev: float = 0.05
     density_tolerance: float = 1e-6
     max_scf_iterations: int = 150
+    time_limit_s: float = 86400.0
 
     def __post_init__(self) -> None:
         check_choice("xc", self.xc, _FUNCTIONALS)
@@ -99,7 +106,12 @@ class GpawSettings:
             "smearing_ev",
             "density_tolerance",
             "max_scf_iterations",
+            "time_limit_s",
         )
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the settings that change the numbers."""
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_NUMBERS}
 
 
 class GpawEngine:
@@ -116,26 +128,32 @@ class GpawEngine:
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute forces in eV/Å on one cell, shape (atom, 3)."""
-        atoms = self._ground_state(cell, positions, numbers, self._settings.ecut_ev)
-        found: FloatArray = atoms.get_forces()
+        with self._limited(numbers):
+            atoms = self._ground_state(cell, positions, numbers, self._settings.ecut_ev)
+            found: FloatArray = atoms.get_forces()
         return found
 
     def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
         """Compute the energy of one cell in eV."""
-        atoms = self._ground_state(cell, positions, numbers, self._settings.relaxation_ecut_ev)
-        return float(atoms.get_potential_energy(force_consistent=True))
+        with self._limited(numbers):
+            atoms = self._ground_state(cell, positions, numbers, self._settings.relaxation_ecut_ev)
+            return float(atoms.get_potential_energy(force_consistent=True))
 
     def energy_forces_stress(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
     ) -> tuple[float, FloatArray, FloatArray]:
         """Compute energy in eV, forces in eV/Å and stress in eV/Å^3 of one cell."""
-        atoms = self._ground_state(cell, positions, numbers, self._settings.relaxation_ecut_ev)
-        stress: FloatArray = atoms.get_stress(voigt=False)
-        forces = atoms.get_forces()
+        with self._limited(numbers):
+            atoms = self._ground_state(cell, positions, numbers, self._settings.relaxation_ecut_ev)
+            stress: FloatArray = atoms.get_stress(voigt=False)
+            forces = atoms.get_forces()
         # The grid breaks translation by some 1e-4 eV/Å: a common force that no relaxation
         # along a polar axis could ever remove.
         energy = float(atoms.get_potential_energy(force_consistent=True))
         return energy, forces - forces.mean(axis=0), stress
+
+    def _limited(self, numbers: IndexArray) -> AbstractContextManager[None]:
+        return time_limit(self._settings.time_limit_s, f"GPAW, {len(numbers)} atoms")
 
     def _ground_state(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray, ecut_ev: float
@@ -203,7 +221,7 @@ def load_gpaw(options: Mapping[str, Any]) -> CheckedCalculator:
             {
                 "code": "gpaw",
                 "version": importlib.metadata.version("gpaw"),
-                "settings": asdict(settings),
+                "settings": settings.numbers(),
                 "datasets": {symbol: digest_of_file(path) for symbol, path in datasets.items()},
             }
         ),

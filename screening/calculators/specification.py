@@ -15,15 +15,18 @@ Arguments are literals behind keywords: the text is parsed, never evaluated.
 from __future__ import annotations
 
 import ast
+import re
+from functools import cache
 from typing import Any
 
 from screening.calculators.committee import Committee
 from screening.calculators.interface import ForceCalculator
 from screening.errors import ModelRefusedError, SettingError
 
-__all__ = ["load_calculator", "parse_call", "split_members"]
+__all__ = ["is_first_principles", "load_calculator", "parse_call", "split_members"]
 
 _MAX_LENGTH = 4000
+_SOLVE_FOR_ELECTRONS = {"chgnet": False, "mace": False, "gpaw": True, "espresso": True}
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -79,6 +82,34 @@ def _load_one(spec: str) -> ForceCalculator:
     from screening.calculators.ase import load_ase
 
     return load_ase(path, options)
+
+
+@cache
+def is_first_principles(spec: str) -> bool:
+    """Say whether a calculator solves for the electrons; only those of ASE are loaded for it.
+
+    Parameters
+    ----------
+    spec
+        As `load_calculator` reads it; a committee does if all its members do.
+
+    Raises
+    ------
+    SettingError, ModelRefusedError, ModelUnavailableError
+        If the text cannot be read, or the class it names cannot be used.
+
+    Examples
+    --------
+    >>> is_first_principles("gpaw(ecut_ev=400)"), is_first_principles("chgnet,gpaw")
+    (True, False)
+    """
+    return all(_solves_for_electrons(part) for part in split_members(spec))
+
+
+def _solves_for_electrons(spec: str) -> bool:
+    family = re.split(r"[:(]", spec, maxsplit=1)[0].strip()
+    known = _SOLVE_FOR_ELECTRONS.get(family)
+    return _load_one(spec).is_first_principles if known is None else known
 
 
 def split_members(spec: str) -> tuple[str, ...]:

@@ -8,22 +8,17 @@ from screening.decisions.courses import Course, Finding, Pair, Polymorph
 from screening.decisions.outcome import Answer, Reason
 from screening.decisions.questions import TransitionQuestion, number_text
 from screening.decisions.wording import window_text
-from screening.errors import InconsistentDataError
 
 __all__ = ["candidate_answer", "candidate_findings", "reference_of"]
 
 
-def reference_of(polymorphs: Sequence[Polymorph]) -> str:
+def reference_of(polymorphs: Sequence[Polymorph]) -> str | None:
     """Return the polymorph of lowest static energy, by name where equal.
 
-    Raises
-    ------
-    InconsistentDataError
-        If one that can be compared has no static energy.
+    None where one that can be compared has no energy of the method of the others.
     """
-    for one in polymorphs:
-        if one.is_usable and one.static_energy_ev_per_atom is None:
-            raise InconsistentDataError("has no static energy", subject=one.material_id)
+    if any(one.is_usable and one.static_energy_ev_per_atom is None for one in polymorphs):
+        return None
     known = [
         (one.static_energy_ev_per_atom, one.material_id)
         for one in polymorphs

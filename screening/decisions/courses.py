@@ -35,11 +35,18 @@ class Polymorph:
     static_energy_ev_per_atom
         Energy without vibrations, of one method for all polymorphs; transitions need it, for
         the lowest one is their reference.
+    is_asked
+        Whether the user asked about it. Others of the composition are compared with, but
+        nothing is decided about them and nothing computed.
+    is_waiting
+        Whether no method has said anything of it yet.
     """
 
     evidence: Evidence
     standing: Standing
     static_energy_ev_per_atom: float | None = None
+    is_asked: bool = True
+    is_waiting: bool = False
 
     @property
     def material_id(self) -> str:
@@ -49,7 +56,18 @@ class Polymorph:
     @property
     def is_usable(self) -> bool:
         """Whether it has numbers that can be compared."""
-        return not self.evidence.failures and self.evidence.thermodynamics_valid
+        evidence = self.evidence
+        return not self.is_waiting and not evidence.failures and evidence.thermodynamics_valid
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it could have numbers, and is not about to get them by this decision."""
+        could_have = not self.is_usable and self.standing.next_tier is not None
+        return self.is_waiting or (could_have and not self.is_asked)
+
+    def may_reach(self, tier: int | None) -> bool:
+        """Whether it has numbers of this tier, or may be computed with it."""
+        return self.is_asked or (tier is not None and self.standing.tier >= tier)
 
 
 @dataclass(frozen=True)

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from screening.errors import InconsistentDataError
-from screening.prediction import Verdict
 from screening.quantities import Property, Quantity
 from screening.uncertainty.interval import Interval
+from screening.uncertainty.risk import StabilityJudgement
 
-__all__ = ["Evidence", "StabilityJudgement", "exact_interval", "with_static_energy"]
-
-
-class StabilityJudgement(Protocol):
-    """A verdict under risk control, with the thresholds it was made by."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """Undetermined where the lowest frequency lies between the thresholds."""
-
-    @property
-    def lowest_frequency_thz(self) -> float:
-        """Lowest frequency in THz, imaginary negative."""
-
-    @property
-    def stable_above_thz(self) -> float:
-        """Above this the crystal is stable; infinite where nothing is calibrated."""
-
-    @property
-    def unstable_below_thz(self) -> float:
-        """Below this the crystal is unstable; minus infinity where nothing is calibrated."""
+__all__ = ["Evidence", "exact_interval", "with_static_energy"]
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 Decided from intervals of differences, never from two intervals. Polymorphs without usable
 numbers are computed better, and the others are compared among themselves meanwhile; those
 that no method gives numbers for stay out of the comparison, as in the ranking. Of the rest
-only the members of undecided pairs are escalated.
+only the members of undecided pairs are escalated. Nothing is accepted while a polymorph that
+could have numbers has none and is not about to get them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from screening.decisions.candidates import candidate_answer, candidate_findings, reference_of
 from screening.decisions.courses import (
@@ -23,7 +25,7 @@ from screening.decisions.courses import (
 )
 from screening.decisions.endings import accepted, failed, invalid, unsettled
 from screening.decisions.order import order_answer, order_findings
-from screening.decisions.outcome import Answer, Decision, Outcome, Reason
+from screening.decisions.outcome import Answer, Decision, Outcome, Reason, Standing
 from screening.decisions.questions import GroupQuestion, OrderQuestion, TransitionQuestion
 from screening.decisions.wording import interval_text
 from screening.errors import InconsistentDataError, SettingError
@@ -46,7 +48,7 @@ class GroupDecision:
     Attributes
     ----------
     decisions
-        By material.
+        By material, of those that were asked about and are not waiting.
     units
         Materials that must be escalated together to settle something; every escalated one is
         in one of them.
@@ -69,7 +71,8 @@ def decide_group(
     question
         About the order or the transitions.
     polymorphs
-        All of the composition, each with the standing of its own best method.
+        All of the composition that are known of, each with the standing of its own best
+        method.
     differences
         For every pair of materials, in either direction, the intervals of the free energy of
         the first minus that of the second, static energies included, at every temperature of
@@ -93,16 +96,23 @@ def decide_group(
     members = {one.material_id: one for one in sorted(polymorphs, key=lambda p: p.material_id)}
     if len(members) < len(polymorphs) or not members:
         raise InconsistentDataError("no polymorph, or one given twice", subject=str(question))
-    if len(members) == 1:
+    missing = [name for name, one in members.items() if one.is_missing]
+    if len(members) == 1 and not missing:
         return _alone(next(iter(members.values())))
-    unusable = {name: _unusable(one) for name, one in members.items() if not one.is_usable}
-    usable = [one for name, one in members.items() if name not in unusable]
+    present = {name: one for name, one in members.items() if name not in missing}
+    unusable = {name: _unusable(one) for name, one in present.items() if not one.is_usable}
+    usable = [one for name, one in present.items() if name not in unusable]
     courses = courses_of(question, usable, differences)
     if isinstance(question, OrderQuestion):
         findings = order_findings(question, courses)
         answer = order_answer(question, [one.material_id for one in usable], courses, findings)
-        return _joined(question, usable, unusable, findings, answer)
-    return _transitions(question, members, unusable, courses)
+        found = _joined(question, usable, unusable, findings, answer)
+    else:
+        found = _transitions(question, present, unusable, courses)
+    if missing:
+        found = _incomplete(question, found, usable, missing)
+    asked = {name: one for name, one in found.decisions.items() if members[name].is_asked}
+    return replace(found, decisions=asked)
 
 
 def _alone(polymorph: Polymorph) -> GroupDecision:
@@ -112,6 +122,44 @@ def _alone(polymorph: Polymorph) -> GroupDecision:
     answer = Answer(text, {"kind": "single", "material_ids": [name]})
     decision = accepted(Reason.SINGLE_POLYMORPH, answer, text, standing=polymorph.standing)
     return GroupDecision({name: decision}, (), answer)
+
+
+def _incomplete(
+    question: GroupQuestion,
+    found: GroupDecision,
+    usable: Sequence[Polymorph],
+    missing: Sequence[str],
+) -> GroupDecision:
+    """Take back what was accepted without some polymorphs.
+
+    An open pair stays open whatever the others are; which polymorph transitions start from
+    may change, so that nothing is escalated for them.
+    """
+    names = ", ".join(missing)
+    detail = f"of the same composition, without numbers yet: {names}"
+    held = {Outcome.ACCEPT}
+    if isinstance(question, TransitionQuestion):
+        held |= {Outcome.ESCALATE}
+    comparable = {one.material_id for one in usable}
+    decisions = {
+        name: replace(
+            one,
+            outcome=Outcome.REJECT,
+            reason=Reason.POLYMORPHS_MISSING,
+            next_tier=None,
+            answer=None,
+            detail=detail,
+        )
+        if name in comparable and one.outcome in held
+        else one
+        for name, one in found.decisions.items()
+    }
+    escalated = {name for name, one in decisions.items() if one.outcome is Outcome.ESCALATE}
+    answer = Answer(
+        f"{found.answer.text}; without numbers yet: {names}",
+        {**found.answer.content, "missing": list(missing)},
+    )
+    return GroupDecision(decisions, _maximal(unit & escalated for unit in found.units), answer)
 
 
 def _unusable(polymorph: Polymorph) -> Decision:
@@ -130,6 +178,8 @@ def _transitions(
     lost = {name for name, one in unusable.items() if one.outcome is Outcome.REJECT}
     reference = reference_of([one for name, one in members.items() if name not in lost])
     usable = [one for name, one in members.items() if name not in unusable]
+    if reference is None:
+        return _without_energies(usable, unusable)
     if reference not in unusable:
         findings = candidate_findings(question, reference, courses)
         answer = candidate_answer(question, reference, courses)
@@ -145,6 +195,22 @@ def _transitions(
     return _joined(question, usable, unusable, findings, answer)
 
 
+def _without_energies(
+    usable: Sequence[Polymorph], unusable: Mapping[str, Decision]
+) -> GroupDecision:
+    """Leave all open, for nobody knows which polymorph is the lowest."""
+    said = "no method gave static energies of all polymorphs"
+    decisions = dict(unusable) | {
+        one.material_id: unsettled(Reason.TRANSITIONS_UNDECIDED, said, standing=one.standing)
+        for one in usable
+        if one.is_asked
+    }
+    escalated = {name for name, one in decisions.items() if one.outcome is Outcome.ESCALATE}
+    undecided = [one.material_id for one in usable]
+    answer = Answer(f"not settled: {said}", {"kind": "transitions", "undecided": undecided})
+    return GroupDecision(decisions, _components([frozenset(escalated)]), answer)
+
+
 def _joined(
     question: GroupQuestion,
     usable: Sequence[Polymorph],
@@ -154,8 +220,11 @@ def _joined(
 ) -> GroupDecision:
     """Decisions on the usable polymorphs beside those on the others."""
     pending = [name for name, one in unusable.items() if one.outcome is Outcome.ESCALATE]
+    rivals = {one.material_id: one for one in usable}
     decisions = dict(unusable) | {
-        one.material_id: _member(question, one, findings, answer, pending) for one in usable
+        one.material_id: _member(question, one, rivals, findings, answer, pending)
+        for one in usable
+        if one.is_asked
     }
     escalated = {name for name, one in decisions.items() if one.outcome is Outcome.ESCALATE}
     undecided = [frozenset(pair) & escalated for pair, one in findings.items() if one.reason]
@@ -167,6 +236,7 @@ def _joined(
 def _member(
     question: GroupQuestion,
     polymorph: Polymorph,
+    rivals: Mapping[str, Polymorph],
     findings: Mapping[Pair, Finding],
     answer: Answer,
     pending: Sequence[str],
@@ -179,29 +249,50 @@ def _member(
         if name in pair
     ]
     known = [(rival, found.closest) for rival, found in own if found.closest is not None]
-    rivals = tuple(rival for rival, _ in known)
-    intervals = tuple(interval for _, interval in known)
+    grounds: _Grounds = {
+        "standing": polymorph.standing,
+        "intervals": tuple(interval for _, interval in known),
+        "rivals": tuple(rival for rival, _ in known),
+    }
     undecided = [(rival, found) for rival, found in own if found.reason]
+    out_of_reach = [
+        rival for rival, _ in undecided if not _may_settle(polymorph, rivals.get(rival))
+    ]
+    if out_of_reach and (polymorph.standing.is_reference or len(out_of_reach) == len(undecided)):
+        return _not_asked(out_of_reach, grounds)
     if not undecided or polymorph.standing.is_reference:
         settled = isinstance(question, OrderQuestion)
         reason = Reason.ORDER_SETTLED if settled else Reason.TRANSITIONS_SETTLED
         detail = _settled_text(len(own), known, pending, n_undecided=len(undecided))
-        return accepted(
-            reason,
-            answer,
-            detail,
-            standing=polymorph.standing,
-            intervals=intervals,
-            rivals=rivals,
-        )
+        return accepted(reason, answer, detail, **grounds)
     worst = min(undecided, key=lambda one: _severity(one[1].reason))
     assert worst[1].reason is not None  # only such are listed
-    return unsettled(
-        worst[1].reason,
-        _undecided_text(*worst, len(undecided)),
-        standing=polymorph.standing,
-        intervals=intervals,
-        rivals=rivals,
+    return unsettled(worst[1].reason, _undecided_text(*worst, len(undecided)), **grounds)
+
+
+class _Grounds(TypedDict):
+    """What a decision rests on."""
+
+    standing: Standing
+    intervals: tuple[Interval, ...]
+    rivals: tuple[str, ...]
+
+
+def _may_settle(polymorph: Polymorph, rival: Polymorph | None) -> bool:
+    """Whether an open pair can be compared by a better method; without any left, who cares."""
+    standing = polymorph.standing
+    if rival is None or (standing.next_tier is None and not standing.is_reference):
+        return True
+    return rival.may_reach(standing.next_tier)
+
+
+def _not_asked(out_of_reach: Sequence[str], grounds: _Grounds) -> Decision:
+    """End an open pair whose other polymorph would have to be computed better too."""
+    names = ", ".join(out_of_reach)
+    detail = f"open against polymorphs that were not asked about, so stay as they are: {names}"
+    intervals, rivals = grounds["intervals"], grounds["rivals"]
+    return Decision(
+        Outcome.REJECT, Reason.POLYMORPH_NOT_ASKED, None, intervals, detail, rivals=rivals
     )
 
 

@@ -45,6 +45,8 @@ class Reason(StrEnum):
     OUT_OF_DOMAIN = "out_of_domain"
     INVALID_THERMODYNAMICS = "invalid_thermodynamics"
     REFERENCE_POLYMORPH_OPEN = "reference_polymorph_open"
+    POLYMORPHS_MISSING = "polymorphs_missing"
+    POLYMORPH_NOT_ASKED = "polymorph_not_asked"
     ELEMENT_UNKNOWN = "element_unknown"
     PREDICTION_FAILED = "prediction_failed"
 

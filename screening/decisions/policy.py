@@ -2,8 +2,8 @@
 
 Accept where the interval settles the question, whatever its width; escalate where it can
 change the answer; reject where no method is left that could settle it. A value of the
-reference method is taken as it is. Every interval holds with its own coverage: who wants one
-risk for several answers together asks for intervals of a smaller risk.
+reference method is taken as it is. The risk is that of an answer: where it rests on several
+intervals, they have to hold together with their coverage.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from screening.decisions.endings import (
     out_of_budget,
     unsettled,
 )
-from screening.decisions.evidence import Evidence, StabilityJudgement
+from screening.decisions.evidence import Evidence
 from screening.decisions.outcome import Answer, Decision, Outcome, Reason, Standing
 from screening.decisions.questions import (
     FilterQuestion,
@@ -32,6 +32,7 @@ from screening.errors import InconsistentDataError, SettingError
 from screening.prediction import Verdict
 from screening.quantities import Property
 from screening.uncertainty.interval import Interval
+from screening.uncertainty.risk import StabilityJudgement
 
 __all__ = [
     "Answer",

@@ -29,6 +29,8 @@ def interval_text(interval: Interval) -> str:
     value = f"{kind}{where} is {rounded(interval.value)} {quantity.unit}"
     if interval.lower == interval.upper:
         return value
+    if math.isinf(interval.lower) and math.isinf(interval.upper):
+        return f"{value}, not calibrated"
     lower, upper = rounded(interval.lower), rounded(interval.upper)
     return f"{value} [{lower}, {upper}] ({percent(interval.coverage)})"
 

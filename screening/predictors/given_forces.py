@@ -11,7 +11,7 @@ from screening.digest import digest_of, digest_of_bytes
 from screening.errors import InconsistentDataError, NonFiniteInputError
 from screening.prediction import ForceData, Prediction
 from screening.predictors.assembly import force_warnings, physics_from_forces, physics_warnings
-from screening.predictors.interface import Tier
+from screening.predictors.interface import GIVEN_FORCES, Tier
 from screening.predictors.metering import Meter
 from screening.settings import ScreeningSettings
 
@@ -43,7 +43,7 @@ class GivenForces:
         If a force or the energy is not finite.
     """
 
-    method = "given-forces"
+    method = GIVEN_FORCES
     method_version = 1
     tier = Tier.SYSTEMATIC_DFT
 

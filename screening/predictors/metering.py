@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.calculators.delegation import Delegating
 from screening.prediction import Cost, FloatArray
 
 if TYPE_CHECKING:
     from screening.calculators import DielectricResponse, ForceCalculator
 
-__all__ = ["Meter", "Metered"]
+__all__ = ["Meter", "Metered", "core_seconds"]
 
 _T = TypeVar("_T")
 
@@ -28,7 +29,7 @@ class Meter:
         self.force_seconds = 0.0
         self.force_calls = 0
         self._wall_start = time.perf_counter()
-        self._cpu_start = _cpu_seconds()
+        self._cpu_start = core_seconds()
 
     def measure(self, call: Callable[[], _T], n_calls: int) -> _T:
         """Run a call to the calculator that evaluates ``n_calls`` structures."""
@@ -43,54 +44,26 @@ class Meter:
         """Return what was spent so far."""
         return Cost(
             wall_seconds=time.perf_counter() - self._wall_start,
-            cpu_seconds=_cpu_seconds() - self._cpu_start,
+            cpu_seconds=core_seconds() - self._cpu_start,
             force_seconds=self.force_seconds,
             force_calls=self.force_calls,
             relaxation_steps=relaxation_steps,
         )
 
 
-def _cpu_seconds() -> float:
-    """Processor time of this process and of its children that have ended."""
+def core_seconds() -> float:
+    """Return the time that cores worked for this process so far, in s.
+
+    All its threads count, and the children that have ended with theirs.
+    """
     return sum(os.times()[:4])
 
 
 @dataclass(frozen=True)
-class Metered:
+class Metered(Delegating):
     """A force calculator whose calls are counted and timed; otherwise the same."""
 
-    inner: ForceCalculator
     meter: Meter
-
-    @property
-    def name(self) -> str:
-        """Name of the calculator."""
-        return self.inner.name
-
-    @property
-    def digest(self) -> str:
-        """Digest of its weights or options."""
-        return self.inner.digest
-
-    @property
-    def elements(self) -> frozenset[int] | None:
-        """Atomic numbers it knows."""
-        return self.inner.elements
-
-    @property
-    def displacement_angstrom(self) -> float:
-        """Finite displacement it recommends in Å."""
-        return self.inner.displacement_angstrom
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What its users must know."""
-        return self.inner.notes
-
-    @property
-    def is_first_principles(self) -> bool:
-        """Whether it solves for the electrons."""
-        return self.inner.is_first_principles
 
     @property
     def members(self) -> tuple[ForceCalculator, ...]:

@@ -112,7 +112,8 @@ class DecisionDocument(Document):
     MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _from_version_1})
 
     decision_id: Digest = Field(
-        description="SHA-256 of the prediction's key, the question and the accepted risk."
+        description="SHA-256 of the key that the prediction has or would have, the question and "
+        "the accepted risk."
     )
     prediction_id: Digest | None = Field(
         description="Key of the prediction; none where the method gave no prediction."
@@ -162,8 +163,9 @@ class DecisionDocument(Document):
         *,
         question: str,
         material_id: str,
-        prediction_id: str | None,
+        prediction_id: str,
         standing: Standing,
+        is_predicted: bool = True,
         composition: str | None = None,
         spent_seconds: float = 0.0,
         expected_core_hours: float | None = None,
@@ -180,9 +182,11 @@ class DecisionDocument(Document):
         question
             Canonical text of the question.
         material_id, prediction_id
-            What it was said about; no prediction where the method failed.
+            What it was said about; the key that the method's prediction has or would have.
         standing
             Where the method stands in the ladder, and the accepted risk.
+        is_predicted
+            Whether there is this prediction; not where the method failed.
         composition
             Reduced formula, for a question about its polymorphs.
         spent_seconds, expected_core_hours
@@ -196,19 +200,18 @@ class DecisionDocument(Document):
             Naming the field that breaks the schema.
         """
         rivals = decision.rivals or (None,) * len(decision.intervals)
-        calibrations = {one.calibration for one in decision.intervals} | {prediction_id or ""}
+        calibrations = {one.calibration for one in decision.intervals} - {""}
+        predicted = (prediction_id,) if is_predicted else ()
         answer = decision.answer
         return cls.build(
             provenance=Provenance.now(
                 method=policy,
                 method_version=policy_version,
                 settings_digest=settings_digest,
-                source_ids=tuple(calibrations - {""}),
+                source_ids=(*calibrations, *predicted),
             ),
-            decision_id=decision_id_of(
-                question, standing, material_id=material_id, prediction_id=prediction_id
-            ),
-            prediction_id=prediction_id,
+            decision_id=decision_id_of(question, prediction_id, standing.alpha),
+            prediction_id=prediction_id if is_predicted else None,
             material_id=material_id,
             composition=composition,
             question=question,
@@ -229,11 +232,16 @@ class DecisionDocument(Document):
         )
 
 
-def decision_id_of(
-    question: str, standing: Standing, *, material_id: str, prediction_id: str | None
-) -> str:
-    """Key of the decision that answers a question about a prediction, or about its absence."""
-    about: dict[str, Any] = {"prediction_id": prediction_id}
-    if prediction_id is None:
-        about = {"material_id": material_id, "tier": standing.tier}
-    return digest_of(about | {"question": question, "alpha": standing.alpha})
+def decision_id_of(question: str, prediction_id: str, alpha: float) -> str:
+    """Key of the decision about a prediction that there is or, where it failed, would be.
+
+    Parameters
+    ----------
+    question
+        Canonical text.
+    prediction_id
+        Key of the prediction, so that the failures of two methods of one tier do not meet.
+    alpha
+        Accepted risk.
+    """
+    return digest_of({"prediction_id": prediction_id, "question": question, "alpha": alpha})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from screening.digest import digest_of
 from screening.errors import ERROR_CODES, ScreeningError, UnexpectedError
-from stores.documents.base import Digest, Document, Provenance
+from stores.documents.base import Digest, Document, Migration, Provenance
 
 __all__ = ["INDEXED_FIELDS", "KEY", "FailureDocument", "failure_id_of"]
 
@@ -24,11 +26,19 @@ INDEXED_FIELDS: tuple[str, ...] = (
 _MAX_TEXT = 4000  # a foreign traceback must not fill the database
 
 
+def _without_reason(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no tier, and one method that computes."""
+    tier = 1 if old["method"] == "potential-phonons" else None
+    return old | {"tier": tier, "reason": old["message"]}
+
+
 class FailureDocument(Document):
     """The last failure of one subject at one stage, by one method for one prediction."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_reason})
 
     failure_id: Digest = Field(
         description="SHA-256 of the subject, the stage, the method and the prediction to be made."
@@ -39,11 +49,17 @@ class FailureDocument(Document):
     subject: str = Field(min_length=1, description="Material or file it is about.")
     stage: str = Field(min_length=1, description="Where it happened, for instance import.")
     method: str | None = Field(description="Method that failed; none outside a method.")
+    tier: int | None = Field(
+        ge=0, le=3, description="Tier of the method that failed; none outside a prediction."
+    )
     prediction_id: Digest | None = Field(
         description="Key of the prediction that was to be made; none outside a prediction."
     )
     code: str = Field(description="Published error code.")
-    message: str = Field(min_length=1, description="What is wrong.")
+    message: str = Field(
+        min_length=1, description="What is wrong, after the reasons why cheaper methods had failed."
+    )
+    reason: str = Field(min_length=1, description="What is wrong with this method alone.")
     cause: str | None = Field(
         description="Class and message of the error underneath; none where there is none."
     )
@@ -64,8 +80,12 @@ class FailureDocument(Document):
             raise ValueError("failure_id does not belong to subject, stage, method, prediction_id")
         return self
 
+    def is_below(self, tier: int) -> bool:
+        """Whether a method of a lower tier failed."""
+        return self.tier is not None and self.tier < tier
+
     @classmethod
-    def from_error(
+    def from_error(  # noqa: PLR0913 - one keyword per part of the record
         cls,
         error: BaseException,
         *,
@@ -74,6 +94,8 @@ class FailureDocument(Document):
         subject: str | None = None,
         method: str | None = None,
         prediction_id: str | None = None,
+        tier: int | None = None,
+        earlier: Sequence[str] = (),
         attempts: int = 1,
     ) -> Self:
         """Document of an error; one without a published code becomes ``UNEXPECTED``.
@@ -90,11 +112,16 @@ class FailureDocument(Document):
             Material or file; by default the material, else the error's own subject.
         method, prediction_id
             Method that failed and key of the prediction that was to be made.
+        tier
+            Tier of the method.
+        earlier
+            Why methods of lower tiers had failed, one sentence each; they precede the message.
         attempts
             How many times it was tried.
         """
         known = _as_screening_error(error)
         about = subject or material_id or known.subject or "unknown"
+        reason = _storable(known.message) or type(known).__name__
         return cls.build(
             provenance=Provenance.now(
                 method=method, source_ids=(material_id,) if material_id else ()
@@ -104,9 +131,11 @@ class FailureDocument(Document):
             subject=about,
             stage=stage,
             method=method,
+            tier=tier,
             prediction_id=prediction_id,
             code=known.code,
-            message=_storable(known.message) or type(known).__name__,
+            message=_with_earlier(earlier, f"{method}: {known.code}: {reason}") or reason,
+            reason=reason,
             cause=_cause_of(known),
             next_step=_storable(known.hint) or None,
             attempts=attempts,
@@ -136,6 +165,11 @@ def _as_screening_error(error: BaseException) -> ScreeningError:
     )
     wrapped.__cause__ = error.__cause__
     return wrapped
+
+
+def _with_earlier(earlier: Sequence[str], own: str) -> str:
+    """Give the reasons of all methods; empty where there is only one."""
+    return _storable("; ".join([*earlier, own])) if earlier else ""
 
 
 def _cause_of(error: ScreeningError) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from stores.documents.base import Digest, Document, Provenance
+from stores.documents.base import Digest, Document, Migration, Provenance
 from stores.documents.records import BlobRecord
 
 if TYPE_CHECKING:
@@ -34,11 +36,18 @@ class ForceKind(StrEnum):
     DIELECTRIC_RESPONSE = "dielectric_response"
 
 
+def _without_core_time(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew neither the time of the cores nor the prediction."""
+    return old | {"cpu_seconds": 0.0, "prediction_id": None}
+
+
 class ForceDocument(Document):
     """One call of a calculator for one geometry; geometry and numbers are in the blob."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_core_time})
 
     force_id: Digest = Field(
         description="SHA-256 of the calculator, of what was asked, and of the geometry."
@@ -49,9 +58,15 @@ class ForceDocument(Document):
     material_id: str | None = Field(
         description="Material it was first computed for; none outside a screen."
     )
+    prediction_id: Digest | None = Field(
+        description="Prediction it was first computed for, whose cost counts it; none outside one."
+    )
     formula: str = Field(min_length=1, description="Formula of the whole cell.")
     n_atoms: int = Field(ge=1, description="Atoms of the cell.")
     wall_seconds: float = Field(ge=0, description="Wall time of the call in s.")
+    cpu_seconds: float = Field(
+        ge=0, description="Processor time of all cores in s; zero where it is not known."
+    )
     blob: BlobRecord = Field(description="Where cell, positions, elements and results lie.")
 
     @classmethod
@@ -63,9 +78,11 @@ class ForceDocument(Document):
         calculator: str,
         calculator_digest: str,
         material_id: str | None,
+        prediction_id: str | None,
         formula: str,
         n_atoms: int,
         wall_seconds: float,
+        cpu_seconds: float,
         blob: BlobReference,
     ) -> Self:
         """Document of a call whose arrays are stored.
@@ -88,8 +105,10 @@ class ForceDocument(Document):
             calculator=calculator,
             calculator_digest=calculator_digest,
             material_id=material_id,
+            prediction_id=prediction_id,
             formula=formula,
             n_atoms=n_atoms,
             wall_seconds=wall_seconds,
+            cpu_seconds=cpu_seconds,
             blob=BlobRecord.from_reference(blob),
         )

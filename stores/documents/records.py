@@ -314,7 +314,9 @@ class CostRecord(Record):
     """What a prediction cost."""
 
     wall_seconds: float = Field(ge=0, description="Wall time in s.")
-    cpu_seconds: float = Field(ge=0, description="Processor time in s.")
+    cpu_seconds: float = Field(
+        ge=0, description="Processor time of all cores in s; zero where it is not known."
+    )
     force_seconds: float = Field(ge=0, description="Time in force calls in s.")
     force_calls: int = Field(ge=0, description="Number of force calls.")
     relaxation_steps: int = Field(ge=0, description="Number of relaxation steps.")

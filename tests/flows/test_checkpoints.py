@@ -1,11 +1,14 @@
 """Force calls that are remembered: none is repeated, and the numbers are those of one run."""
 
+import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
+from flows import checkpoints
 from flows.catalogue import crystal_of
 from flows.checkpoints import Checkpointed, force_id_of, predict_resumably
 from flows.local import Crew
@@ -14,7 +17,7 @@ from flows.materials import screen_material
 from flows.run import screen
 from screening.calculators import CheckedCalculator, DielectricResponse, ForceCalculator
 from screening.calculators.ase import AseEngine
-from screening.errors import CalculatorFailedError
+from screening.errors import CalculatorFailedError, DatabaseUnavailableError
 from screening.predictors.contract import check_prediction
 from screening.predictors.potential_phonons import PotentialPhonons
 from stores.connect import open_database
@@ -28,12 +31,18 @@ class Counting:
     """An engine that counts its calls and fails after some."""
 
     fail_after: int = 10**9
+    pause_seconds: float = 0.0
+    spin_seconds: float = 0.0
     calls: list[int] = field(default_factory=list)
 
     def _count(self, numbers):
         if len(self.calls) >= self.fail_after:
             raise RuntimeError("the node went down")
         self.calls.append(len(numbers))
+        time.sleep(self.pause_seconds)
+        end = time.process_time() + self.spin_seconds
+        while time.process_time() < end:
+            pass
         return AseEngine(EMT())
 
     def forces(self, cell, positions, numbers):
@@ -103,7 +112,7 @@ def test_the_cost_of_a_resumed_prediction_is_that_of_all_its_calls(database, cry
     predict_resumably(slow, crystal, database)
     rows = list(database.forces.query({}))
     for row in rows:  # as if every call had taken an hour
-        document = ForceDocument.load(row).replaced(wall_seconds=3600.0)
+        document = ForceDocument.load(row).replaced(wall_seconds=3600.0, cpu_seconds=14400.0)
         database.forces.update(document.to_store())
     again = Counting()
     found = predict_resumably(predictor_of(again, small), crystal, database)
@@ -111,6 +120,7 @@ def test_the_cost_of_a_resumed_prediction_is_that_of_all_its_calls(database, cry
     assert found.cost.force_calls == len(rows)
     assert found.cost.force_seconds == pytest.approx(3600.0 * found.cost.force_calls, rel=1e-3)
     assert found.cost.wall_seconds > found.cost.force_seconds
+    assert found.cost.cpu_seconds == pytest.approx(14400.0 * found.cost.force_calls, rel=1e-3)
 
 
 def test_what_is_remembered_is_described_and_holds_the_geometry(database, crystal, small):
@@ -220,3 +230,95 @@ def test_screening_remembers_calls_from_first_principles(database, crystal, smal
     assert screen_material(database, crystal, predictor_of(rest, small)).outcome == "computed"
     prediction = PredictionDocument.load(database.predictions.query_one({}))
     assert prediction.cost.force_calls == 3 + len(rest.calls)
+
+
+def test_calls_made_for_another_prediction_are_paid_there(database, crystal, small):
+    spinning = Counting(spin_seconds=0.05)
+    [first, second] = [
+        predict_resumably(predictor_of(spinning, small), crystal, database, key)
+        for key in ("1" * 64, "2" * 64)
+    ]
+    assert len(spinning.calls) == first.cost.force_calls == second.cost.force_calls
+    least = 0.05 * len(spinning.calls)
+    assert first.cost.cpu_seconds > least
+    assert second.cost.cpu_seconds < first.cost.cpu_seconds - 0.9 * least
+    again = predict_resumably(predictor_of(Counting(), small), crystal, database, "1" * 64)
+    assert again.cost.cpu_seconds > least
+    rows = [ForceDocument.load(row) for row in database.forces.query({})]
+    assert {row.prediction_id for row in rows} == {"1" * 64}
+    assert sum(row.cpu_seconds for row in rows) > least
+
+
+def test_two_that_compute_the_same_make_every_call_once(uri, crystal, small, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_LOOK_SECONDS", 0.02)
+    slow = Counting(pause_seconds=0.1)
+    predictions = []
+
+    def predict():
+        with open_database(uri) as opened:
+            predictions.append(predict_resumably(predictor_of(slow, small), crystal, opened))
+
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with open_database(uri) as opened:
+        assert len(slow.calls) == opened.forces.count() >= 4
+        assert opened.collection("claims").count() == 0
+    first, second = predictions
+    assert np.array_equal(
+        first.force_data.forces_ev_per_angstrom, second.force_data.forces_ev_per_angstrom
+    )
+    # the time of every call counts once in each, that of waiting for it not
+    for one in predictions:
+        assert 0.1 * len(slow.calls) < one.cost.force_seconds < 0.19 * len(slow.calls)
+
+
+def geometry_of(crystal):
+    structure = crystal.structure
+    numbers = np.array([site.specie.Z for site in structure])
+    return np.array(structure.lattice.matrix), structure.cart_coords, numbers
+
+
+@pytest.fixture
+def claimed(database, crystal, monkeypatch):
+    """A calculator whose energy of the crystal somebody is computing, and that one's claim."""
+    monkeypatch.setattr(checkpoints, "_LOOK_SECONDS", 0.02)
+    inner = CheckedCalculator(Counting(), "counting", "c" * 64, is_first_principles=True)
+    key = force_id_of("c" * 64, ForceKind.ENERGY, *geometry_of(crystal))
+    return Checkpointed(inner, database), database.claims.acquire(f"force:{key}")
+
+
+def test_the_call_of_a_dead_process_is_made_again(database, crystal, claimed):
+    calculator, claim = claimed
+    store = database.collection("claims")
+    stored = store.query_one({"key": claim.key})
+    dead = stored["owner"] | {"start_time": "0"}
+    store.update(stored | {"owner": dead})
+    assert np.isfinite(calculator.energy(*geometry_of(crystal)))
+    assert len(calculator.inner.engine.calls) == 1
+
+
+def test_nobody_waits_for_ever(crystal, claimed, monkeypatch):
+    calculator, claim = claimed
+    monkeypatch.setattr(checkpoints, "PATIENCE_SECONDS", 0.1)
+    started = time.monotonic()
+    assert np.isfinite(calculator.energy(*geometry_of(crystal)))
+    assert time.monotonic() - started > 0.1
+    assert claim.still_mine()
+
+
+def test_a_database_that_is_away_is_no_failure_of_the_material(
+    database, crystal, small, monkeypatch
+):
+    def away(*_):
+        raise DatabaseUnavailableError("cannot be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpointed, "_stored", away)
+        with pytest.raises(DatabaseUnavailableError):
+            screen_material(database, crystal, predictor_of(Counting(), small))
+    assert database.failures.count() == 0
+    found = screen_material(database, crystal, predictor_of(Counting(), small))
+    assert found.outcome == "computed"

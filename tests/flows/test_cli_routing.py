@@ -88,6 +88,8 @@ def test_a_material_that_nothing_predicts_is_a_failure_of_the_command(
     [
         (("--tolerance", 5), "without a question"),
         (("--question", "stability", "--max-dft", 1), "--fallback"),
+        (("--question", "stability", "--dft-time-limit", 60), "--fallback"),
+        (("--question", "order from 1100 to 1500 K"), "beyond the temperatures"),
         (("--question", "free-energy"), "tolerance"),
         (("--question", "free-energy", "--tolerance", 0), "tolerance of 0"),
         (("--question", "stability", "--fallback", EMT), "is not above"),
@@ -115,3 +117,18 @@ def test_a_plan_of_nothing_says_so(phonoscreen, crystals):
     code, _, err = phonoscreen("plan", "-q", "formula_reduced = Xe")
     assert code == ExitCode.NOTHING_USABLE
     assert "nothing to plan" in err
+
+
+def test_decisions_are_drawn(phonoscreen, common, crystals, tmp_path):
+    phonoscreen("import", crystals)
+    code, _, err = phonoscreen("plot", "--decisions", "-o", tmp_path)
+    assert code == ExitCode.WRONG_USAGE
+    assert "nothing was decided" in err
+    asked = (*ASKED, "--question", "stability", "--question", "order", "--max-dft", 1)
+    phonoscreen("screen", *common, *asked, "-w", 0)
+    code, out, _ = phonoscreen("plot", "--decisions", "-o", tmp_path / "all")
+    assert code == ExitCode.DONE
+    assert len(out.splitlines()) == len(list((tmp_path / "all").glob("*.png"))) == 3
+    code, out, _ = phonoscreen("plot", "Cu", "--decisions", "-o", tmp_path / "copper")
+    assert code == ExitCode.DONE
+    assert phonoscreen("plot", "Xe", "--decisions", "-o", tmp_path)[0] == ExitCode.WRONG_USAGE

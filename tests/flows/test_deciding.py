@@ -1,6 +1,6 @@
 """Decisions from what is known: which prediction is judged, and what polymorphs are compared by."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from pretended_calibrations import FixedWidth
@@ -143,21 +143,119 @@ def test_what_is_pending_is_what_is_unknown_or_asked_of_the_next_method(judge):
 
 def test_without_calibration_intervals_are_open_and_the_reference_is_exact():
     one, two = sample("a"), sample("b", static_ev=-3.4)
-    opened, exact = Uncalibrated(), Reference()
-    assert not opened.interval(one, FREE_ENERGY, 0.1).is_finite
-    assert exact.interval(one, FREE_ENERGY, 0.1).half_width == 0.0
-    difference = Quantity(Property.RELATIVE_FREE_ENERGY, 300.0)
-    assert exact.difference(one, two, difference, 0.1).value == pytest.approx(-100.0)
-    assert not opened.difference(one, two, difference, 0.1).is_finite
-    assert opened.stability(one, 0.1).verdict is Verdict.UNDETERMINED
+    source, exact = Uncalibrated(), Reference()
+    assert not source.intervals(one, [FREE_ENERGY], 0.1)[0].is_finite
+    assert exact.intervals(one, [FREE_ENERGY], 0.1)[0].half_width == 0.0
+    quantities = [Quantity(Property.RELATIVE_FREE_ENERGY, t) for t in (300.0, 600.0)]
+    exactly = exact.differences([one, two], quantities, 0.1)
+    assert [one.value for one in exactly["a", "b"]] == pytest.approx([-100.0, -100.0])
+    nothing = source.differences([one, two], quantities, 0.1)
+    assert not any(one.is_finite for one in nothing["a", "b"])
+    assert source.stability(one, 0.1).verdict is Verdict.UNDETERMINED
     assert exact.stability(one, 0.1).verdict is Verdict.STABLE
 
 
-def test_temperatures_are_the_calibrated_ones_of_the_window_else_a_grid():
+def test_temperatures_are_the_ends_of_the_window_and_the_calibrated_ones_between():
     kind, samples = Property.RELATIVE_FREE_ENERGY, [sample("a")]
     tables = {Quantity(kind, t).name for t in (100.0, 450.0, 900.0)}
-    assert temperatures_of((0.0, 500.0), kind, tables, samples) == (100.0, 450.0)
+    assert temperatures_of((0.0, 500.0), kind, tables, samples) == (0.0, 100.0, 450.0, 500.0)
     assert temperatures_of((350.0, 350.0), kind, tables, samples) == (350.0,)
-    assert temperatures_of((550.0, 2000.0), kind, (), samples) == (550.0, 600.0, 800.0, 1000.0)
-    with pytest.raises(InconsistentDataError, match="was predicted"):
-        temperatures_of((1200.0, 1500.0), kind, tables, samples)
+    assert temperatures_of((750.0, 2000.0), kind, (), samples) == (750.0, 800.0, 900.0, 1000.0)
+    assert temperatures_of((1200.0, 1500.0), kind, tables, samples) == ()
+    many = {Quantity(kind, float(t)).name for t in range(0, 1001, 50)}
+    grid = temperatures_of((0.0, 1000.0), kind, many, samples)
+    assert (len(grid), grid[0], grid[-1]) == (11, 0.0, 1000.0)
+
+
+@pytest.mark.parametrize("question", ["free_energy within 5 meV/atom", "stability", "order"])
+def test_a_failure_above_an_absent_prediction_leaves_the_cheapest_method_to_be_asked(
+    judge, question
+):
+    materials = {"a": known("a", levels=(), failures={1: "TIMEOUT"}), "b": known("b")}
+    found = judge(question, half_width=0.0).judge(materials)
+    assert found.unknown == ("a",)
+    assert [one.material_id for one in found.decided] == ["b"]
+    assert pending_keys(judge(question), materials)["a"] == "a-0"
+    both = judge(question, half_width=1000.0).judge(
+        materials | {"a": known("a", failures={1: "TIMEOUT"})}
+    )
+    assert of(both, "a").decision.outcome in {Outcome.REJECT, Outcome.ESCALATE}
+
+
+@pytest.mark.parametrize("question", ["transitions", "order"])
+def test_polymorphs_without_a_method_in_common_are_escalated_not_refused(judge, question):
+    materials = {"a": known("a"), "b": known("b", levels=(1,), failures={0: "TIMEOUT"})}
+    found = judge(question).judge(materials)
+    assert of(found, "a").decision.outcome is Outcome.ESCALATE
+    assert [unit.material_ids for unit in found.units] == [{"a"}]
+    done = judge(question).judge(materials | {"a": known("a", levels=(0, 1))})
+    assert of(done, "a").decision.reason is Reason.REFERENCE_METHOD
+
+
+def test_transitions_without_static_energies_stay_open(judge):
+    found = judge("transitions").judge({"a": known("a", static_ev=None), "b": known("b")})
+    assert {one.decision.reason for one in found.decided} == {Reason.TRANSITIONS_UNDECIDED}
+
+
+def test_a_polymorph_that_nothing_is_known_of_keeps_an_order_from_being_accepted(judge):
+    stranger = replace(known("b", levels=()), is_asked=False)
+    found = judge("order").judge({"a": known("a"), "b": stranger})
+    assert of(found, "a").decision.reason is Reason.POLYMORPHS_MISSING
+    assert found.unknown == ("b",)
+    assert found.answers[0].answer.content["missing"] == ["b"]
+    failed = replace(known("b", levels=(), failures={0: "X", 1: "Y"}), is_asked=False)
+    given_up = judge("order").judge({"a": known("a"), "b": failed})
+    assert of(given_up, "a").decision.outcome is Outcome.ACCEPT
+    assert [one.material_id for one in given_up.decided] == ["a"]
+
+
+def test_other_polymorphs_are_compared_with_but_neither_decided_nor_computed(judge):
+    other = replace(known("b", static_ev=-3.4), is_asked=False)
+    settled = judge("order").judge({"a": known("a"), "b": other})
+    assert settled.answers[0].answer.text.startswith("a < b")
+    assert [one.material_id for one in settled.decided] == ["a"]
+    wide = judge("order", half_width=1000.0).judge({"a": known("a"), "b": other})
+    assert of(wide, "a").decision.reason is Reason.POLYMORPH_NOT_ASKED
+    assert wide.units == ()
+
+
+@dataclass(frozen=True)
+class Asking(FixedWidth):
+    """Remembers what it was asked for at once."""
+
+    asked: list = field(default_factory=list)
+
+    def intervals(self, sample, quantities, alpha):
+        self.asked.append((sample.material_id, len(quantities), alpha))
+        return super().intervals(sample, quantities, alpha)
+
+    def differences(self, samples, quantities, alpha):
+        names = "".join(one.material_id for one in samples)
+        self.asked.append((names, len(quantities), alpha))
+        return super().differences(samples, quantities, alpha)
+
+
+def test_the_risk_is_that_of_the_whole_answer(judge):
+    calibration = Asking({"Cu": 1.0})
+    asked = judge("free_energy at 0, 300, 600 K within 5 meV/atom", calibrations={0: calibration})
+    asked.judge({"a": known("a")})
+    assert calibration.asked == [("a", 3, 0.1)]
+    calibration.asked.clear()
+    order = judge("order from 300 to 600 K", calibrations={0: calibration})
+    order.judge({name: known(name, static_ev=-3.5 + 0.1 * i) for i, name in enumerate("abc")})
+    assert calibration.asked == [("abc", 4, 0.1)]
+
+
+def test_a_grid_that_does_not_reach_what_is_asked_spoils_no_other_material(judge):
+    class Strict(FixedWidth):
+        def intervals(self, sample, quantities, alpha):
+            if sample.material_id == "a":
+                raise InconsistentDataError("224 K lies below the grid")
+            return super().intervals(sample, quantities, alpha)
+
+    asked = judge("free_energy within 5 meV/atom", calibrations={0: Strict({"Cu": 1.0})})
+    found = asked.judge({"a": known("a"), "b": known("b")})
+    assert of(found, "a").decision.reason is Reason.NOT_CALIBRATED
+    assert of(found, "b").decision.outcome is Outcome.ACCEPT
+    outside = judge("order from 1100 to 1500 K").judge({"a": known("a"), "b": known("b")})
+    assert {one.decision.reason for one in outside.decided} == {Reason.NOT_CALIBRATED}

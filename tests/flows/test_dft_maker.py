@@ -9,14 +9,14 @@ from jobflow import Flow, JobStore, run_locally
 from monty.json import MontyDecoder, MontyEncoder
 
 from flows.catalogue import crystal_of
-from flows.jobs import finish_phonons_job
+from flows.jobs import displacements_job, finish_phonons_job
 from flows.makers import DftPhononMaker
-from flows.materials import screen_material
+from flows.materials import record_failure, screen_material
 from flows.predictors import cached_predictor
 from flows.resources import Resource, all_jobs, resource_of
 from flows.results import phonons_of
 from flows.retrying import forget_failures
-from screening.errors import SettingError
+from screening.errors import DatabaseUnavailableError, RelaxationError, SettingError
 from stores.connect import open_database
 from stores.documents import FailureDocument, PredictionDocument
 from stores.query import by_field
@@ -144,3 +144,45 @@ def test_jobs_that_vanished_are_a_failure_with_a_next_step(uri, names, dft):
     assert failure.code == "WORKER_LOST"
     assert failure.message.startswith("2 of 3 jobs")
     assert "wall time" in failure.next_step
+
+
+def test_where_a_job_vanished_behind_its_last_call_the_forces_count(uri, dft):
+    bcc = id_of(uri, "Cu", 229)
+    arguments = (uri, bcc, dft.calculator, dft.settings)
+    assert displacements_job.original(*arguments, 0, 1)["error"] is None
+    finished = finish_phonons_job.original(*arguments, [None])
+    assert finished == {"outcome": "computed", "detail": "unstable"}
+
+
+def test_a_database_that_is_away_is_left_to_the_engine(uri, names, dft, monkeypatch):
+    def away(*_):
+        raise DatabaseUnavailableError("cannot be reached")
+
+    monkeypatch.setattr("flows.checkpoints.Checkpointed._stored", away)
+    with pytest.raises(DatabaseUnavailableError):
+        displacements_job.original(uri, names[0], dft.calculator, dft.settings, 0, 1)
+    with open_database(uri) as database:
+        assert database.failures.count() == 0
+
+
+def test_only_failures_of_lower_tiers_are_repeated_each_once(uri, dft, small, quick):
+    silver = id_of(uri, "Ag")
+    emt = [
+        cached_predictor("faulty_calculators.NanForSilver", one.as_dict()) for one in (small, quick)
+    ]
+    stiff = [cached_predictor(dft.calculator, one.as_dict()) for one in (small, quick)]
+    error = RelaxationError("no minimum")
+    with open_database(uri) as database:
+        crystal = crystal_of(database, silver)
+        for predictor in (*emt, *stiff, stiff[0]):
+            record_failure(database, crystal, predictor, error, 1)
+        rows = [FailureDocument.load(row) for row in database.failures.query({})]
+        again = {one.message for one in rows if one.tier == 3}
+        said = [f"{kind}-phonons: RELAX_NOT_CONVERGED: no minimum" for kind in ("potential", "dft")]
+        assert again == {"; ".join(said)}
+        # what succeeded since is no reason any more
+        good = cached_predictor("ase.calculators.emt.EMT", quick.as_dict())
+        assert screen_material(database, crystal, good).outcome == "computed"
+        record_failure(database, crystal, stiff[0], error, 2)
+        last = database.failures.query_one({"attempts": 2})
+    assert last["message"] == "no minimum"

@@ -12,7 +12,7 @@ from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
 from screening.settings import ScreeningSettings
 from stores.connect import open_database
-from stores.documents import ForceDocument, StructureDocument
+from stores.documents import ForceDocument, PredictionDocument, StructureDocument
 from stores.query import by_field
 
 EMT = "ase.calculators.emt.EMT"
@@ -96,7 +96,8 @@ def test_times_are_learned_from_remembered_calls(uri, names, ladder):
     route(uri, names[:2], Work(ladder, QUESTION), crew=Crew(workers=0))
     with open_database(uri) as database:
         for row in database.forces.query({}):
-            hour = ForceDocument.load(row).replaced(wall_seconds=3600.0)
+            # four cores for a quarter of an hour
+            hour = ForceDocument.load(row).replaced(wall_seconds=900.0, cpu_seconds=3600.0)
             database.forces.update(hour.to_store())
         estimator = Estimator(database, read_ladder(ladder).steps[1])
         row = database.structures.query_one(by_field("material_id", names[2]))
@@ -111,12 +112,26 @@ def test_times_of_potentials_are_learned_from_predictions(uri, names, ladder):
     route(uri, names, Work(ladder[:1], QUESTION), crew=Crew(workers=0))
     with open_database(uri) as database:
         estimator = Estimator(database, read_ladder(ladder[:1]).steps[0])
-        spent = [row["cost"]["force_seconds"] for row in database.predictions.query({})]
+        spent = [row["cost"]["cpu_seconds"] for row in database.predictions.query({})]
         rows = list(database.structures.query({}))
         crystals = [StructureDocument.load(row).to_crystal() for row in rows]
         total = sum(estimator.of(one.structure).core_hours for one in crystals) * 3600.0
     assert estimator.times.basis == "6 measured, 8 to 16 atoms"
     assert total == pytest.approx(sum(spent), rel=1.0)
+
+
+def test_a_core_time_that_is_not_known_teaches_nothing(uri, names, ladder):
+    route(uri, names[:2], Work(ladder, QUESTION), crew=Crew(workers=0))
+    with open_database(uri) as database:
+        for row in list(database.forces.query({})):
+            old = ForceDocument.load(row).replaced(cpu_seconds=0.0)
+            database.forces.update(old.to_store())
+        for row in list(database.predictions.query({})):
+            document = PredictionDocument.load(row)
+            cost = document.cost.model_copy(update={"cpu_seconds": 0.0})
+            database.predictions.update(document.replaced(cost=cost).to_store())
+        for step in read_ladder(ladder).steps:
+            assert Estimator(database, step).times.basis.startswith("default: ")
 
 
 def test_without_relaxation_only_the_energy_and_the_still_crystal_are_added(uri, names, small):

@@ -1,8 +1,10 @@
 """Tags of jobs, and the workers that jobs made at run time go to."""
 
+import pytest
 from jobflow import CURRENT_JOB, Flow, Response, job, run_locally
 
-from flows.makers import ScreenMaker
+from flows.makers import ScreenBatchMaker, ScreenMaker
+from flows.makers.repair import RepairMaker
 from flows.resources import Resource, all_jobs, place, resource_of, tagged
 
 WORKERS = {
@@ -72,3 +74,25 @@ def test_without_a_launch_nothing_is_placed():
     seen.clear()
     run_locally(branch(), log=False, ensure_success=True, raise_immediately=True)
     assert seen == {"dft": {}, "database": {}, "foreign": {}}
+
+
+@pytest.mark.parametrize(
+    ("calculator", "resource"),
+    [
+        ("chgnet", Resource.POTENTIAL),
+        ("mace:medium,chgnet:r2scan", Resource.POTENTIAL),
+        ("gpaw", Resource.DFT),
+        ("espresso(born=True)", Resource.DFT),
+        ("gpaw(xc='PBE'),gpaw(xc='LDA')", Resource.DFT),
+        ("gpaw,chgnet", Resource.POTENTIAL),
+        ("ase.calculators.emt.EMT", Resource.POTENTIAL),
+        ("pretended_dft.StifferEmt", Resource.DFT),
+    ],
+)
+def test_jobs_go_where_their_calculator_runs(calculator, resource):
+    maker = ScreenBatchMaker(calculator=calculator)
+    flow = RepairMaker(batch_maker=maker).make("memory://", ["ps-1"])
+    assert resource_of(maker.make("memory://", ["ps-1"])) is resource
+    repair, screened, summary = all_jobs(flow)
+    assert [resource_of(repair), resource_of(screened)] == [resource, resource]
+    assert resource_of(summary) is Resource.DATABASE

@@ -2,6 +2,7 @@
 
 import json
 import math
+from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from flows.local import Crew
 from flows.makers import RoutedScreenMaker
 from flows.retrying import forget_failures
 from flows.routing import Work, route
+from flows.run import predict_missing
 from screening.decisions.outcome import Outcome, Reason
 from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
@@ -329,3 +331,69 @@ def test_contradictory_questions_never_become_a_flow(uri, maker):
     asked = ["free_energy within 5 meV/atom", "free_energy within 10 meV/atom"]
     with pytest.raises(SettingError):
         replace(maker, questions=asked).make(uri, [])
+
+
+def plain_work(maker, uri):
+    """What the first decide job of a flow is given."""
+    flow = maker.make(uri, ["ps-1"])
+    return json.loads(json.dumps(flow.jobs[-2].function_args[2]))
+
+
+def test_a_flow_decides_where_no_program_is_installed(uri, maker, ladder, monkeypatch):
+    given = plain_work(maker, uri)
+    known = [one.predictor.model_digest for one in read_ladder(ladder).steps]
+
+    def refuse(*_):
+        raise AssertionError("a calculator was loaded")
+
+    monkeypatch.setattr("flows.ladder.cached_predictor", refuse)
+    named = read_ladder(given["ladder"])
+    assert [one.predictor.model_digest for one in named.steps] == known
+    assert named.named() == given["ladder"]
+    with pytest.raises(SettingError, match="not loaded"):
+        named.steps[0].predictor.predict(Namespace(material_id="ps-1"))
+    with pytest.raises(SettingError, match="names no method"):
+        read_ladder([given["ladder"][0] | {"method": {"tier": 1}}])
+
+
+def test_a_worker_with_another_program_refuses_and_the_reason_is_on_record(uri, fcc, maker):
+    flow = maker.make(uri, [fcc["Ag"]])
+    work_of_flow = flow.jobs[-2].function_args[2]
+    work_of_flow["ladder"][1]["method"]["model_digest"] = "f" * 64
+    decided, _, jobs = run(uri, flow)
+    assert decided["decisions"] == {"reject": 1}
+    assert decided["n_waiting"] == 0
+    assert "finish_phonons_job" not in jobs
+    with open_database(uri) as database:
+        [failure] = [FailureDocument.load(row) for row in database.failures.query({})]
+        assert database.predictions.count(by_field("tier", 3)) == 0
+    assert failure.code == "WORKER_LOST"
+    assert "are not those of the machine that launched the screen" in failure.message
+
+
+def test_a_flow_whose_fallback_dies_says_so(uri, fcc, maker, monkeypatch):
+    def die(*_):
+        raise KeyError("killed")  # of no kind that anybody expects
+
+    monkeypatch.setattr("flows.fallback.plan_batches", die)
+    flow = maker.make(uri, [fcc["Ag"], fcc["Cu"]])
+    with open_database(uri) as database:
+        store = JobStore(database.store("jobs", key="uuid", unique=False))
+        run_locally(flow, store=store, log=False)
+        rows = [FailureDocument.load(row) for row in database.failures.query({})]
+        last = [DecisionDocument.load(row) for row in database.decisions.query({"tier": 3})]
+    assert {one.code for one in rows} == {"WORKER_LOST"}
+    assert [one.reason for one in last] == ["all_tiers_failed"] * 2
+
+
+def test_the_better_method_has_a_time_limit_of_its_own(uri, fcc, ladder, monkeypatch):
+    crews = []
+
+    def predict(_database, whole, *, crew, listener):
+        crews.append((whole.maker.calculator, crew))
+        return predict_missing(_database, whole, crew=HERE, listener=listener)
+
+    monkeypatch.setattr("flows.routing.predict_missing", predict)
+    first, second = Crew(2, 60.0), Crew(2, 3600.0)
+    route(uri, [fcc["Ag"]], work(ladder), crew=first, better_crew=second)
+    assert crews == [(EMT, first), (DFT, second)]

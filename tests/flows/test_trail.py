@@ -85,7 +85,7 @@ def test_the_whole_way_from_the_potential_to_the_reference(uri, copper, ladder):
     ]
     assert found.next_step == "All questions are answered"
     text = shown(tables.table_trail(found))
-    for part in ("not_calibrated", "reference_method", "-inf", "made with", EMT):
+    for part in ("not_calibrated", "reference_method", "too few", "made with", EMT):
         assert part in text
 
 

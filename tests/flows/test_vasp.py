@@ -28,13 +28,16 @@ from flows.makers.vasp_results import (
     born_of_all_sites,
     force_data_of,
 )
-from flows.makers.vasp_settings import Calculation, VaspSettings, incar_of, k_mesh
+from flows.makers.vasp_settings import Calculation, VaspSettings, incar_of
 from flows.makers.vasp_times import RunTimes, run_times
 from flows.materials import key_of
+from flows.reserving import reserve, reserved
 from flows.resources import RESOURCE_TAG
 from screening.calculators import load_calculator
+from screening.calculators.first_principles import kpoint_grid
 from screening.errors import (
     CalculatorFailedError,
+    DatabaseUnavailableError,
     ExecutableMissingError,
     InconsistentDataError,
     NonFiniteForcesError,
@@ -50,7 +53,8 @@ from screening.settings import ScreeningSettings
 from screening.structure import canonical_crystal
 from screening.supercell import SupercellSettings, choose_supercell
 from stores.connect import open_database
-from stores.documents import PhononDocument, PredictionDocument
+from stores.documents import LaunchDocument, PhononDocument, PredictionDocument, Provenance
+from stores.documents.launch import LaunchState
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{text}")
@@ -176,7 +180,7 @@ def test_the_inputs_of_every_calculation_are_ours(uri, compounds, formula, mesh,
         incar = dict(written["INCAR"])
         assert incar.pop("LMAXMIX", 4) == 4  # d electrons, as pymatgen sees them
         assert incar == COMMON | {"NELM": 200, "NELMIN": 5} | own[kind]
-        expected = k_mesh(supercell @ primitive.lattice.matrix, 0.25) if displaced else mesh
+        expected = kpoint_grid(supercell @ primitive.lattice.matrix, 0.25) if displaced else mesh
         assert tuple(written["KPOINTS"].kpts[0]) == expected
         assert written["KPOINTS"].style.name == "Gamma"
         assert str(written["POTCAR.spec" if "POTCAR.spec" in written else "POTCAR"]) == potcars
@@ -593,3 +597,124 @@ def test_magnetic_elements_are_pointed_out():
     assert magnetism_notes(SALT, VaspSettings()) == ()
     assert "no spin polarisation" in magnetism_notes(oxide, VaspSettings())[0]
     assert "ferromagnetic" in magnetism_notes(oxide, VaspSettings(spin_polarised=True))[0]
+
+
+@pytest.mark.parametrize("symbol", ["Mn", "Pm", "Yb", "Pu", "Cm"])
+def test_the_magnetic_elements_are_those_of_every_code(symbol):
+    from flows.makers.vasp_settings import magnetism_notes
+
+    metal = Structure(Lattice.cubic(3.0), [symbol], [[0, 0, 0]])
+    assert symbol in magnetism_notes(metal, VaspSettings())[0]
+
+
+def test_a_cost_of_which_a_part_is_unknown_is_unknown(tmp_path):
+    data, outputs = reference("NaCl")
+    text = " running on    8 total cores\n   Elapsed time (sec):      12.500\n"
+    (tmp_path / "OUTCAR").write_text(text)
+    chosen = ScreeningSettings(
+        relaxation=None, phonons=PhononSettings(mesh_length_angstrom=25.0, symprec_angstrom=1e-4)
+    )
+    crystal = canonical_crystal(data.primitive)
+    here = str(tmp_path)
+    n_runs = len(outputs.displaced)
+    for known, cores, said in ((n_runs, 100.0 * (n_runs + 1), 0), (n_runs - 1, 0.0, 1)):
+        values = static_values(data.primitive) | {"directories": [here]}
+        static = StaticOutputs.from_output(values)
+        folders = outputs.document | {"jobdirs": {"displacements_job_dirs": [here] * known}}
+        there = replace(outputs, document=folders, born_expected=False)
+        vasp_phonons = VaspPhonons(chosen, VaspSettings(), POTCARS).with_outputs(static, there)
+        found = vasp_phonons.predict(crystal)
+        assert found.cost.cpu_seconds == cores
+        assert len([text for text in found.warnings if "core time is not known" in text]) == said
+
+
+def test_without_atomate2_a_failure_is_on_record_until_a_worker_has_it(uri, compounds, monkeypatch):
+    maker = VaspPhononMaker(settings=settings().as_dict(), check_environment=False)
+    name = compounds["Cu"]
+    with monkeypatch.context() as patch:
+
+        def missing():
+            raise ExecutableMissingError("atomate2 is not installed")
+
+        patch.setattr("flows.makers.vasp.atomate2_potcars", missing)
+        report = prepare_job.original(maker, uri, name)
+    assert report["outcome"] == "failed"
+    assert report["detail"] == "EXECUTABLE_MISSING: atomate2 is not installed"
+    with open_database(uri) as database:
+        failure = database.failures.query_one({"material_id": name})
+        assert (failure["code"], failure["tier"]) == ("EXECUTABLE_MISSING", 3)
+        assert prepare_job.original(maker, uri, name).replace is not None
+        assert database.failures.count() == 0
+
+
+def test_attempts_are_counted_and_a_database_that_is_away_is_no_failure(
+    uri, compounds, monkeypatch
+):
+    maker = VaspPhononMaker(settings=settings().as_dict(), command="no_vasp_here")
+    name = compounds["Cu"]
+    for attempt in (1, 2):
+        assert prepare_job.original(maker, uri, name)["outcome"] == "failed"
+        with open_database(uri) as database:
+            assert database.failures.query_one({})["attempts"] == attempt
+            database.failures.remove_docs({})
+
+    def away(*_):
+        raise DatabaseUnavailableError("cannot be reached")
+
+    monkeypatch.setattr("flows.makers.vasp.write_prediction", away)
+    monkeypatch.setattr(VaspPhonons, "predict", away)
+    nothing = static_values(SALT)
+    outputs = {"document": None, "displaced": None, "forces_ev_per_angstrom": None}
+    with pytest.raises(DatabaseUnavailableError):
+        read_job.original(maker, uri, name, nothing, outputs)
+    with open_database(uri) as database:
+        assert database.failures.count() == 0
+
+
+def launched(uri, flow, name):
+    """Write a launch down as `phonoscreen launch` does."""
+    document = LaunchDocument.build(
+        provenance=Provenance.now(),
+        launch_id=flow.uuid,
+        engine="fireworks",
+        queue="paper",
+        name="VASP",
+        purpose="a" * 64,
+        material_ids=(name,),
+        keys=("a" * 64,),
+        n_jobs=1,
+        state=LaunchState.SUBMITTED,
+    )
+    with open_database(uri) as database:
+        database.launches.update(document.to_store())
+    return document
+
+
+def test_two_launched_flows_do_not_make_the_same_prediction(uri, compounds, tmp_path):
+    name = compounds["Cu"]
+    maker = ForceFieldPhononMaker(settings=settings().as_dict())
+    first, second = maker.make(uri, name), maker.make(uri, name)
+    document = launched(uri, first, name)
+    launched(uri, second, name)
+    with open_database(uri) as database:
+        key = key_of(crystal_of(database, name).digest, maker.predictor())
+        assert reserve(database, key, first.uuid)  # its first job has run
+        assert reserved(database, [key]) == {key}
+        assert run(second, uri, tmp_path)["outcome"] == "busy_elsewhere"
+        lost = document.replaced(state=LaunchState.LOST)
+        database.launches.update(lost.to_store())
+        assert reserved(database, [key]) == set()
+        database.launches.update(document.to_store())
+        assert run(first, uri, tmp_path)["outcome"] == "computed"
+        assert reserved(database, [key]) == set()
+        assert database.claims.reservations([key]) == {}
+
+
+def test_the_reservation_of_a_flow_that_fails_is_given_up(uri, compounds, tmp_path):
+    name = compounds["Cu"]
+    broken = ForceFieldPhononMaker(settings=settings().as_dict(), force_field=BREAKS_IN_SUPERCELLS)
+    flow = broken.make(uri, name)
+    launched(uri, flow, name)
+    assert run(flow, uri, tmp_path)["outcome"] == "failed"
+    with open_database(uri) as database:
+        assert database.collection("claims").query_one({"holder": flow.uuid}) is None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -17,10 +21,11 @@ from screening.calculators.first_principles import (
     magnetic_elements,
     not_converged,
     settings_from_options,
+    time_limit,
 )
 from screening.calculators.gpaw import GpawSettings
-from screening.errors import ERROR_CODES, ScfNotConvergedError, SettingError
-from screening.predictors.metering import Meter, Metered
+from screening.errors import ERROR_CODES, ScfNotConvergedError, SettingError, TimeLimitError
+from screening.predictors.metering import Meter, Metered, core_seconds
 
 SETTINGS = (GpawSettings, EspressoSettings)
 
@@ -124,3 +129,57 @@ def test_the_time_of_children_counts_as_time_of_the_processor() -> None:
     meter = Meter()
     subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
     assert meter.cost().cpu_seconds > 0.05
+
+
+def test_a_calculation_is_stopped_when_its_time_is_over() -> None:
+    started = time.monotonic()
+    with pytest.raises(TimeLimitError, match=r"0\.2 s"), time_limit(0.2, "a loop"):  # noqa: PT012
+        while True:
+            pass
+    assert time.monotonic() - started < 2.0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    with time_limit(0.05, "something quick"):
+        pass
+    time.sleep(0.1)  # nothing goes off
+
+
+def test_an_alarm_that_was_set_before_still_goes_off() -> None:
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with time_limit(5.0, "a pause"):
+            time.sleep(0.2)
+            assert not heard
+        time.sleep(0.05)
+        assert heard == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def test_threads_have_no_alarm() -> None:
+    done: list[bool] = []
+
+    def work() -> None:
+        with time_limit(0.01, "a thread"):
+            time.sleep(0.05)
+        done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]
+
+
+def test_all_threads_count_as_time_of_the_cores() -> None:
+    def work() -> None:
+        hashlib.pbkdf2_hmac("sha256", b"word", b"salt", 300_000)
+
+    start, own = core_seconds(), time.thread_time()
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert core_seconds() - start > time.thread_time() - own + 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from screening.errors import (
     PseudopotentialMissingError,
     ScfNotConvergedError,
     SettingError,
+    TimeLimitError,
     WrongShapeError,
 )
 
@@ -116,6 +118,7 @@ def test_everything_that_changes_numbers_changes_the_digest(
     }
     assert len(digests) == 4
     assert load_calculator("gpaw()").digest in digests
+    assert load_calculator("gpaw(time_limit_s=60)").digest in digests
     (tmp_path / "Si.PBE").write_text("another dataset")
     monkeypatch.setattr(gpaw, "setup_paths", [tmp_path, *gpaw.setup_paths])
     assert load_calculator("gpaw").digest not in digests
@@ -195,3 +198,14 @@ def test_any_other_failure_keeps_its_message(
     atoms = _silicon()
     with pytest.raises(CalculatorFailedError, match="RuntimeError: out of memory"):
         load_calculator("gpaw").energy(atoms.cell.array, atoms.positions, atoms.numbers)
+
+
+@needs_gpaw
+def test_a_call_that_takes_too_long_is_stopped() -> None:
+    slow = load_calculator("gpaw(time_limit_s=0.3)")
+    atoms = _silicon()
+    started = time.monotonic()
+    with pytest.raises(TimeLimitError, match=r"0\.3 s") as caught:
+        slow.energy(atoms.cell.array, atoms.positions, atoms.numbers)
+    assert time.monotonic() - started < 5.0
+    assert "time_limit_s" in caught.value.hint

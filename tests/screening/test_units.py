@@ -23,6 +23,8 @@ def test_constants_are_those_of_the_stated_release() -> None:
         (units.THZ_TO_INVERSE_CM, 33.35640952, 1e-8),
         (units.MEV_TO_JOULE_PER_MOL, 96.4853, 1e-4),
         (units.EV_PER_ANGSTROM3_TO_GPA, 160.2176634, 1e-7),
+        (units.KBAR_TO_GPA, constants.bar * 1e3 / 1e9, 1e-15),
+        (units.SECONDS_PER_HOUR, constants.hour, 0.0),
     ],
 )
 def test_conversions_have_their_published_values(

@@ -265,3 +265,23 @@ def test_a_claim_of_another_host_is_watched_before_it_counts_as_free(claims):
     started = time.monotonic()
     assert claims.held(["a"], patience_seconds=30.0) == set()
     assert 0.5 < time.monotonic() - started < 10.0
+
+
+def test_a_reservation_outlives_its_process_and_holds_no_claim(claims):
+    keys = [f"key {number}" for number in range(1200)]
+    claims.reserve(keys[0], "flow 1")
+    claims.reserve(keys[-1], "flow 1")
+    claims.reserve("other", "flow 2")
+    assert claims.reservations([*keys, "other"]) == {
+        keys[0]: "flow 1",
+        keys[-1]: "flow 1",
+        "other": "flow 2",
+    }
+    assert claims.held(keys) == set()
+    assert claims.acquire(keys[0]).attempts == 1
+    claims.reserve("other", "flow 3")
+    claims.withdraw("flow 2")
+    claims.withdraw("flow 1", keys[0])
+    assert claims.reservations([*keys, "other"]) == {keys[-1]: "flow 1", "other": "flow 3"}
+    claims.withdraw("flow 1")
+    assert claims.reservations(keys) == {}

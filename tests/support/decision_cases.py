@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
@@ -19,9 +18,9 @@ from screening.decisions.questions import (
     StabilityQuestion,
     TransitionQuestion,
 )
-from screening.prediction import Verdict
 from screening.quantities import Property, Quantity
 from screening.uncertainty.interval import Interval
+from screening.uncertainty.risk import StabilityJudgement
 
 CHEAP = Standing(tier=1, next_tier=3)
 LAST = Standing(tier=1, next_tier=None)
@@ -30,14 +29,9 @@ FREE_ENERGY = Quantity(Property.FREE_ENERGY, 300.0)
 LOWEST = Quantity(Property.LOWEST_FREQUENCY)
 
 
-@dataclass(frozen=True)
-class Judgement:
+def judgement(verdict, lowest_thz=0.1, stable_above_thz=0.4, unstable_below_thz=-0.5):
     """What a calibration says about the stability."""
-
-    verdict: Verdict
-    lowest_frequency_thz: float = 0.1
-    stable_above_thz: float = 0.4
-    unstable_below_thz: float = -0.5
+    return StabilityJudgement(verdict, lowest_thz, stable_above_thz, unstable_below_thz)
 
 
 def interval(value, below, above=None, quantity=FREE_ENERGY, coverage=0.9):

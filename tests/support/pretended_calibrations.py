@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from screening.prediction import Verdict
 from screening.uncertainty.estimates import estimate_difference, raw_value
@@ -26,12 +27,25 @@ class FixedWidth:
         half = self.half_widths.get(formula, math.inf)
         return Interval(quantity, value, value - half, value + half, 1.0 - alpha, "fixed")
 
-    def interval(self, sample, quantity, alpha):
-        return self._interval(raw_value(sample, quantity), sample.composition, quantity, alpha)
+    def intervals(self, sample, quantities, alpha):
+        formula = sample.composition
+        return tuple(
+            self._interval(raw_value(sample, one), formula, one, alpha) for one in quantities
+        )
 
-    def difference(self, first, second, quantity, alpha):
-        value = estimate_difference(first, second, quantity, 0.0, 1.0).value
-        return self._interval(value, first.composition, quantity, alpha)
+    def differences(self, samples, quantities, alpha):
+        return {
+            (first.material_id, second.material_id): tuple(
+                self._interval(
+                    estimate_difference(first, second, one, 0.0, 1.0).value,
+                    first.composition,
+                    one,
+                    alpha,
+                )
+                for one in quantities
+            )
+            for first, second in combinations(samples, 2)
+        }
 
     def stability(self, sample, alpha):  # noqa: ARG002 - the same band for all
         lowest, band = sample.lowest_frequency_thz, self.band_thz

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import pytest
 from jobflow import Flow
@@ -15,7 +15,11 @@ from flows.launch.launching import launch
 from flows.launch.queues import Destination, Engine, Progress
 from flows.local import Crew
 from flows.makers import ScreenBatchMaker, ScreenMaker, SummaryMaker
+from flows.makers.routing import RoutedScreenMaker
 from flows.materials import LEASE_SECONDS
+from flows.reserving import reserve
+from flows.routing import Work, route
+from screening.decisions.parsing import parse_questions
 from screening.errors import (
     DatabaseUriError,
     EngineUnavailableError,
@@ -25,6 +29,7 @@ from screening.errors import (
 from stores.connect import open_database
 from stores.documents.launch import LaunchState
 
+EMT = "ase.calculators.emt.EMT"
 ELSEWHERE = Destination(Engine.FIREWORKS)
 
 
@@ -238,3 +243,92 @@ def key_in(uri, maker, material_id):
     with open_database(uri) as database:
         predictor = cached_predictor(batch.calculator, batch.settings)
         return prediction_keys(database, [material_id], predictor)[material_id]
+
+
+@dataclass
+class PlanningMaker:
+    """It knows itself what is left: everything but what failed or is done."""
+
+    batch_maker: ScreenBatchMaker
+    left: dict[str, str]
+    broken: tuple[str, ...] = ()
+    max_calculations: int | None = None
+    core_hours: float | None = None
+
+    def pending(self, _database, material_ids):
+        return {name: self.left[name] for name in material_ids if name in self.left}
+
+    def failed(self, _database, material_ids):
+        return tuple(name for name in material_ids if name in self.broken)
+
+    def as_dict(self):
+        return asdict(self) | {"left": None, "broken": None}
+
+    def make(self, database_uri, material_ids):
+        return self.batch_maker.make(database_uri, material_ids)
+
+
+@pytest.fixture
+def planner(names, maker):
+    _, broken, *rest = names
+    keys = {name: f"{number:064x}" for number, name in enumerate(rest)}
+    return PlanningMaker(maker, keys, (broken, rest[0]))
+
+
+@pytest.mark.usefixtures("queue")
+def test_what_failed_is_not_reported_as_done(uri, names, planner):
+    report = launch(uri, names, planner, ELSEWHERE)
+    assert (report.done, report.failed) == (names[:1], names[1:2])
+    assert report.submitted == names[2:]
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_flow_that_has_come_to_the_next_method_is_not_submitted_again(uri, names, planner):
+    first = launch(uri, names, planner, ELSEWHERE)
+    for number, name in enumerate(planner.left):
+        planner.left[name] = f"{number + 1000:064x}"
+    again = launch(uri, names, planner, ELSEWHERE)
+    assert (again.submitted, again.waiting) == ((), first.submitted)
+
+
+@pytest.mark.usefixtures("queue")
+def test_another_budget_is_no_other_launch(uri, names, planner):
+    first = launch(uri, names, planner, ELSEWHERE)
+    for budget in ({"max_calculations": 3}, {"core_hours": 7.0}):
+        again = launch(uri, names, replace(planner, **budget), ELSEWHERE)
+        assert (again.submitted, again.waiting) == ((), first.submitted)
+
+
+def test_what_another_flow_has_reserved_stays_out_until_that_is_given_up(
+    uri, names, planner, queue, maker
+):
+    first = launch(uri, names, planner, ELSEWHERE)
+    mine, *others = first.submitted
+    key = planner.left[mine]
+    other = replace(planner, batch_maker=replace(maker, calculator="gpaw"))
+    with open_database(uri) as database:
+        assert reserve(database, key, first.launch_id)
+        dry = launch(uri, names, other, ELSEWHERE, dry_run=True)
+        assert (dry.running, dry.submitted) == ((mine,), tuple(others))
+        assert launch(uri, names, other, ELSEWHERE, resubmit=True).submitted == first.submitted
+        assert database.claims.reservations([key]) == {}
+        assert reserve(database, key, first.launch_id)
+        queue.states[first.launch_id] = Progress.BROKEN
+        third = replace(planner, batch_maker=replace(maker, calculator="chgnet"))
+        assert launch(uri, names, third, ELSEWHERE).submitted == first.submitted
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_routed_screen_reports_the_materials_whose_last_method_failed(uri, names, quick):
+    settings = quick.as_dict()
+    ladder = [
+        {"calculator": EMT, "settings": settings},
+        {"calculator": "pretended_dft.FailsForSilver", "settings": settings},
+    ]
+    questions = ["free_energy at 300 K within 5 meV/atom"]
+    route(uri, names, Work(ladder, parse_questions(questions)), crew=Crew(workers=0))
+    routed = RoutedScreenMaker(ladder=ladder, questions=questions)
+    report = launch(uri, names, routed, ELSEWHERE)
+    assert sorted(report.failed) == names_of(uri, "Ag")
+    assert sorted(report.done) == sorted(names_of(uri, "Al") + names_of(uri, "Cu"))
+    assert report.submitted == ()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screening.decisions.courses import turned
+from screening.decisions.evidence import Evidence
 from screening.decisions.groups import decide_group
 from screening.decisions.outcome import Outcome, Reason
 from screening.decisions.questions import OrderQuestion, StabilityQuestion, TransitionQuestion
@@ -265,8 +266,6 @@ def test_what_cannot_be_decided_is_an_error():
     ):
         with pytest.raises(InconsistentDataError, match=words):
             decide_group(ORDER, members, differences)
-    with pytest.raises(InconsistentDataError, match="no static energy"):
-        decide_group(NEAR, [polymorph("a"), polymorph("b", -1.0)], {("a", "b"): fine})
     with pytest.raises(SettingError, match="about one crystal"):
         decide_group(StabilityQuestion(), pair, {})
 
@@ -394,3 +393,67 @@ def test_exact_differences_give_the_order_of_the_levels(composition):
             pair = (min(below, above), max(below, above))
             value = differences[pair][place].value * (1 if pair == (below, above) else -1)
             assert value < 0 or (value == 0 and list(pair) in run["tied"])
+
+
+def test_without_static_energies_of_one_method_nobody_knows_where_transitions_start():
+    members = [polymorph("a"), polymorph("b", standing=REFERENCE), polymorph("c", -1.0)]
+    found = decide_group(NEAR, members, {("a", "c"): flat(-9.0, 1.0)})
+    undecided = Reason.TRANSITIONS_UNDECIDED
+    assert outcomes(found) == {
+        "a": (Outcome.ESCALATE, undecided),
+        "b": (Outcome.REJECT, undecided),
+        "c": (Outcome.ESCALATE, undecided),
+    }
+    assert found.units == (frozenset("ac"),)
+
+
+@pytest.mark.parametrize("question", [ORDER, NEAR])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"is_waiting": True},
+        {"is_waiting": True, "is_asked": False},
+        {"evidence": Evidence("c", failures=("TIMEOUT",)), "is_asked": False},
+        {"evidence": Evidence("c", thermodynamics_valid=False), "is_asked": False},
+    ],
+)
+def test_nothing_is_accepted_while_a_polymorph_is_missing(question, missing):
+    third = replace(polymorph("c", -0.9), **missing)
+    members = [*three()[:2], third]
+    found = decide_group(question, members, {("a", "b"): flat(-90.0, 1.0)})
+    assert outcomes(found) == dict.fromkeys("ab", (Outcome.REJECT, Reason.POLYMORPHS_MISSING))
+    assert found.answer.content["missing"] == ["c"]
+    assert found.decisions["a"].detail.endswith("without numbers yet: c")
+    assert found.units == ()
+    alone = decide_group(question, [members[0], third], {})
+    assert outcomes(alone) == {"a": (Outcome.REJECT, Reason.POLYMORPHS_MISSING)}
+    given_up = replace(polymorph("c", failures=("TIMEOUT",), standing=LAST), is_asked=False)
+    found = decide_group(question, [*members[:2], given_up], {("a", "b"): flat(-90.0, 1.0)})
+    assert {found.decisions[name].outcome for name in "ab"} == {Outcome.ACCEPT}
+
+
+def test_an_open_pair_is_computed_better_whoever_else_is_missing():
+    members = [*three()[:2], replace(polymorph("c"), is_waiting=True)]
+    found = decide_group(ORDER, members, {("a", "b"): flat(-1.0, 5.0)})
+    assert outcomes(found) == {"a": OPEN, "b": OPEN}
+    assert found.units == (frozenset("ab"),)
+    assert outcomes(decide_group(NEAR, members, {("a", "b"): flat(-9.0, 5.0)})) == dict.fromkeys(
+        "ab", (Outcome.REJECT, Reason.POLYMORPHS_MISSING)
+    )
+
+
+def test_who_was_not_asked_about_is_compared_with_but_not_computed():
+    members = [polymorph("a"), replace(polymorph("b"), is_asked=False)]
+    not_asked = (Outcome.REJECT, Reason.POLYMORPH_NOT_ASKED)
+    settled = decide_group(ORDER, members, {("a", "b"): flat(-9.0, 5.0)})
+    assert outcomes(settled) == {"a": SETTLED}
+    assert settled.answer.text == "a < b from 0 to 600 K"
+    still_open = {("a", "b"): flat(-1.0, 5.0)}
+    assert outcomes(decide_group(ORDER, members, still_open)) == {"a": not_asked}
+    best = [replace(members[0], standing=REFERENCE), members[1]]
+    assert outcomes(decide_group(ORDER, best, still_open)) == {"a": not_asked}
+    other_is_better = [members[0], replace(members[1], standing=REFERENCE)]
+    assert outcomes(decide_group(ORDER, other_is_better, still_open)) == {"a": OPEN}
+    no_ladder = [replace(one, standing=LAST) for one in members]
+    found = decide_group(ORDER, no_ladder, still_open)
+    assert outcomes(found) == {"a": (Outcome.REJECT, Reason.NO_HIGHER_TIER)}

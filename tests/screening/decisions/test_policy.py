@@ -12,10 +12,10 @@ from decision_cases import (
     LAST,
     LOWEST,
     REFERENCE,
-    Judgement,
     evidence,
     filter_questions,
     interval,
+    judgement,
     numbers,
     positive,
     widths,
@@ -117,36 +117,36 @@ def test_a_filter_is_settled_by_its_bound_whatever_the_width(low, high, expected
     ],
 )
 def test_stability_is_settled_by_its_judgement(verdict, expected):
-    decision = decide(STABILITY, evidence(stability=Judgement(verdict)), CHEAP)
+    decision = decide(STABILITY, evidence(stability=judgement(verdict)), CHEAP)
     assert says(decision) == expected
     if decision.answer is not None:
         assert decision.answer.content["verdict"] == verdict.value
 
 
 def test_details_of_a_verdict_are_sentences_with_numbers():
-    known = evidence(stability=Judgement(Verdict.UNDETERMINED))
+    known = evidence(stability=judgement(Verdict.UNDETERMINED))
     assert decide(STABILITY, known, CHEAP).detail == (
         "the lowest frequency of 0.1 THz is not below -0.5 THz, the limit of the unstable "
         "and not above 0.4 THz, the limit of the stable"
     )
-    known = evidence(stability=Judgement(Verdict.UNDETERMINED, unstable_below_thz=-math.inf))
+    known = evidence(stability=judgement(Verdict.UNDETERMINED, unstable_below_thz=-math.inf))
     assert decide(STABILITY, known, CHEAP).detail == (
         "the lowest frequency of 0.1 THz is not above 0.4 THz, the limit of the stable"
     )
-    known = evidence(stability=Judgement(Verdict.STABLE, 0.9))
+    known = evidence(stability=judgement(Verdict.STABLE, 0.9))
     assert decide(STABILITY, known, CHEAP).detail == (
         "the lowest frequency of 0.9 THz is above 0.4 THz: stable (risk 10 %)"
     )
 
 
 def test_no_threshold_is_no_calibration():
-    open_ended = Judgement(Verdict.UNDETERMINED, 0.1, math.inf, -math.inf)
+    open_ended = judgement(Verdict.UNDETERMINED, 0.1, math.inf, -math.inf)
     decision = decide(STABILITY, evidence(stability=open_ended), CHEAP)
     assert decision.reason is Reason.NOT_CALIBRATED
 
 
 def test_an_undetermined_reference_leaves_no_answer():
-    known = evidence(stability=Judgement(Verdict.UNDETERMINED))
+    known = evidence(stability=judgement(Verdict.UNDETERMINED))
     assert says(decide(STABILITY, known, REFERENCE)) == (
         Outcome.REJECT,
         Reason.VERDICT_UNDETERMINED,
@@ -159,7 +159,7 @@ def test_invalid_thermodynamics_matter_where_they_are_asked_for():
         interval(41.2, 1.0),
         interval(-2.0, 0.1, quantity=LOWEST),
         thermodynamics_valid=False,
-        stability=Judgement(Verdict.UNSTABLE, -2.0),
+        stability=judgement(Verdict.UNSTABLE, -2.0),
     )
     for question in (WITHIN_10, BELOW_20):
         assert says(decide(question, known, CHEAP)) == (
@@ -179,7 +179,7 @@ def test_invalid_thermodynamics_matter_where_they_are_asked_for():
 
 
 def test_outside_the_domain_nothing_is_believed_but_the_reference():
-    known = evidence(interval(1.0, 0.1), stability=Judgement(Verdict.STABLE), novelty=1.01)
+    known = evidence(interval(1.0, 0.1), stability=judgement(Verdict.STABLE), novelty=1.01)
     for question in (WITHIN_10, BELOW_20, STABILITY):
         assert says(decide(question, known, CHEAP)) == (Outcome.ESCALATE, Reason.OUT_OF_DOMAIN, 3)
         assert decide(question, known, REFERENCE).reason is Reason.REFERENCE_METHOD

@@ -31,6 +31,8 @@ def test_numbers_people_read():
 def test_an_interval_is_said_with_its_unit_and_kept_without_infinities():
     open_end = interval(0.5, 0.25, math.inf, LOWEST)
     assert interval_text(open_end) == "lowest frequency is 0.5 THz [0.25, unbounded] (90 %)"
+    nothing = interval(0.5, math.inf, math.inf, LOWEST)
+    assert interval_text(nothing) == "lowest frequency is 0.5 THz, not calibrated"
     assert interval_text(interval(3.0, 0.0)) == "free energy at 300 K is 3 meV/atom"
     assert interval_content(open_end) == {
         "quantity": "lowest_frequency_thz",

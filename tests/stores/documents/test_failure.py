@@ -84,3 +84,19 @@ def test_a_failure_of_another_prediction_is_not_this_one():
     )
     with pytest.raises(SerializationError, match="failure_id"):
         made.replaced(prediction_id="b" * 64)
+
+
+def test_the_message_gives_the_reasons_of_earlier_tiers_and_the_reason_its_own():
+    earlier = ["potential-phonons: NONFINITE_FORCES: no number"]
+    made = FailureDocument.from_error(
+        RelaxationError("no minimum"),
+        stage="predict",
+        material_id="ps-1",
+        method="dft-phonons",
+        tier=3,
+        earlier=earlier,
+    )
+    assert made.message == f"{earlier[0]}; dft-phonons: RELAX_NOT_CONVERGED: no minimum"
+    assert (made.reason, made.tier) == ("no minimum", 3)
+    alone = FailureDocument.from_error(RelaxationError("no minimum"), stage="s", subject="a")
+    assert alone.message == alone.reason == "no minimum"

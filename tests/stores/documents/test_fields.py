@@ -64,10 +64,10 @@ FIELDS = {
         energy_source material_ids stable_300k_ids phases excluded flags input_digest""",
     ModelDocument: """model_id name version kind model_digest atomic_numbers training_set_digest
         n_training_samples metrics calibration notes""",
-    FailureDocument: """failure_id material_id subject stage method prediction_id code message cause
-        next_step attempts""",
-    ForceDocument: """force_id kind calculator calculator_digest material_id formula n_atoms
-        wall_seconds blob""",
+    FailureDocument: """failure_id material_id subject stage method tier prediction_id code message
+        reason cause next_step attempts""",
+    ForceDocument: """force_id kind calculator calculator_digest material_id prediction_id formula
+        n_atoms wall_seconds cpu_seconds blob""",
     LaunchDocument: """launch_id engine queue name purpose material_ids keys n_jobs state""",
 }
 HEAD = ["schema_version", "last_updated", "provenance"]
