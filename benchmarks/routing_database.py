@@ -54,6 +54,7 @@ SAME_VALUE = 1e-8
 
 _CHEAP, _REFERENCE = "stored potential", "stored reference"
 _HERE = Crew(workers=0)
+_ENERGY_STEP_EV_PER_ATOM = 0.02
 _SCALE_STEP = 0.004  # of the lengths, many bins of the digest
 _SUMMARY = ["material_id", "formula_reduced", "tier", "free_energy_300k_mev_per_atom"]
 
@@ -161,8 +162,9 @@ def _synthetic(cases: Sequence[Case], how_many: int) -> _Synthetic:
         structure.scale_lattice(structure.volume * (1.0 + _SCALE_STEP * step) ** 3)
         crystal = canonical_crystal(structure)
         crystals.append(crystal)
-        cheap[crystal.digest] = _moved(case.predictions[0], crystal)
-        reference[crystal.digest] = _moved(case.predictions[1], crystal)
+        rise = _ENERGY_STEP_EV_PER_ATOM * step
+        cheap[crystal.digest] = _moved(case.predictions[0], crystal, rise)
+        reference[crystal.digest] = _moved(case.predictions[1], crystal, rise)
     return _Synthetic(
         tuple(crystals),
         StoredPredictions.of_potential(cheap),
@@ -170,13 +172,18 @@ def _synthetic(cases: Sequence[Case], how_many: int) -> _Synthetic:
     )
 
 
-def _moved(prediction: Prediction, crystal: Crystal) -> Prediction:
-    """Return the same numbers, and as many of them, for another crystal."""
-    forces = prediction.force_data
+def _moved(prediction: Prediction, crystal: Crystal, rise_ev_per_atom: float) -> Prediction:
+    """Return the same numbers, and as many of them, for another crystal.
+
+    Its energy is higher, as that of a stretched crystal is: equal ones would all be compared
+    atom by atom, to see whether they relaxed into the same phase.
+    """
+    forces, energy = prediction.force_data, prediction.static_energy_ev_per_atom
     return replace(
         prediction,
         structure=crystal.structure,
         structure_digest=crystal.digest,
+        static_energy_ev_per_atom=None if energy is None else energy + rise_ev_per_atom,
         force_data=None if forces is None else replace(forces, primitive=crystal.structure),
     )
 
