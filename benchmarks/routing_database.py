@@ -52,7 +52,7 @@ LARGEST_OVERHEAD_MS = 30.0
 SAME_VALUE = 1e-8
 """Stored calibrations are rounded to ten decimals."""
 
-_CHEAP, _REFERENCE = "stored potential", "stored reference"
+_CHEAP, _REFERENCE = "chgnet", "gpaw"  # names of known kinds; what they load is replaced
 _HERE = Crew(workers=0)
 _ENERGY_STEP_EV_PER_ATOM = 0.02
 _SCALE_STEP = 0.004  # of the lengths, many bins of the digest
@@ -67,11 +67,17 @@ def _predictors(known: Mapping[str, Predictor]) -> Iterator[None]:
 
 
 @contextmanager
-def _database(crystals: Sequence[Crystal], split: Split, cheap: Predictor) -> Iterator[str]:
-    """Database in a file with crystals and the calibration of a split, for this predictor."""
+def _database(
+    crystals: Sequence[Crystal], split: Split, cheap: Predictor, reference: Predictor
+) -> Iterator[str]:
+    """Database in a file with crystals and the calibration of a split, for these predictors."""
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{Path(folder) / 'routing.db'}"
-        calibration = replace(split.calibration, cheap_family=family_of(cheap))
+        calibration = replace(
+            split.calibration,
+            cheap_family=family_of(cheap),
+            reference_family=family_of(reference),
+        )
         with open_database(uri) as database:
             documents = [StructureDocument.from_crystal(x, source="benchmark") for x in crystals]
             database.structures.update([one.to_store() for one in documents])
@@ -87,7 +93,7 @@ def loop_figures(split: Split) -> list[Figure]:
     names = [case.crystal.material_id for case in split.tested]
     with (
         _predictors({_CHEAP: cheap, _REFERENCE: reference}),
-        _database([case.crystal for case in split.tested], split, cheap) as uri,
+        _database([case.crystal for case in split.tested], split, cheap, reference) as uri,
     ):
         work = Work([{"calculator": _CHEAP}, {"calculator": _REFERENCE}], (QUESTION,), ALPHA)
         report = route(uri, names, work, crew=_HERE)
@@ -219,7 +225,7 @@ def _overhead(
     found = {}
     with _predictors({_CHEAP: made.cheap, _REFERENCE: made.reference}):
         for label, run in (("route", _by_route), ("a flow of jobs", _by_flow)):
-            with _database(made.crystals, split, made.cheap) as uri:
+            with _database(made.crystals, split, made.cheap, made.reference) as uri:
                 wall, cpu, escalated = _timed(partial(run, uri, names), made)
             found[label] = 1000.0 * wall / how_many, 1000.0 * cpu / how_many, escalated
     return found
