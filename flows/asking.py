@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.options import parse_temperatures
 from flows.routing import Work
@@ -14,8 +14,11 @@ from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
 from screening.errors import SettingError
 from screening.settings import ScreeningSettings
+from screening.uncertainty.conformal import check_risk
 
 __all__ = ["DEFAULT_ALPHA", "RoutingOptions", "fallback_step", "work_of"]
+
+_T = TypeVar("_T", float, str)
 
 DEFAULT_ALPHA = 0.1
 _OF_THE_FALLBACK = frozenset(
@@ -32,7 +35,8 @@ class RoutingOptions:
     questions
         What is asked; without any the others are refused.
     tolerance, at
-        For the questions that take them; temperatures in K.
+        For the questions that take them; temperatures in K. Lists hold what was typed in
+        several options, which is refused.
     alpha
         Accepted risk.
     fallback, fallback_settings
@@ -45,8 +49,8 @@ class RoutingOptions:
     """
 
     questions: tuple[str, ...] = ()
-    tolerance: float | None = None
-    at: str | None = None
+    tolerance: float | list[float] | None = None
+    at: str | list[str] | None = None
     alpha: float | None = None
     fallback: str | None = None
     fallback_settings: Path | None = None
@@ -57,8 +61,8 @@ class RoutingOptions:
     def given(self) -> list[str]:
         """Name the options besides the questions that were given."""
         named = {
-            "--tolerance": self.tolerance,
-            "--at": self.at,
+            "--tolerance": _once("--tolerance", self.tolerance),
+            "--at": _once("--at", self.at),
             "--alpha": self.alpha,
             "--fallback": self.fallback,
             "--fallback-settings": self.fallback_settings,
@@ -97,15 +101,40 @@ def work_of(options: RoutingOptions, calculator: str, settings: ScreeningSetting
         ladder.append(fallback_step(options.fallback, options.fallback_settings, settings))
     else:
         _refuse_without_fallback(options)
-    at = None if options.at is None else parse_temperatures(options.at)
+    tolerance, at = _once("--tolerance", options.tolerance), _once("--at", options.at)
     return Work(
         ladder=ladder,
         questions=parse_questions(
-            options.questions, tolerance=options.tolerance, temperatures_k=at
+            options.questions,
+            tolerance=tolerance,
+            temperatures_k=None if at is None else _temperatures(at),
         ),
-        alpha=DEFAULT_ALPHA if options.alpha is None else options.alpha,
+        alpha=DEFAULT_ALPHA if options.alpha is None else check_risk(options.alpha),
         budget=Budget(options.max_dft, options.budget_hours),
     )
+
+
+def _once(name: str, value: _T | list[_T] | None) -> _T | None:
+    """Return the value of an option that may stand once."""
+    if not isinstance(value, list):
+        return value
+    if len(value) > 1:
+        raise SettingError(
+            f"given {len(value)} times: {', '.join(map(str, value))}",
+            subject=name,
+            hint="Give it once; a question can have its own, such as "
+            "'free-energy at 300,1000 K within 10 meV/atom'",
+        )
+    return value[0] if value else None
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    try:
+        return parse_temperatures(text)
+    except SettingError as error:
+        raise SettingError(
+            f"{text!r} is no list of temperatures", subject="--at", hint="Write 300 or 300,1000"
+        ) from error
 
 
 def _refuse_without_fallback(options: RoutingOptions) -> None:
@@ -149,7 +178,7 @@ def fallback_step(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         raise SettingError(
             f"cannot be read: {error}", subject=str(file), hint="Give a JSON file of settings"
@@ -157,6 +186,10 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingError("is no JSON object", subject=str(file))
     return values
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number that a setting can have")
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

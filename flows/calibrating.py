@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from screening.errors import NotFoundError, ParseError, ScreeningError
+from screening.errors import ParseError, ScreeningError
 from screening.predictors.interface import Predictor
 from screening.quantities import Property, Quantity
 from screening.uncertainty.assessment import QuantityAssessment, assess_calibration
 from screening.uncertainty.calibration import Calibration, default_quantities
-from screening.uncertainty.conformal import check_alpha
+from screening.uncertainty.conformal import check_risk
 from screening.uncertainty.families import closeness, method_family
 from screening.uncertainty.fitting import Pair
 from screening.uncertainty.shipped import shipped_calibrations
@@ -25,24 +25,30 @@ from stores.builders.calibrations import (
     store_calibration,
 )
 from stores.connect import Database
+from stores.documents import ModelDocument
+from stores.documents.model import ModelKind
 from stores.exporters import atomic_path
+from stores.query import by_field
 
 __all__ = [
     "AssessedCalibration",
+    "KnownCalibration",
     "assessed_by_default",
     "assessed_calibrations",
     "best_calibration",
     "calibration_note",
-    "export_calibration",
+    "export_calibrations",
     "family_of",
     "find_calibration",
     "import_calibration",
+    "known_calibrations",
     "lines_of",
+    "texts_of_calibrations",
 ]
 
 _MAX_BYTES = 100_000_000
 _ID_DIGITS = 12
-_SAME = 3
+_SAME, _SAME_CODE = 3, 2
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,30 @@ class AssessedCalibration:
     calibration: Calibration
     n_pairs: int
     assessments: tuple[QuantityAssessment, ...]
+
+
+@dataclass(frozen=True)
+class KnownCalibration:
+    """A calibration that decisions can rest on.
+
+    Attributes
+    ----------
+    calibration
+        Of one cheap family against one reference family.
+    origin
+        ``own`` (from pairs in the database), ``imported`` or ``shipped``.
+    """
+
+    calibration: Calibration
+    origin: str
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of all elements of the calibrated compositions, sorted."""
+        from pymatgen.core import Composition
+
+        names = self.calibration.correction.compositions
+        return tuple(sorted({str(one) for name in names for one in Composition(name).elements}))
 
 
 def family_of(predictor: Predictor) -> str:
@@ -133,15 +163,25 @@ def best_calibration(
     return None if best is None else best[1]
 
 
-def calibration_note(calibration: Calibration, reference: Predictor) -> str:
-    """Say where a calibration's reference is not quite the one that decides; else nothing."""
+def calibration_note(calibration: Calibration, reference: Predictor | None) -> str:
+    """Say where a calibration's reference is not quite the one that decides; else nothing.
+
+    Parameters
+    ----------
+    calibration
+        Where intervals come from.
+    reference
+        The better method of a ladder; None where it has none.
+    """
+    head = f"intervals are calibrated against {calibration.reference_family}"
+    if reference is None:
+        return f"{head}; no better method was asked"
     wanted = family_of(reference)
-    if closeness(calibration.reference_family, wanted) == _SAME:
+    near = closeness(calibration.reference_family, wanted)
+    if near == _SAME:
         return ""
-    return (
-        f"intervals are calibrated against {calibration.reference_family}, which has the same "
-        f"functional as the reference {wanted} but other settings"
-    )
+    other = "other settings" if near == _SAME_CODE else "from another source"
+    return f"{head}: the functional of the better method {wanted}, but {other}"
 
 
 def assessed_calibrations(
@@ -158,25 +198,21 @@ def assessed_calibrations(
     alpha
         Risk of the intervals that are assessed.
 
+    Returns
+    -------
+    tuple of AssessedCalibration
+        Empty where no crystal was predicted by methods of two tiers.
+
     Raises
     ------
     SettingError
-        If alpha is no risk.
-    NotFoundError
-        If no crystal was predicted by two methods.
+        If alpha is no risk that can be accepted.
     """
-    check_alpha(alpha)
+    check_risk(alpha)
     build_calibrations(database, quantities)
-    pairs = calibration_pairs(database)
-    if not pairs:
-        raise NotFoundError(
-            "no crystal has predictions of two tiers",
-            subject="calibration",
-            hint="Screen some with a first-principles calculator too, or import forces",
-        )
     return tuple(
         _assessed(database, cheap, reference, some, quantities, alpha)
-        for (cheap, reference), some in pairs.items()
+        for (cheap, reference), some in calibration_pairs(database).items()
     )
 
 
@@ -204,15 +240,48 @@ def lines_of(one: AssessedCalibration) -> list[str]:
     return [head, *(f"left out: {n}, {reason}" for reason, n in found.skipped.items())]
 
 
-def export_calibration(calibration: Calibration, folder: Path) -> Path:
-    """Write a calibration to a JSON file of its own that `import_calibration` reads."""
-    parts = (calibration.cheap_family, calibration.reference_family)
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", "_by_".join(parts))
+def known_calibrations(database: Database) -> tuple[KnownCalibration, ...]:
+    """List every calibration that decisions can rest on: of the database, then the shipped ones."""
+    criteria = by_field("kind", ModelKind.CALIBRATION.value)
+    found: dict[str, KnownCalibration] = {}
+    for row in database.models.query(criteria, sort={"last_updated": -1}):
+        document = ModelDocument.load(row)
+        origin = "imported" if document.training_set_digest is None else "own"
+        one = Calibration.from_dict(document.calibration or {})
+        found.setdefault(one.calibration_id, KnownCalibration(one, origin))
+    for one in shipped_calibrations():
+        found.setdefault(one.calibration_id, KnownCalibration(one, "shipped"))
+    return tuple(found.values())
+
+
+def texts_of_calibrations(database: Database, calibration_ids: Collection[str]) -> dict[str, str]:
+    """Say of calibrations that decisions name which families they compare, by their keys."""
+    return {
+        key: f"{one.calibration.cheap_family} against {one.calibration.reference_family}"
+        for one in (known_calibrations(database) if calibration_ids else ())
+        if (key := one.calibration.calibration_id) in calibration_ids
+    }
+
+
+def export_calibrations(calibrations: Iterable[Calibration], folder: Path) -> list[Path]:
+    """Write each calibration to a JSON file that `import_calibration` reads.
+
+    Files are named by the two families; where several compare the same, all but the first have
+    their key in the name too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / f"{name}.json") as temporary:
-        text = json.dumps(calibration.as_dict(), sort_keys=True, allow_nan=False)
-        Path(temporary).write_text(text + "\n", encoding="utf-8")
-    return folder / f"{name}.json"
+    written: list[Path] = []
+    for one in calibrations:
+        parts = (one.cheap_family, one.reference_family)
+        stem = re.sub(r"[^A-Za-z0-9.-]+", "-", "_by_".join(parts))
+        path = folder / f"{stem}.json"
+        if path in written:
+            path = folder / f"{stem}-{one.calibration_id[:_ID_DIGITS]}.json"
+        with atomic_path(path) as temporary:
+            text = json.dumps(one.as_dict(), sort_keys=True, allow_nan=False)
+            Path(temporary).write_text(text + "\n", encoding="utf-8")
+        written.append(path)
+    return written
 
 
 def import_calibration(database: Database, path: Path) -> str:

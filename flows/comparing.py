@@ -70,10 +70,10 @@ class Comparison:
         }
 
     def _pairs(self) -> dict[int, set[_Pair]]:
-        """Pairs by the place of the best method that predicted both."""
+        """Pairs by the place of the best method that gave usable numbers of both."""
         found: dict[int, set[_Pair]] = defaultdict(set)
         for one, two in combinations(self.members, 2):
-            shared = set(one.predictions) & set(two.predictions)
+            shared = _usable_levels(one) & _usable_levels(two)
             if shared:
                 found[max(shared)].add((one.material_id, two.material_id))
         return found
@@ -107,6 +107,11 @@ class Comparison:
         for samples in sources.values():
             found |= _jointly(self.uncertainty(level), samples, quantities, alpha)
         return {pair: intervals for pair, intervals in found.items() if pair in pairs}
+
+
+def _usable_levels(known: Knowledge) -> set[int]:
+    """Places of the methods whose free energies mean anything."""
+    return {level for level, found in known.predictions.items() if found.is_valid}
 
 
 def _jointly(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.comparing import Comparison, static_energies
-from flows.knowledge import Knowledge, read_knowledge
+from flows.knowledge import Knowledge, Predicted, read_knowledge
 from flows.ladder import Ladder, read_ladder
 from flows.uncertainty import Reference, Uncalibrated, Uncertainty, load_calibrations
 from screening.decisions.evidence import Evidence
@@ -28,6 +28,7 @@ from screening.decisions.questions import (
 )
 from screening.decisions.selection import Unit
 from screening.errors import InconsistentDataError
+from screening.uncertainty.estimates import raw_value
 from screening.uncertainty.interval import Interval
 from screening.uncertainty.samples import Sample
 from stores.connect import Database
@@ -51,6 +52,9 @@ class Decided:
         Reduced formula for a question about polymorphs, else None.
     spent_seconds
         Wall time of the prediction; zero where it failed.
+    raw_values
+        Beside the intervals of the decision, the values as predicted, before the correction for
+        the method's bias; empty for a question about polymorphs.
     """
 
     material_id: str
@@ -61,6 +65,7 @@ class Decided:
     key: str
     group: str | None = None
     spent_seconds: float = 0.0
+    raw_values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,6 +243,7 @@ class Judge:
             key=known.keys[level],
             group=known.formula if isinstance(question, GroupQuestion) else None,
             spent_seconds=predicted.wall_seconds if predicted else 0.0,
+            raw_values=_raw_values(predicted, decision),
         )
 
 
@@ -293,6 +299,12 @@ def _first_level(known: Knowledge) -> int:
     while level + 1 in known.failures:
         level += 1
     return level
+
+
+def _raw_values(predicted: Predicted | None, decision: Decision) -> tuple[float, ...]:
+    if predicted is None or decision.rivals:
+        return ()
+    return tuple(raw_value(predicted.sample, one.quantity) for one in decision.intervals)
 
 
 def _intervals(

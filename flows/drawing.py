@@ -130,19 +130,19 @@ def _thresholds(
     database: Database,
     decisions: Sequence[DecisionDocument],
     predictions: Sequence[PredictionDocument],
-) -> StabilityJudgement | None:
-    """Judge one crystal of the lowest tier, as the decisions on stability were made."""
+) -> dict[float, StabilityJudgement]:
+    """Judge one crystal of the lowest tier at every risk that stability was decided at."""
     stability = StabilityQuestion().text
-    alphas = [one.alpha for one in decisions if one.question == stability and one.alpha is not None]
+    alphas = {one.alpha for one in decisions if one.question == stability and one.alpha is not None}
     if not predictions or not alphas:
-        return None
+        return {}
     tiers = {one.tier: one for one in predictions}
     cheap, better = tiers[min(tiers)], tiers[max(tiers)]
     wanted = family_of_document(better) if better is not cheap else ""
-    found = best_calibration(database, family_of_document(cheap), wanted, alphas[-1])
-    if found is None:
-        return None
-    return found.stability(sample_of(cheap.to_prediction(), cheap.material_id), alphas[-1])
+    family = family_of_document(cheap)
+    sample = sample_of(cheap.to_prediction(), cheap.material_id)
+    found = {alpha: best_calibration(database, family, wanted, alpha) for alpha in sorted(alphas)}
+    return {alpha: one.stability(sample, alpha) for alpha, one in found.items() if one}
 
 
 def draw_material(database: Database, material_id: str, folder: Path, suffix: str) -> list[Path]:

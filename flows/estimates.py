@@ -2,25 +2,30 @@
 
 The number of displaced supercells is exact for the crystal as it is stored; the steps of a
 relaxation and the core time of a call are learned from what the database holds of the same
-calculator, and are a default where it holds nothing.
+calculator, and are a default where it holds nothing. That of calculators from first principles
+is scaled to their cutoffs and wave vectors; measured calls already contain them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Composition, Structure
 
 from flows.ladder import Step
+from screening.calculators.first_principles import kpoint_count, kpoint_grid
 from screening.cost import (
     FIRST_PRINCIPLES,
     POTENTIAL,
     CallTimes,
+    DefaultTimes,
     MeasuredCall,
     fit_call_times,
     valence_electrons,
@@ -88,8 +93,11 @@ class Estimator:
     def times(self) -> CallTimes:
         """Expected core time of a call by the size of its cell."""
         calls = self._remembered_calls() if self._is_dft else []
-        default = FIRST_PRINCIPLES if self._is_dft else POTENTIAL
-        return fit_call_times(calls or self._mean_calls(), default)
+        found = fit_call_times(calls or self._mean_calls(), self._default)
+        if found.n_measured or not self._is_dft:
+            return found
+        scaled = self._electrons.text if self._electrons else "cutoff and k points are not known"
+        return replace(found, basis=f"{found.basis}; {scaled}")
 
     @cached_property
     def relaxation_calls(self) -> float:
@@ -122,7 +130,8 @@ class Estimator:
         members = self._n_members
         small_calls = members * (self.relaxation_calls + 1.0)  # and the undisplaced crystal
         large_calls = members * n_displacements
-        seconds = large_calls * self.times.seconds(large) + small_calls * self.times.seconds(own)
+        seconds = large_calls * self._displaced_seconds(large, structure, matrix)
+        seconds += small_calls * self._primitive_seconds(own, structure)
         return Estimate(
             n_force_calls=large_calls + round(small_calls),
             n_displacements=n_displacements,
@@ -130,6 +139,37 @@ class Estimator:
             core_hours=seconds / SECONDS_PER_HOUR,
             factor=self.times.factor(large),
         )
+
+    @property
+    def _default(self) -> DefaultTimes:
+        return FIRST_PRINCIPLES if self._is_dft else POTENTIAL
+
+    @cached_property
+    def _electrons(self) -> _Electrons | None:
+        """Cutoffs and wave vectors, None where the settings do not say them."""
+        return _Electrons.of(self._step.predictor) if self._is_dft else None
+
+    def _displaced_seconds(
+        self, size: float, structure: Structure, matrix: NDArray[np.int64]
+    ) -> float:
+        """Core time of a call on a displaced supercell, which has little symmetry."""
+        seconds, electrons = self.times.seconds(size), self._electrons
+        if electrons is None or self.times.n_measured:
+            return seconds
+        cell = np.asarray(matrix, dtype=np.float64) @ np.array(structure.lattice.matrix)
+        count = kpoint_count(cell, electrons.spacing_per_angstrom)
+        factor = self._default.kpoint_factor(count)
+        return seconds * factor * self._default.cutoff_factor(electrons.ecut_ev)
+
+    def _primitive_seconds(self, size: float, structure: Structure) -> float:
+        """Core time of a call on the primitive cell, by its symmetry and the higher cutoff."""
+        seconds, electrons = self.times.seconds(size), self._electrons
+        if electrons is None or self.times.n_measured:
+            return seconds
+        grid = kpoint_grid(np.array(structure.lattice.matrix), electrons.spacing_per_angstrom)
+        count = _irreducible(structure, grid, self._settings.phonons.symprec_angstrom)
+        factor = self._default.kpoint_factor(count)
+        return seconds * factor * self._default.cutoff_factor(electrons.relaxation_ecut_ev)
 
     @property
     def _n_members(self) -> int:
@@ -187,15 +227,52 @@ class Estimator:
         Zero is a time that is not known.
         """
         species, cost = row["structure"]["species"], row["cost"]
-        default = FIRST_PRINCIPLES if self._is_dft else POTENTIAL
         ratio = cell["n_supercell_atoms"] / len(species)
         large = self._n_members * cell["n_displacements"]
         small = max(0, cost["force_calls"] - large)
-        worth = large + small * ratio**-default.exponent
+        worth = large + small * ratio**-self._default.exponent
         if not (worth and cost["cpu_seconds"] > 0.0):
             return None
         own = self._size(_numbers(Composition(Counter(species))))
         return MeasuredCall(own * ratio, cost["cpu_seconds"] / worth)
+
+
+@dataclass(frozen=True)
+class _Electrons:
+    """Plane-wave cutoffs in eV, for forces and for energies and stresses, and k-point spacing."""
+
+    ecut_ev: float
+    relaxation_ecut_ev: float
+    spacing_per_angstrom: float
+
+    @classmethod
+    def of(cls, predictor: object) -> _Electrons | None:
+        """Read them from the settings of the model, None where those do not say them."""
+        settings: Any = getattr(predictor, "model_settings", {})
+        if not settings:  # VASP, known by name alone
+            settings = getattr(predictor, "settings", {}).get("vasp") or {}
+        settings = (settings.get("members") or [settings])[0]
+        ecut_ev = settings.get("ecut_ev") or settings.get("energy_cutoff_ev")
+        spacing = settings.get("kpoint_spacing_per_angstrom")
+        if not (ecut_ev and spacing):
+            return None
+        return cls(ecut_ev, settings.get("relaxation_ecut_ev") or ecut_ev, spacing)
+
+    @property
+    def text(self) -> str:
+        """Say what the default was scaled to."""
+        higher = ""
+        if self.relaxation_ecut_ev != self.ecut_ev:
+            higher = f" ({self.relaxation_ecut_ev:g} eV for energies and stresses)"
+        spacing = f"{self.spacing_per_angstrom:g} per ångström"
+        return f"scaled to {self.ecut_ev:g} eV{higher} and k points every {spacing}"
+
+
+def _irreducible(structure: Structure, grid: tuple[int, int, int], symprec: float) -> int:
+    """Count the points of a Gamma-centred grid that symmetry leaves different."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+    return len(SpacegroupAnalyzer(structure, symprec).get_ir_reciprocal_mesh(grid))
 
 
 def _numbers(composition: Composition) -> dict[int, int]:

@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from flows.catalogue import in_chunks
 from flows.tables import Status
+from screening.decisions.outcome import Outcome
 from screening.errors import NotFoundError
 from screening.prediction import BandStructure, DensityOfStates, ForceData
 from stores.connect import Database
@@ -17,7 +19,7 @@ from stores.documents import (
     StructureDocument,
     VibrationalDocument,
 )
-from stores.query import by_field
+from stores.query import by_field, in_values
 
 __all__ = ["StoredMaterial", "StoredPhonons", "material", "phonons_of", "status_of"]
 
@@ -103,10 +105,31 @@ def status_of(database: Database) -> Status:
         uri=database.uri,
         collections=counts,
         pending=len(waiting),
+        escalated=_open_escalations(database),
         verdicts=_counts(database, "vibrational", "verdict"),
         models=_counts(database, "vibrational", "model"),
         failures=_counts(database, "failures", "code"),
     )
+
+
+def _open_escalations(database: Database) -> int:
+    """Count materials whose last word is that a better method is asked, which said nothing yet."""
+    fields = ["material_id", "question", "alpha", "outcome", "next_tier"]
+    rows = database.decisions.query({}, fields, sort={"last_updated": 1, "tier": 1})
+    last = {(row["material_id"], row["question"], row.get("alpha")): row for row in rows}
+    wanted = {
+        (row["material_id"], row["next_tier"])
+        for row in last.values()
+        if row["outcome"] == Outcome.ESCALATE
+    }
+    names = sorted({name for name, _ in wanted})
+    for collection in ("predictions", "failures"):
+        for some in in_chunks(names):
+            found = database.collection(collection).query(
+                in_values("material_id", some), ["material_id", "tier"]
+            )
+            wanted -= {(row["material_id"], row.get("tier")) for row in found}
+    return len({name for name, _ in wanted})
 
 
 def _values(

@@ -21,8 +21,8 @@ from flows.local import Crew, LocalRun
 from flows.names import names_of
 from flows.rounds import Escalation, Round, decide_round
 from flows.run import predict_missing
-from flows.summaries import build_summaries
-from flows.uncertainty import calibrate_for
+from flows.summaries import build_rankings, build_summaries
+from flows.uncertainty import calibrate_for, notes_on_calibrations
 from screening.decisions.outcome import Decision
 from screening.decisions.policy import decisive
 from screening.decisions.questions import GroupQuestion, Question
@@ -132,6 +132,8 @@ class RoutingReport:
         Number of summary documents written, by collection.
     wall_seconds
         Duration of the run.
+    notes
+        What intervals were calibrated against, where it is not the better method as asked for.
     """
 
     questions: tuple[str, ...]
@@ -146,6 +148,7 @@ class RoutingReport:
     waiting: tuple[str, ...]
     written: Mapping[str, int]
     wall_seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[MaterialEvent, ...]:
@@ -224,7 +227,7 @@ def route(
         try:
             last, earlier = _rounds(runner, wanted, work)
         finally:  # what is done is summarised, also where the rest cannot go on
-            written = build_summaries(database, wanted)
+            runner.written.update(build_summaries(database, wanted))
         formulas = _formulas(database, wanted)
         names = names_of(database, wanted)
     return RoutingReport(
@@ -238,8 +241,9 @@ def route(
         n_calculations=len(earlier),
         core_hours=last.core_hours,
         waiting=tuple(dict.fromkeys((*last.judgement.unknown, *last.waiting))),
-        written=written,
+        written=dict(runner.written),
         wall_seconds=time.monotonic() - started,
+        notes=runner.notes,
     )
 
 
@@ -251,10 +255,13 @@ def _rounds(
     runner.predict(0, wanted)
     calibrate_for(runner.database, work.questions)
     judge = judge_of(runner.database, work.ladder, work.questions, work.alpha)
+    runner.notes = notes_on_calibrations(judge.ladder, judge.calibrations, judge.alpha)
     while True:
         found = decide_round(runner.database, wanted, judge, work.budget, earlier)
         if not found.escalations:
             return found, earlier
+        # a better method may take days: until then the database shows what there is
+        runner.written.update(build_rankings(runner.database, wanted))
         for level in sorted({one.level for one in found.escalations}):
             names = tuple(one.material_id for one in found.escalations if one.level == level)
             runner.predict(level, names)
@@ -272,6 +279,8 @@ class _Runner:
     listener: Listener | None
     announce: Announce | None
     events: dict[int, list[MaterialEvent]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    written: Counter[str] = field(default_factory=Counter)
 
     def predict(self, level: int, names: tuple[str, ...]) -> None:
         """Predict what is missing by one method."""

@@ -10,7 +10,7 @@ from stores.builders.polymorphs import build_polymorphs
 from stores.builders.vibrational import build_vibrational
 from stores.connect import Database
 
-__all__ = ["build_summaries"]
+__all__ = ["build_rankings", "build_summaries"]
 
 
 def build_summaries(
@@ -30,10 +30,18 @@ def build_summaries(
     dict
         Number of documents written, by collection.
     """
+    written = build_rankings(database, material_ids)
+    return written | {"models": len(build_calibrations(database).written)}
+
+
+def build_rankings(database: Database, material_ids: Sequence[str] | None = None) -> dict[str, int]:
+    """Bring all but the calibrations up to date, which stay as they are during a run.
+
+    Parameters and result are those of `build_summaries`.
+    """
     built = {
         "vibrational": build_vibrational(database, material_ids),
         "polymorphs": build_polymorphs(database),
         "hulls": build_hulls(database),
     }
-    written = {name: len(report.written) for name, report in built.items()}
-    return written | {"models": len(build_calibrations(database).written)}
+    return {name: len(report.written) for name, report in built.items()}

@@ -20,6 +20,7 @@ _MARK = [
     "prediction_id",
     "tier",
     "provenance",
+    "model_settings",
     "cost",
     "stability.verdict",
     "stability.lowest_frequency_thz",
@@ -30,6 +31,8 @@ _NEXT = {
     Reason.BUDGET_EXHAUSTED: "The budget was spent: raise --max-dft or --budget-hours to go on",
     Reason.POLYMORPHS_MISSING: "Polymorphs of it have no numbers yet: screen them too",
     Reason.POLYMORPH_NOT_ASKED: "It stays open against polymorphs: ask about them too",
+    Reason.POLYMORPH_UNUSABLE: "A polymorph of it has no usable numbers: run "
+    "'phonoscreen why' on that one",
     Reason.NO_HIGHER_TIER: "No better method was allowed: name one with --fallback",
     Reason.ALL_TIERS_FAILED: "Every method failed: look at the failures, then run "
     "'phonoscreen retry'",
@@ -45,6 +48,8 @@ class PredictionMark:
     ----------
     prediction_id, tier, method, method_version, model, model_digest, settings_digest
         What made it.
+    model_settings
+        Settings of a model from first principles; empty for a potential.
     versions
         Of the packages that can change a number.
     verdict, lowest_frequency_thz
@@ -68,6 +73,7 @@ class PredictionMark:
     wall_seconds: float
     force_calls: int
     is_shown: bool
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,7 @@ def _mark(row: Mapping[str, Any], shown_id: str | None) -> PredictionMark:
         wall_seconds=cost["wall_seconds"],
         force_calls=cost["force_calls"],
         is_shown=row["prediction_id"] == shown_id,
+        model_settings=row.get("model_settings", {}),  # stored since schema version 2
     )
 
 

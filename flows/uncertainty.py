@@ -10,13 +10,18 @@ from typing import Protocol
 
 import numpy as np
 
-from flows.calibrating import find_calibration
+from flows.calibrating import calibration_note, find_calibration
 from flows.ladder import Ladder
 from screening.decisions.evidence import exact_interval
 from screening.decisions.questions import GroupQuestion, Question
 from screening.prediction import Verdict
+from screening.predictors.interface import Predictor
 from screening.quantities import Property, Quantity
-from screening.uncertainty.calibration import DEFAULT_TEMPERATURES_K, default_quantities
+from screening.uncertainty.calibration import (
+    DEFAULT_TEMPERATURES_K,
+    Calibration,
+    default_quantities,
+)
 from screening.uncertainty.estimates import estimate_difference, raw_value
 from screening.uncertainty.interval import Interval, opened
 from screening.uncertainty.risk import StabilityJudgement
@@ -31,6 +36,7 @@ __all__ = [
     "Uncertainty",
     "calibrate_for",
     "load_calibrations",
+    "notes_on_calibrations",
     "temperatures_of",
 ]
 
@@ -134,9 +140,7 @@ def load_calibrations(
     questions
         What the calibrations will have to answer.
     """
-    best = len(ladder.steps) - 1
-    has_reference = ladder.standing(best, alpha).is_reference
-    reference = ladder.steps[best].predictor if has_reference else None
+    reference = _reference_of(ladder, alpha)
     quantities = _quantities(questions)
     found: dict[int, Uncertainty] = {}
     for level, step in enumerate(ladder.steps):
@@ -146,6 +150,35 @@ def load_calibrations(
         if calibration is not None:
             found[level] = calibration
     return found
+
+
+def notes_on_calibrations(
+    ladder: Ladder, calibrations: Mapping[int, Uncertainty], alpha: float
+) -> tuple[str, ...]:
+    """Say of each method what its intervals are calibrated against, where that needs saying.
+
+    Parameters
+    ----------
+    ladder
+        The methods.
+    calibrations
+        As `load_calibrations` found them.
+    alpha
+        Accepted risk.
+    """
+    reference = _reference_of(ladder, alpha)
+    found = (
+        calibration_note(one, reference)
+        for one in calibrations.values()
+        if isinstance(one, Calibration)
+    )
+    return tuple(dict.fromkeys(note for note in found if note))
+
+
+def _reference_of(ladder: Ladder, alpha: float) -> Predictor | None:
+    """Return the method that decides what is true; None where the ladder has none."""
+    best = len(ladder.steps) - 1
+    return ladder.steps[best].predictor if ladder.standing(best, alpha).is_reference else None
 
 
 def calibrate_for(database: Database, questions: Iterable[Question]) -> None:

@@ -264,6 +264,9 @@ class Prediction:
         What it cost.
     warnings
         What the user should know before using the numbers.
+    model_settings
+        Settings of the model, as plain JSON, for people: its digest covers what of them changes
+        the numbers. Empty for a potential.
     """
 
     method: str
@@ -286,3 +289,4 @@ class Prediction:
     band_structure: BandStructure | None = None
     relaxation: Relaxation | None = None
     warnings: tuple[str, ...] = field(default=())
+    model_settings: Mapping[str, object] = field(default_factory=dict)

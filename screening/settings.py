@@ -78,7 +78,13 @@ class ScreeningSettings:
 
         try:
             settings = _adapter().validate_python(dict(values))
-        except (ValidationError, TypeError, ValueError) as error:
+        except ValidationError as error:
+            told = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+                for one in error.errors(include_url=False)
+            )
+            raise SettingError(f"settings cannot be read: {told}") from error
+        except (TypeError, ValueError) as error:
             raise SettingError(f"settings cannot be read: {error}") from error
         _refuse_unknown(values, settings, "")
         return settings

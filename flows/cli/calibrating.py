@@ -12,12 +12,17 @@ from flows.cli.output import out, print_json, print_lines, print_paths
 
 __all__: list[str] = []
 
+_NO_PAIRS = (
+    "no crystal here has predictions of two tiers: screen some with a first-principles "
+    "calculator too, or import forces"
+)
+
 
 @app.command()
 def calibrate(
     *,
     alpha: Annotated[
-        float, typer.Option(help="Risk of the intervals in the report: 0.1 for 90 %.")
+        float, typer.Option(help="Risk of the intervals in the report: 0.1 for 90 %, below 0.5.")
     ] = 0.1,
     quantities: Annotated[
         list[str] | None,
@@ -37,27 +42,35 @@ def calibrate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare cheap with better predictions of the same crystals, and keep what was learned."""
+    """Compare cheap with better predictions of the same crystals, and keep what was learned.
+
+    Lists every calibration that decisions can rest on: learned here, imported and shipped.
+    """
     from flows import calibrating, tables
     from flows.drawing import draw_calibrations
     from screening.quantities import Quantity
     from stores.connect import open_database
 
+    stored: str | None = None
     asked = tuple(Quantity.parse(name) for name in quantities or ())
     with open_database(database_uri()) as database:
         if load is not None:
-            key = calibrating.import_calibration(database, load)
-            print_lines([f"stored {key}"])
-            return
+            stored = calibrating.import_calibration(database, load)
         wanted = tuple(dict.fromkeys((*calibrating.assessed_by_default(), *asked)))
         found = calibrating.assessed_calibrations(database, wanted, alpha)
+        known = calibrating.known_calibrations(database)
         written = draw_calibrations(database, plots) if plots is not None else []
         if export is not None:
-            written += [calibrating.export_calibration(one.calibration, export) for one in found]
+            written += calibrating.export_calibrations((one.calibration for one in known), export)
     if as_json:
-        print_json({"calibrations": [tables.payload_calibration(one) for one in found]})
+        print_json(tables.payload_calibrations(found, known, stored))
         return
+    if stored is not None:
+        print_lines([f"stored {stored}"])
     for one in found:
         print_lines(calibrating.lines_of(one))
         out.print(tables.table_calibration(one, width=out.width))
+    if not found:
+        print_lines([_NO_PAIRS])
+    out.print(tables.table_known(known, width=out.width))
     print_paths(written)

@@ -135,7 +135,11 @@ def launch(  # noqa: PLR0913 - every option is an argument
     else:
         print_lines(report.notes)
         out.print(tables.table_launch(report, dry_run=dry_run, width=out.width))
-    if report.failed or report.outcomes.get("failed"):
+    if report.is_broken:
+        print_lines(
+            ["a job ended with an error: 'phonoscreen screen' with the same options shows it"]
+        )
+    if report.failed or report.outcomes.get("failed") or report.is_broken:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 

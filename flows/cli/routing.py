@@ -51,11 +51,13 @@ Questions = Annotated[
     ),
 ]
 Tolerance = Annotated[
-    float | None, typer.Option(help="Half width of the interval of a property, in its unit.")
+    list[float] | None,
+    typer.Option(help="Half width of the interval of a property, in its unit."),
 ]
-At = Annotated[str | None, typer.Option(help="Temperatures of the questions in K: 300,1000.")]
+At = Annotated[list[str] | None, typer.Option(help="Temperatures of the questions in K: 300,1000.")]
 Alpha = Annotated[
-    float | None, typer.Option(help="Accepted risk of a wrong answer. [default: 0.1]")
+    float | None,
+    typer.Option(help="Accepted risk of a wrong answer, below 0.5. [default: 0.1]"),
 ]
 Fallback = Annotated[
     str | None,
@@ -164,17 +166,28 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Show why a material has its numbers: methods, intervals, decisions, costs, what is next."""
+    from rich.text import Text
+
     from flows import tables
+    from flows.calibrating import texts_of_calibrations
     from flows.catalogue import find_material
     from flows.trail import trail_of
     from stores.connect import open_database
 
     with open_database(database_uri(), read_only=True) as database:
         trail = trail_of(database, find_material(database, name))
+        records = [record for one in trail.decisions for record in one.intervals]
+        named = {record.calibration for record in records if record.calibration}
+        calibrations = texts_of_calibrations(database, named)
     if as_json:
-        print_json(tables.payload_trail(trail))
-    else:
-        out.print(tables.table_trail(trail, width=out.width))
+        print_json(tables.payload_trail(trail) | {"calibrations": calibrations})
+        return
+    out.print(tables.table_trail(trail, width=out.width))
+    lines = [f"calibrated by {text} ({key[:12]})" for key, text in calibrations.items()]
+    if lines:
+        lines.append("decisions: values corrected for the potential's bias; show: as predicted")
+    for line in lines:
+        out.print(Text(line, style="dim"))
 
 
 def run_routed(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from jobflow import Flow, run_locally
+from jobflow import Flow, Job, Response, run_locally
 
 from flows.launch.addresses import job_store
 from flows.launch.queues import Engine, Progress
@@ -21,6 +22,9 @@ class HereQueue:
     engine = Engine.LOCAL
     address = "this process"
 
+    def __init__(self) -> None:
+        self._ended: dict[str, Progress] = {}
+
     def check_reach(self, database_uri: str) -> tuple[str, ...]:
         """Return nothing to tell: this process opens the database anyway."""
         del database_uri
@@ -31,12 +35,25 @@ class HereQueue:
         with open_database(database_uri) as database, warnings.catch_warnings():
             # jobflow 0.4 changes into its folder with a function monty has deprecated
             warnings.filterwarnings("ignore", "cd is deprecated", FutureWarning)
-            run_locally(flow, store=job_store(database), log=False)
+            ended = run_locally(flow, store=job_store(database), log=False)
+        self._ended[flow.uuid] = Progress.FINISHED if _is_whole(flow, ended) else Progress.BROKEN
         return tuple(job.uuid for job in all_jobs(flow))
 
     def progress(self, launch_ids: Sequence[str]) -> dict[str, Progress]:
-        """Nothing outlives its submission."""
-        return dict.fromkeys(launch_ids, Progress.UNKNOWN)
+        """Return how flows of this process ended: broken is one with a job that raised."""
+        return {name: self._ended.get(name, Progress.UNKNOWN) for name in launch_ids}
 
     def close(self) -> None:
         """Hold nothing, so let go of nothing."""
+
+
+def _is_whole(part: Flow | Job, ended: Mapping[str, Mapping[int, Response[Any]]]) -> bool:
+    """Whether all jobs ended well, those they were replaced by included."""
+    for job in all_jobs(part):
+        response = ended.get(job.uuid, {}).get(job.index)
+        if response is None:
+            return False
+        following = response.replace
+        if isinstance(following, Flow | Job) and not _is_whole(following, ended):
+            return False
+    return True

@@ -8,17 +8,17 @@ claim on the whole database keeps two launches from choosing the same materials.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from jobflow import Flow
 
-from flows.catalogue import originals_of
+from flows.catalogue import in_chunks, originals_of
 from flows.events import Listener
 from flows.launch.addresses import usable_uri
 from flows.launch.queues import Destination, Engine, Progress, Queue, open_queue
-from flows.launch.selection import Launchable, Selection, purpose_of, select
+from flows.launch.selection import Launchable, Planner, Selection, purpose_of, select
 from flows.local import Crew
 from flows.makers.batch import ScreenBatchMaker, ScreenMaker
 from flows.materials import WATCH_SECONDS
@@ -26,9 +26,9 @@ from flows.resources import all_jobs
 from flows.run import screen
 from screening.errors import EngineUnavailableError, NotFoundError
 from stores.connect import Database, open_database
-from stores.documents import LaunchDocument, Provenance
+from stores.documents import FailureDocument, LaunchDocument, Provenance
 from stores.documents.launch import LaunchState
-from stores.query import by_field
+from stores.query import by_field, in_values
 
 __all__ = ["LaunchReport", "launch"]
 
@@ -69,8 +69,11 @@ class LaunchReport:
         The engine's own numbers of these jobs.
     outcomes
         Number of materials per outcome where the screen ran at once.
+    is_broken
+        Whether a flow that ran at once left something undone because a job of it raised.
     notes
-        What a user should know: launches that broke, databases that could not be checked.
+        What a user should know: launches that broke, databases that could not be checked, and
+        why materials failed where a flow ran at once.
     """
 
     engine: Engine
@@ -84,6 +87,7 @@ class LaunchReport:
     n_jobs: int = 0
     identifiers: tuple[str, ...] = ()
     outcomes: dict[str, int] = field(default_factory=dict)
+    is_broken: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -138,7 +142,8 @@ def launch(  # noqa: PLR0913 - what, how and where, and three ways to do it
                 report = _report(queue, select(database, wanted, maker, ()), notes)
                 if dry_run:
                     return report
-                return _run_here(uri, wanted, maker, queue, report, crew, listener)
+                ran = _run_here(uri, wanted, maker, queue, report, crew, listener)
+                return _with_outcomes(database, maker, ran)
             with _alone(database):
                 going_on, found = _ask(database, queue)
                 launched = () if resubmit else going_on
@@ -177,7 +182,42 @@ def _run_here(
     if not report.submitted:
         return report
     flow = _flow_of(maker, uri, report.submitted)
-    return replace(report, n_jobs=_n_jobs(flow), identifiers=queue.submit(flow, uri))
+    identifiers = queue.submit(flow, uri)
+    is_broken = queue.progress([flow.uuid])[flow.uuid] is Progress.BROKEN
+    return replace(report, n_jobs=_n_jobs(flow), identifiers=identifiers, is_broken=is_broken)
+
+
+def _with_outcomes(database: Database, maker: Launchable, report: LaunchReport) -> LaunchReport:
+    """Add what became of the materials of a flow that ran here, if its Maker can tell."""
+    if not isinstance(maker, Planner) or not report.submitted:
+        return report
+    left = maker.pending(database, report.submitted)
+    settled = [name for name in report.submitted if name not in left]
+    failed = maker.failed(database, settled)
+    counts = {
+        "decided": len(settled) - len(failed),
+        "failed": len(failed),
+        "still open": len(left),
+    }
+    return replace(
+        report,
+        outcomes={text: count for text, count in counts.items() if count},
+        is_broken=report.is_broken and bool(left),
+        notes=(*report.notes, *_failures(database, failed)),
+    )
+
+
+def _failures(database: Database, failed: Mapping[str, str]) -> Iterator[str]:
+    """Say why predictions failed, the same reason of many materials once."""
+    alike: dict[str, list[str]] = {}
+    for keys in in_chunks(sorted(failed.values())):
+        for row in database.failures.query(in_values("prediction_id", keys)):
+            one = FailureDocument.load(row)
+            text = "; ".join(filter(None, (f"{one.code}: {one.reason}", one.next_step)))
+            alike.setdefault(text, []).append(one.subject)
+    for text, names in alike.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"{names[0]}{more} failed: {text}"
 
 
 @contextmanager

@@ -69,8 +69,8 @@ class Planner(Protocol):
     def pending(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
         """Return a key of what is next for each material with something left to do."""
 
-    def failed(self, database: Database, material_ids: Sequence[str]) -> tuple[str, ...]:
-        """Return the materials whose best method so far, or the next one, failed."""
+    def failed(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
+        """Return the key of what failed of materials whose best method so far failed."""
 
 
 def first_tier(maker: Launchable) -> ScreenBatchMaker:
@@ -166,7 +166,7 @@ def _left(
         keys = maker.pending(database, material_ids)
         settled = [name for name in material_ids if name not in keys]
         failed = maker.failed(database, settled)
-        return keys, tuple(name for name in settled if name not in set(failed)), failed
+        return keys, tuple(name for name in settled if name not in failed), tuple(failed)
     first = first_tier(maker)
     predictor = cached_predictor(first.calculator, first.settings)
     work = work_list(database, material_ids, predictor)

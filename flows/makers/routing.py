@@ -14,6 +14,7 @@ from flows.resources import Resource, tagged
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
+    from flows.deciding import Decided
     from stores.connect import Database
 
 __all__ = ["RoutedScreenMaker"]
@@ -62,25 +63,35 @@ class RoutedScreenMaker(Maker):
     def pending(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
         """Return the key of the next prediction of each material with something left to do.
 
-        For a question about polymorphs all of the composition that are asked about belong to it.
+        Where only a decision is missing, it is the key of what is to be judged. For a question
+        about polymorphs all of the composition that are asked about belong to it.
         """
         from flows.deciding import judge_of, pending_keys
         from screening.decisions.parsing import parse_questions
 
         judge = judge_of(database, self.ladder, parse_questions(self.questions), self.alpha)
-        return pending_keys(judge, judge.known_of(database, material_ids))
+        known = judge.known_of(database, material_ids)
+        keys = pending_keys(judge, known)
+        unwritten = _unwritten(database, judge.judge(known).decided)
+        if judge.compares:
+            formulas = {known[name].formula for name in unwritten}
+            unwritten |= {name for name, one in known.items() if one.formula in formulas}
+        for name, one in known.items():
+            if one.is_asked and name in unwritten:
+                keys.setdefault(name, one.keys[one.level or 0])
+        return keys
 
-    def failed(self, database: Database, material_ids: Sequence[str]) -> tuple[str, ...]:
-        """Return the materials of which a method better than any prediction's failed."""
+    def failed(self, database: Database, material_ids: Sequence[str]) -> dict[str, str]:
+        """Return the key of what failed of materials whose best method so far failed."""
         from flows.knowledge import read_knowledge
         from flows.ladder import read_ladder
 
         known = read_knowledge(database, material_ids, read_ladder(self.ladder))
-        return tuple(
-            name
+        return {
+            name: one.keys[max(one.failures)]
             for name, one in known.items()
             if max(one.failures, default=-1) > (-1 if one.level is None else one.level)
-        )
+        }
 
     def make(self, database_uri: str, material_ids: Sequence[str]) -> Flow:
         """Return the flow; its output is the number of summary documents written.
@@ -118,3 +129,21 @@ class RoutedScreenMaker(Maker):
         tagged(decide, Resource.DATABASE)
         summary = SummaryMaker().make(database_uri, names, after=[decide.output])
         return Flow([*batches, decide, summary], output=summary.output, name=self.name)
+
+
+def _unwritten(database: Database, decided: Sequence[Decided]) -> set[str]:
+    """Return the materials with a decision that the database does not hold, or not like this."""
+    from flows.catalogue import in_chunks
+    from stores.documents.decision import decision_id_of
+    from stores.query import in_values
+
+    by_id = {decision_id_of(one.question.text, one.key, one.standing.alpha): one for one in decided}
+    written: dict[str, str] = {}
+    for some in in_chunks(sorted(by_id)):
+        rows = database.decisions.query(in_values("decision_id", some), ["decision_id", "outcome"])
+        written |= {row["decision_id"]: row["outcome"] for row in rows}
+    return {
+        one.material_id
+        for decision_id, one in by_id.items()
+        if written.get(decision_id) != one.decision.outcome
+    }

@@ -55,7 +55,7 @@ class VaspPhonons:
 
     Attributes
     ----------
-    method, method_version, tier, model, model_digest, settings, settings_digest
+    method, method_version, tier, model, model_digest, settings, settings_digest, model_settings
         As `screening.predictors.interface.Predictor` says; known before anything is computed.
         The digest of the model is that of functional and POTCARs.
     """
@@ -83,6 +83,7 @@ class VaspPhonons:
         self.model_digest = digest_of({"model": model, "functional": "PBE"} | family)
         self.settings: Mapping[str, object] = self.screening.as_dict() | {"vasp": vasp.as_dict()}
         self.settings_digest = digest_of(dict(self.settings))
+        self.model_settings: Mapping[str, object] = vasp.as_dict() | {"potcars": dict(potcars)}
         self._done: tuple[StaticOutputs, PhononOutputs] | None = None
 
     def with_outputs(self, static: StaticOutputs, outputs: PhononOutputs) -> VaspPhonons:
@@ -134,6 +135,7 @@ class VaspPhonons:
                 *physics_warnings(physics),
                 *_time_warnings(times),
             ),
+            model_settings=self.model_settings,
         )
 
     def relaxation_of(self, crystal: Crystal, static: StaticOutputs) -> Relaxation | None:

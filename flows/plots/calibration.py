@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.plots.style import COLOURS, FONT_SIZE_POINTS, LINE_STYLES, new_figure, polish
+from screening.quantities import Property, Quantity
 from screening.uncertainty.assessment import QuantityAssessment
 from screening.uncertainty.conformal import coverage_band
 
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["plot_calibration"]
+
+_SYMBOLS = {
+    Property.FREE_ENERGY: "$F$",
+    Property.ENTROPY: "$S$",
+    Property.HEAT_CAPACITY: "$C_V$",
+    Property.LOWEST_FREQUENCY: "lowest frequency",
+    Property.FREE_ENERGY_DIFFERENCE: r"$\Delta F$",
+    Property.RELATIVE_FREE_ENERGY: r"$\Delta A$",
+}
 
 
 def plot_calibration(
@@ -54,7 +64,7 @@ def plot_calibration(
             "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
             "marker": "o",
             "markersize": 3,
-            "label": quantity.name.replace("_", " "),
+            "label": _label(quantity),
         }
         kept = [(p, found[p].coverage) for p in x]
         held = [(p, share) for p, share in kept if share is not None]
@@ -66,6 +76,12 @@ def plot_calibration(
     right.set_ylim(bottom=0.0)
     left.legend(fontsize=FONT_SIZE_POINTS - 2, frameon=False, loc="lower right")
     return figure
+
+
+def _label(quantity: Quantity) -> str:
+    """Symbol and temperature; the unit is on the axis."""
+    kelvin = quantity.temperature_k
+    return _SYMBOLS[quantity.kind] + ("" if kelvin is None else f", {kelvin:g} K")
 
 
 def _draw_band(axes: Axes, by_alpha: Mapping[float, Sequence[QuantityAssessment]]) -> None:

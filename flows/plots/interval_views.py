@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.plots.intervals import IntervalRow, IntervalView
 from screening.decisions.parsing import parse_question
@@ -38,13 +38,13 @@ class DecidedCrystals:
     samples
         Predictions by their keys.
     thresholds
-        Judgement of any crystal by the calibration of the cheap method, for its thresholds;
-        None where there is none.
+        Judgement of any crystal by the calibration of the cheap method, for its thresholds, by
+        the accepted risk; of some there is none.
     """
 
     names: Mapping[str, str]
     samples: Mapping[str, Sample]
-    thresholds: StabilityJudgement | None = None
+    thresholds: Mapping[float, StabilityJudgement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def interval_views(
         title = _words(question)
         title = title if alpha is None else f"{title}  ·  risk {percent(alpha)}"
         if isinstance(question, StabilityQuestion):
-            found.append(_stability(title, cases, about))
+            judged = None if alpha is None else about.thresholds.get(alpha)
+            found.append(_stability(title, cases, about, judged))
         elif isinstance(question, MaterialQuestion):
             found += [_values(title, question, one, cases, about) for one in question.quantities]
         else:
@@ -135,7 +136,12 @@ def _values(
     )
 
 
-def _stability(title: str, cases: Mapping[str, _Case], about: DecidedCrystals) -> IntervalView:
+def _stability(
+    title: str,
+    cases: Mapping[str, _Case],
+    about: DecidedCrystals,
+    judged: StabilityJudgement | None,
+) -> IntervalView:
     rows = []
     for name, case in cases.items():
         found = [one.lowest_frequency_thz if one else None for one in _samples(case, about)]
@@ -145,8 +151,8 @@ def _stability(title: str, cases: Mapping[str, _Case], about: DecidedCrystals) -
         rows.append(IntervalRow(about.names[name], outcome, cheap, *ends, better=found[1]))
     limits: list[tuple[float, str]] = []
     band = None
-    if about.thresholds is not None:
-        below, above = about.thresholds.unstable_below_thz, about.thresholds.stable_above_thz
+    if judged is not None:
+        below, above = judged.unstable_below_thz, judged.stable_above_thz
         if above < below:  # so far apart that the middle decides
             below = above = (above + below) / 2.0
         named = ((below, "unstable below"), (above, "stable above"))

@@ -250,6 +250,8 @@ def _explanations(view: IntervalView, rows: Sequence[IntervalRow]) -> list[Artis
         handles.append(_mark("D", "better method", "black"))
     if view.coverage is not None and len(open_ended) < len(rows):
         label = f"{100 * view.coverage:.4g} % interval"
+        if any(row.raw not in {None, row.value} for row in rows):
+            label += ", corrected for the potential's bias"
         handles.append(Line2D([], [], color="0.3", marker="|", mew=1.6, ms=8, label=label))
     if open_ended:
         dashed = Line2D([], [], color="0.3", linestyle=(0, (2, 2)), label="not calibrated")

@@ -6,7 +6,7 @@ here prints, queries or computes physics.
 
 from __future__ import annotations
 
-from flows.tables.calibration import payload_calibration, table_calibration
+from flows.tables.calibration import payload_calibrations, table_calibration, table_known
 from flows.tables.hull import table_hull
 from flows.tables.launches import payload_launch, table_launch
 from flows.tables.materials import table_failures, table_query, table_show
@@ -31,7 +31,7 @@ from flows.tables.trail import table_trail
 __all__ = [
     "Status",
     "experiments_of",
-    "payload_calibration",
+    "payload_calibrations",
     "payload_fields",
     "payload_hull",
     "payload_launch",
@@ -46,6 +46,7 @@ __all__ = [
     "table_calibration",
     "table_failures",
     "table_hull",
+    "table_known",
     "table_launch",
     "table_plan",
     "table_query",

@@ -28,6 +28,7 @@ _SHORT_REASONS = {
     Reason.INTERVAL_TOO_WIDE: "too wide",
 }
 """Words that fit a line, where the interval stands beside them."""
+_CORRECTED = "corrected for the potential's bias; query and show have what it predicted"
 _TIER = Column("tier", rank=2, is_number=True)
 
 
@@ -39,6 +40,8 @@ def answer_parts(report: RoutingReport, *, width: int | None = None) -> list[Tab
         asked.sort(key=lambda one: (report.formulas[one.material_id], _name(report, one)))
         if asked:
             parts.append(_table(question, asked, report, width))
+            if any(map(_is_corrected, asked)):
+                parts.append(Text(_CORRECTED, style="dim"))
         if isinstance(question, GroupQuestion):
             parts += [Text(line) for line in (*_compositions(report, question), "")]
     return parts
@@ -72,14 +75,20 @@ def _table(
 
 
 def _in_numbers(asked: Sequence[Decided]) -> tuple[tuple[Column, ...], list[list[str]]]:
-    """Columns of a question about a quantity: values with their intervals."""
+    """Columns of a question about a quantity: values with their intervals.
+
+    Where a calibration moved a value, the one that was predicted stands beside it.
+    """
     known = [interval for one in asked for interval in one.decision.intervals]
     several = len({one.quantity for one in known}) > 1
     coverage = f"{100 * known[0].coverage:.4g} % interval" if known else "interval"
+    unit = known[0].quantity.unit if known else "value"
+    corrected = any(_is_corrected(one) for one in asked)
     columns = (
         Column("reason", rank=1, wraps=True),
         *((Column("K", is_number=True),) if several else ()),
-        Column(known[0].quantity.unit if known else "value", is_number=True),
+        *((Column(f"as predicted\n{unit}", is_number=True, rank=1),) if corrected else ()),
+        Column(f"corrected\n{unit}" if corrected else unit, is_number=True),
         Column(coverage, is_number=True),
     )
     cells = []
@@ -88,8 +97,19 @@ def _in_numbers(asked: Sequence[Decided]) -> tuple[tuple[Column, ...], list[list
         kelvin = "\n".join(f"{x.quantity.temperature_k or 0.0:g}" for x in intervals)
         values = "\n".join(number(x.value, digits_of(x.quantity)) for x in intervals)
         ends = "\n".join(_reach(x) for x in intervals)
-        cells.append([_words(one), *((kelvin,) if several else ()), values, ends])
+        raw = "\n".join(
+            number(value, digits_of(x.quantity))
+            for value, x in zip(one.raw_values, intervals, strict=False)  # none was kept
+        )
+        moved = (raw,) if corrected else ()
+        cells.append([_words(one), *((kelvin,) if several else ()), *moved, values, ends])
     return columns, cells
+
+
+def _is_corrected(one: Decided) -> bool:
+    """Whether a value is not the one that was predicted."""
+    pairs = zip(one.raw_values, one.decision.intervals, strict=False)
+    return any(raw != interval.value for raw, interval in pairs)
 
 
 def _in_words(

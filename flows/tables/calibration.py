@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from flows.calibrating import AssessedCalibration
+from flows.calibrating import AssessedCalibration, KnownCalibration
 from flows.tables.cells import MISSING, Column, make_table, number
 from screening.quantities import Property, Quantity
 
-__all__ = ["payload_calibration", "table_calibration"]
+__all__ = ["payload_calibrations", "table_calibration", "table_known"]
 
 _DECIMALS = 3
 _PERCENT_DECIMALS = 0
+_ID_DIGITS = 12
 
 
 def table_calibration(one: AssessedCalibration, *, width: int | None = None) -> Table:
@@ -65,8 +66,54 @@ def _symbol(quantity: Quantity) -> str:
     return _SYMBOLS[quantity.kind] + ("" if kelvin is None else f" {kelvin:g} K")
 
 
-def payload_calibration(one: AssessedCalibration) -> dict[str, Any]:
-    """Return plain JSON with documented names."""
+def table_known(known: Sequence[KnownCalibration], *, width: int | None = None) -> Table:
+    """Make the table of all calibrations that decisions can rest on."""
+    columns = (
+        Column("calibration"),
+        Column("origin"),
+        Column("method", wraps=True),
+        Column("against", wraps=True),
+        Column("compositions", is_number=True),
+        Column("elements", wraps=True, rank=1),
+    )
+    rows = [
+        [
+            one.calibration.calibration_id[:_ID_DIGITS],
+            one.origin,
+            one.calibration.cheap_family,
+            one.calibration.reference_family,
+            str(one.calibration.n_compositions),
+            " ".join(one.elements),
+        ]
+        for one in known
+    ]
+    return make_table(columns, rows, title="calibrations", width=width)
+
+
+def payload_calibrations(
+    assessed: Sequence[AssessedCalibration],
+    known: Sequence[KnownCalibration],
+    stored: str | None = None,
+) -> dict[str, Any]:
+    """Return plain JSON: what was assessed here, all that is known, and what was imported."""
+    return {
+        "calibrations": [_assessed(one) for one in assessed],
+        "known": [
+            {
+                "calibration_id": one.calibration.calibration_id,
+                "origin": one.origin,
+                "cheap_family": one.calibration.cheap_family,
+                "reference_family": one.calibration.reference_family,
+                "n_compositions": one.calibration.n_compositions,
+                "elements": list(one.elements),
+            }
+            for one in known
+        ],
+        "stored": stored,
+    }
+
+
+def _assessed(one: AssessedCalibration) -> dict[str, Any]:
     calibration = one.calibration
     return {
         "calibration_id": calibration.calibration_id,

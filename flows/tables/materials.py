@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.tables.cells import MISSING, Column, at_temperature, make_table, name_of, number, verdict
+from flows.tables.trail import settings_line
 
 __all__ = ["table_failures", "table_query", "table_show"]
 
@@ -101,6 +102,9 @@ def table_show(
     parts: list[Table | Text] = [_facts(facts)]
     if prediction is not None:
         parts.append(_curves(prediction["thermodynamics"], prediction["spread"]))
+        if prediction.get("model_settings"):
+            line = settings_line(prediction["provenance"]["model"], prediction["model_settings"])
+            parts.append(Text(line, style="dim"))
         parts.extend(Text(f"! {line}", style="yellow") for line in prediction["warnings"])
     if summary is None and not failures:
         parts.append(Text("not predicted yet", style="yellow"))

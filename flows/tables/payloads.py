@@ -6,6 +6,7 @@ are those of the documents: nothing is rounded, a missing value is null.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
+    from flows.deciding import Decided
     from flows.planning import Plan
     from flows.routing import RoutingReport
     from flows.run import ScreenReport
@@ -56,6 +58,7 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "stability": "Verdicts under all criteria; null before a prediction.",
         "relaxation": "How the structure was relaxed; null where it was not.",
         "cost": "What the prediction cost; null before a prediction.",
+        "model_settings": "Settings of a model from first principles; empty for a potential.",
         "warnings": "What to know before using the numbers.",
         "failures": "Failures of this material.",
     },
@@ -63,6 +66,7 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "uri": "The database, password masked.",
         "collections": "Number of documents by collection.",
         "pending": "Materials without a prediction and without a failure.",
+        "escalated": "Materials for which a better method was asked that has said nothing yet.",
         "verdicts": "Number of materials by verdict.",
         "models": "Number of predictions by model.",
         "failures": "Number of failures by error code.",
@@ -92,7 +96,9 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "material_ids": "Materials asked for.",
         "outcomes": "Number of materials by what became of them: accept, escalate, reject.",
         "decisions": "For every material and question: material_id, formula, question, tier, "
-        "outcome, reason, detail, next_tier, answer, answer_text.",
+        "outcome, reason, detail, next_tier, answer, answer_text, and values: quantity, unit, "
+        "value (corrected for the bias of the method), raw_value (as predicted), lower, upper; "
+        "null where an end is open or a value belongs to no single crystal.",
         "polymorphs": "For every composition and question about polymorphs: formula, question, "
         "answer, answer_text.",
         "methods": "For every method: tier, calculator, outcomes.",
@@ -100,6 +106,7 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "n_calculations": "Number of materials that were escalated.",
         "core_hours": "What the escalations took; estimated where they failed.",
         "waiting": "Materials without a result.",
+        "notes": "What intervals were calibrated against, where it is not the better method.",
         "written": "Number of summary documents written, by collection.",
         "wall_seconds": "Duration of the run in s.",
     },
@@ -121,6 +128,7 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "decisions": "Documents of the decisions, by tier.",
         "failures": "Documents of the failures.",
         "next_step": "What is open, and what to do about it.",
+        "calibrations": "Methods that the calibrations of the intervals compare, by their keys.",
     },
 }
 
@@ -180,6 +188,7 @@ def payload_show(
         }
         | {name: predicted.get(name) for name in parts}
         | {
+            "model_settings": predicted.get("model_settings", {}),
             "warnings": predicted.get("warnings", []),
             "failures": [_plain(one) for one in failures],
         }
@@ -192,6 +201,7 @@ def payload_status(status: Status) -> dict[str, Any]:
         "uri": status.uri,
         "collections": dict(status.collections),
         "pending": status.pending,
+        "escalated": status.escalated,
         "verdicts": dict(status.verdicts),
         "models": dict(status.models),
         "failures": dict(status.failures),
@@ -229,6 +239,7 @@ def payload_routing(report: RoutingReport) -> dict[str, Any]:
                 "detail": one.decision.detail,
                 "next_tier": one.decision.next_tier,
                 **_answer(one.decision.answer),
+                "values": _values(one),
             }
             for one in report.decided
         ],
@@ -247,6 +258,7 @@ def payload_routing(report: RoutingReport) -> dict[str, Any]:
         "n_calculations": report.n_calculations,
         "core_hours": report.core_hours,
         "waiting": list(report.waiting),
+        "notes": list(report.notes),
         "written": dict(report.written),
         "wall_seconds": report.wall_seconds,
     }
@@ -257,6 +269,25 @@ def _answer(answer: Answer | None) -> dict[str, Any]:
         "answer": None if answer is None else _value(answer.content),
         "answer_text": None if answer is None else answer.text,
     }
+
+
+def _values(one: Decided) -> list[dict[str, Any]]:
+    """Values that a decision rests on, as corrected and as predicted."""
+    decision = one.decision
+    raw = one.raw_values or (None,) * len(decision.intervals)
+    rivals = decision.rivals or (None,) * len(decision.intervals)
+    return [
+        {
+            "quantity": interval.quantity.name,
+            "unit": interval.quantity.unit,
+            "rival_id": rival,
+            "value": interval.value,
+            "raw_value": value,
+            "lower": interval.lower if math.isfinite(interval.lower) else None,
+            "upper": interval.upper if math.isfinite(interval.upper) else None,
+        }
+        for interval, value, rival in zip(decision.intervals, raw, rivals, strict=True)
+    ]
 
 
 def payload_plan(plan: Plan) -> dict[str, Any]:

@@ -77,4 +77,4 @@ def _lines(report: RoutingReport) -> list[str]:
             f"{len(report.waiting)} without a result: being computed by another process; "
             "run the same command again"
         )
-    return lines
+    return [*lines, *(f"note: {note}" for note in report.notes)]

@@ -46,6 +46,8 @@ class Status:
         Predictions by model.
     failures
         Failures by error code.
+    escalated
+        Materials for which a better method was asked that has said nothing yet.
     """
 
     uri: str
@@ -54,6 +56,7 @@ class Status:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     models: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    escalated: int = 0
 
 
 def table_status(status: Status) -> Group:
@@ -67,9 +70,22 @@ def table_status(status: Status) -> Group:
     ):
         if counts:
             parts.append(_counts(title, counts))
-    left = f"{status.pending} materials left to predict" if status.pending else "nothing left to do"
-    parts.append(Text(left, style="yellow" if status.pending else "green"))
+    left = _left(status)
+    parts += [Text(one, style="yellow") for one in left]
+    if not left:
+        parts.append(Text("nothing left to do", style="green"))
     return Group(*parts)
+
+
+def _left(status: Status) -> list[str]:
+    """Say what is left to do, one sentence each."""
+    said = [f"{status.pending} materials left to predict"] if status.pending else []
+    if status.escalated:
+        said.append(
+            f"{status.escalated} materials wait for a better method: "
+            "run the same command again to go on"
+        )
+    return said
 
 
 def table_screen(report: ScreenReport, *, width: int | None = None) -> Group:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
@@ -23,15 +24,17 @@ from flows.tables.cells import (
 from screening.quantities import Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from flows.trail import PredictionMark, Trail
     from stores.documents import DecisionDocument, FailureDocument
     from stores.documents.decision import IntervalRecord
 
-__all__ = ["table_trail"]
+__all__ = ["settings_line", "table_trail"]
 
 OUTCOME_STYLES = {"accept": "green", "escalate": "yellow", "reject": "red"}
+_FOLLOW = frozenset({"inputs"})  # from the other settings, page by page
+_EMPTY: tuple[object, ...] = ("", None, {}, [])
 _SHORT = 12  # hexadecimal digits that tell models apart
 
 
@@ -43,6 +46,11 @@ def table_trail(trail: Trail, *, width: int | None = None) -> Group:
     if trail.predictions:
         parts.append(_predictions(trail.predictions, width))
         parts.append(Text(_versions(trail.predictions), style="dim"))
+        parts += [
+            Text(settings_line(one.model, one.model_settings), style="dim")
+            for one in trail.predictions
+            if one.model_settings
+        ]
     if trail.decisions:
         parts += _decisions(trail, width)
     if trail.failures:
@@ -91,6 +99,36 @@ def _versions(marks: tuple[PredictionMark, ...]) -> str:
     if len(set(texts.values())) == 1:
         return f"made with {next(iter(texts.values()))}"
     return "\n".join(f"tier {tier} made with {text}" for tier, text in texts.items())
+
+
+def settings_line(model: str, settings: Mapping[str, Any]) -> str:
+    """Name the settings of a model from first principles, its datasets by their digests.
+
+    Examples
+    --------
+    >>> settings_line("gpaw:PBE", {"ecut_ev": 350.0, "born": False, "bin_dir": ""})
+    'gpaw:PBE: ecut_ev 350, born no'
+    """
+    texts = (
+        f"{name} {_setting(value)}"
+        for name, value in settings.items()
+        if name not in _FOLLOW and value not in _EMPTY
+    )
+    return f"{model}: {', '.join(texts)}"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    if isinstance(value, Mapping) and {"file", "sha256"} <= set(value):
+        return f"{value['file']} {str(value['sha256'])[:_SHORT]}"
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{name} {_setting(one)}' for name, one in value.items())})"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_setting, value))})"
+    return str(value)
 
 
 def _decisions(trail: Trail, width: int | None) -> list[Table]:

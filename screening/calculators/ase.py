@@ -102,7 +102,8 @@ def _import(path: str) -> Any:
         raise ModelRefusedError(
             f"{path!r} names no calculator",
             subject="calculator",
-            hint="Use chgnet, mace:NAME, mace:FILE@SHA256 or package.module.Class(key=value)",
+            hint="Use chgnet, mace:NAME, mace:FILE@SHA256, gpaw, espresso or "
+            "package.module.Class(key=value); vasp goes with --fallback alone",
         )
     try:
         return getattr(importlib.import_module(module_name), attribute)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -77,7 +77,7 @@ class CheckedCalculator:
     ----------
     engine
         The bare potential.
-    name, digest, elements, displacement_angstrom, notes, members, is_first_principles
+    name, digest, elements, displacement_angstrom, notes, members, is_first_principles, settings
         As in :class:`screening.calculators.interface.ForceCalculator`.
     """
 
@@ -89,6 +89,7 @@ class CheckedCalculator:
     notes: tuple[str, ...] = ()
     members: tuple[ForceCalculator, ...] = ()
     is_first_principles: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute forces in eV/Å on several copies of a cell, shape (copy, atom, 3)."""

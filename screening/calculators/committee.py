@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,6 +73,13 @@ class Committee:
     def is_first_principles(self) -> bool:
         """Whether all members solve for the electrons."""
         return all(member.is_first_principles for member in self.members)
+
+    @cached_property
+    def settings(self) -> Mapping[str, object]:
+        """Settings of the members, in their order; empty where no member has any."""
+        if not any(member.settings for member in self.members):
+            return {}
+        return {"members": [{"name": one.name, **one.settings} for one in self.members]}
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute mean forces in eV/Å, shape (copy, atom, 3)."""

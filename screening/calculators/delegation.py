@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from screening.calculators.interface import ForceCalculator
@@ -50,3 +51,8 @@ class Delegating:
     def is_first_principles(self) -> bool:
         """Whether it solves for the electrons."""
         return self.inner.is_first_principles
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Settings that can be read."""
+        return self.inner.settings

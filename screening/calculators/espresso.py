@@ -304,6 +304,15 @@ def load_espresso(options: Mapping[str, Any]) -> CheckedCalculator:
         ),
         displacement_angstrom=DFT_DISPLACEMENT_ANGSTROM,
         is_first_principles=True,
+        settings={
+            **asdict(settings),
+            "pseudopotentials": dict(settings.pseudopotentials),
+            "code": f"pw.x {version}",
+            "datasets": {
+                symbol: {"file": entry.path.name, "sha256": files[symbol]}
+                for symbol, entry in chosen.items()
+            },
+        },
     )
 
 

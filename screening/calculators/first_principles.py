@@ -20,6 +20,7 @@ __all__ = [
     "DFT_DISPLACEMENT_ANGSTROM",
     "check_choice",
     "check_positive",
+    "kpoint_count",
     "kpoint_grid",
     "magnetic_elements",
     "not_converged",
@@ -65,6 +66,20 @@ def kpoint_grid(cell: FloatArray, spacing_per_angstrom: float) -> tuple[int, int
     wanted = np.linalg.norm(reciprocal, axis=1) / spacing_per_angstrom
     first, second, third = (max(1, int(np.ceil(count - _EQUAL_COUNTS))) for count in wanted)
     return first, second, third
+
+
+def kpoint_count(cell: FloatArray, spacing_per_angstrom: float) -> int:
+    """Count the points of `kpoint_grid` that time reversal leaves different.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kpoint_count(4.0 * np.eye(3), 0.4), kpoint_count(4.0 * np.eye(3), 0.6)
+    (36, 14)
+    """
+    grid = np.array(kpoint_grid(cell, spacing_per_angstrom))
+    own_partners = np.prod(2 - grid % 2)  # k and -k differ by a reciprocal vector
+    return int(np.prod(grid) + own_partners) // 2
 
 
 def settings_from_options(

@@ -212,6 +212,8 @@ def load_gpaw(options: Mapping[str, Any]) -> CheckedCalculator:
     """
     settings = settings_from_options(GpawSettings, options, "gpaw")
     datasets = _datasets(settings.xc)
+    digests = {symbol: digest_of_file(path) for symbol, path in datasets.items()}
+    version = importlib.metadata.version("gpaw")
     from ase.data import atomic_numbers
 
     return CheckedCalculator(
@@ -220,15 +222,32 @@ def load_gpaw(options: Mapping[str, Any]) -> CheckedCalculator:
         digest=digest_of(
             {
                 "code": "gpaw",
-                "version": importlib.metadata.version("gpaw"),
+                "version": version,
                 "settings": settings.numbers(),
-                "datasets": {symbol: digest_of_file(path) for symbol, path in datasets.items()},
+                "datasets": digests,
             }
         ),
         elements=frozenset(atomic_numbers[symbol] for symbol in datasets),
         displacement_angstrom=DFT_DISPLACEMENT_ANGSTROM,
         is_first_principles=True,
+        settings={
+            **asdict(settings),
+            "code": f"gpaw {version}",
+            "dataset_package": _dataset_package(),
+            "datasets": {
+                symbol: {"file": path.name, "sha256": digests[symbol]}
+                for symbol, path in datasets.items()
+            },
+        },
     )
+
+
+def _dataset_package() -> str:
+    """Return name and version of the package of datasets, empty where they came otherwise."""
+    try:
+        return f"gpaw-data {importlib.metadata.version('gpaw-data')}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _datasets(xc: str) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -45,6 +46,9 @@ class ForceCalculator(Protocol):
         What a user must know before using its numbers.
     is_first_principles
         Whether it solves for the electrons: a call costs seconds to hours.
+    settings
+        For people, what the digest was made of, as plain JSON; empty for a potential, which
+        its name and digest say all about.
     """
 
     @property
@@ -80,6 +84,11 @@ class ForceCalculator(Protocol):
     @property
     def is_first_principles(self) -> bool:
         """Whether it solves for the electrons."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Its settings as plain JSON."""
         ...
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:

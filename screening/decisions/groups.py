@@ -1,10 +1,10 @@
 """The policy for questions about the polymorphs of one composition.
 
-Decided from intervals of differences, never from two intervals. Polymorphs without usable
-numbers are computed better, and the others are compared among themselves meanwhile; those
-that no method gives numbers for stay out of the comparison, as in the ranking. Of the rest
-only the members of undecided pairs are escalated. Nothing is accepted while a polymorph that
-could have numbers has none and is not about to get them.
+Decided from intervals of differences, never from two intervals. Where all polymorphs have
+usable numbers, only the members of undecided pairs are escalated. Where one has none, nothing
+is accepted, for what is said of the others leaves it out: if a better method may give it
+numbers, the others get that method too, so that they share one; if none is left, nothing of
+the composition is computed any further.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ def decide_group(
         found = _joined(question, usable, unusable, findings, answer)
     else:
         found = _transitions(question, present, unusable, courses)
+    if unusable:
+        found = _beside_unusable(found, present, unusable)
     if missing:
         found = _incomplete(question, found, usable, missing)
     asked = {name: one for name, one in found.decisions.items() if members[name].is_asked}
@@ -160,6 +162,43 @@ def _incomplete(
         {**found.answer.content, "missing": list(missing)},
     )
     return GroupDecision(decisions, _maximal(unit & escalated for unit in found.units), answer)
+
+
+def _beside_unusable(
+    found: GroupDecision, members: Mapping[str, Polymorph], unusable: Mapping[str, Decision]
+) -> GroupDecision:
+    """Take back what was accepted without the polymorphs that have no usable numbers."""
+    names = ", ".join(f"{name} ({one.reason.value})" for name, one in sorted(unusable.items()))
+    lost = ", ".join(name for name, one in sorted(unusable.items()) if one.next_tier is None)
+    highest = 0 if lost else max(one.next_tier or 0 for one in unusable.values())
+    said = f"of the same composition, without usable numbers: {names}"
+    if lost:
+        said += f"; no method is left for {lost}"
+    decisions = {
+        name: _taken_back(one, members[name].standing, said, highest)
+        if one.outcome is Outcome.ACCEPT or (lost and one.outcome is Outcome.ESCALATE)
+        else one
+        for name, one in found.decisions.items()
+    }
+    escalated = frozenset(name for name, one in decisions.items() if one.next_tier is not None)
+    answer = Answer(
+        f"{found.answer.text}; without usable numbers: {', '.join(sorted(unusable))}",
+        {**found.answer.content, "unusable": sorted(unusable)},
+    )
+    return GroupDecision(decisions, _components([escalated]), answer)
+
+
+def _taken_back(decision: Decision, standing: Standing, said: str, highest: int) -> Decision:
+    """Escalate towards the highest tier that an unusable polymorph gets, or else reject."""
+    next_tier = standing.next_tier if standing.tier < highest else None
+    return replace(
+        decision,
+        outcome=Outcome.REJECT if next_tier is None else Outcome.ESCALATE,
+        reason=Reason.POLYMORPH_UNUSABLE,
+        next_tier=next_tier,
+        answer=None,
+        detail=said,
+    )
 
 
 def _unusable(polymorph: Polymorph) -> Decision:
@@ -219,10 +258,9 @@ def _joined(
     answer: Answer,
 ) -> GroupDecision:
     """Decisions on the usable polymorphs beside those on the others."""
-    pending = [name for name, one in unusable.items() if one.outcome is Outcome.ESCALATE]
     rivals = {one.material_id: one for one in usable}
     decisions = dict(unusable) | {
-        one.material_id: _member(question, one, rivals, findings, answer, pending)
+        one.material_id: _member(question, one, rivals, findings, answer)
         for one in usable
         if one.is_asked
     }
@@ -239,7 +277,6 @@ def _member(
     rivals: Mapping[str, Polymorph],
     findings: Mapping[Pair, Finding],
     answer: Answer,
-    pending: Sequence[str],
 ) -> Decision:
     """Decide about one usable polymorph from the pairs that it belongs to."""
     name = polymorph.material_id
@@ -263,7 +300,7 @@ def _member(
     if not undecided or polymorph.standing.is_reference:
         settled = isinstance(question, OrderQuestion)
         reason = Reason.ORDER_SETTLED if settled else Reason.TRANSITIONS_SETTLED
-        detail = _settled_text(len(own), known, pending, n_undecided=len(undecided))
+        detail = _settled_text(len(own), known, n_undecided=len(undecided))
         return accepted(reason, answer, detail, **grounds)
     worst = min(undecided, key=lambda one: _severity(one[1].reason))
     assert worst[1].reason is not None  # only such are listed
@@ -310,7 +347,6 @@ def _seen_from(name: str, pair: Pair, found: Finding) -> Finding:
 def _settled_text(
     n_others: int,
     known: Sequence[tuple[str, Interval]],
-    pending: Sequence[str],
     *,
     n_undecided: int,
 ) -> str:
@@ -318,8 +354,6 @@ def _settled_text(
     if known:
         rival, interval = min(known, key=lambda one: max(one[1].lower, -one[1].upper))
         text += f", the closest to {rival}: {interval_text(interval)}"
-    if pending:
-        text += f"; still to be computed: {', '.join(pending)}"
     return text
 
 

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     REFERENCE_POLYMORPH_OPEN = "reference_polymorph_open"
     POLYMORPHS_MISSING = "polymorphs_missing"
     POLYMORPH_NOT_ASKED = "polymorph_not_asked"
+    POLYMORPH_UNUSABLE = "polymorph_unusable"
     ELEMENT_UNKNOWN = "element_unknown"
     PREDICTION_FAILED = "prediction_failed"
 

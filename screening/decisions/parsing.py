@@ -50,7 +50,7 @@ _COMPARISON = re.compile(
 _MAX_LENGTH = 1000
 _EXAMPLES = (
     "Write free-energy, entropy, heat-capacity, stability, order, transitions, "
-    "or a comparison such as 'lowest_frequency_thz > 0.5'"
+    "or a comparison such as 'free_energy_300k_mev_per_atom < 20'"
 )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from pymatgen.core import Structure
 
 from screening.harmonic import mesh_modes
 from screening.phonons import Harmonic, MeshFrequencies, harmonic_from_forces, mesh_frequencies
@@ -33,6 +35,7 @@ __all__ = [
     "physics_from_forces",
     "physics_warnings",
     "relaxation_warnings",
+    "settings_for",
 ]
 
 _LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM = 0.05
@@ -180,4 +183,20 @@ def relaxation_warnings(relaxation: Relaxation | None) -> list[str]:
             f"the relaxation changed the space group from number {before} to {after}: the result "
             "is that of the more symmetric crystal"
         )
+    return found
+
+
+def settings_for(settings: Mapping[str, Any], structure: Structure) -> dict[str, Any]:
+    """Return the settings of a calculator, of its datasets only those of these elements.
+
+    Those of the members of a committee are under ``members``.
+    """
+    found = dict(settings)
+    if "members" in found:
+        found["members"] = [settings_for(one, structure) for one in found["members"]]
+    if "datasets" in found:
+        symbols = {site.specie.symbol for site in structure}
+        found["datasets"] = {
+            symbol: one for symbol, one in found["datasets"].items() if symbol in symbols
+        }
     return found

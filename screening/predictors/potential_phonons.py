@@ -26,6 +26,7 @@ from screening.predictors.assembly import (
     physics_from_forces,
     physics_warnings,
     relaxation_warnings,
+    settings_for,
 )
 from screening.predictors.interface import Tier
 from screening.predictors.metering import Meter, Metered
@@ -80,6 +81,11 @@ class PotentialPhonons:
     def calculator(self) -> ForceCalculator:
         """The calculator that it asks for energies and forces."""
         return self._calculator
+
+    @property
+    def model_settings(self) -> Mapping[str, object]:
+        """Settings of the calculator as plain JSON, empty for a potential."""
+        return self._calculator.settings
 
     @property
     def is_adaptive(self) -> bool:
@@ -149,6 +155,7 @@ class PotentialPhonons:
                 *force_warnings(forces),
                 *physics_warnings(physics),
             ),
+            model_settings=settings_for(calculator.settings, structure),
         )
 
     def _geometry(

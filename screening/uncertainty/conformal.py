@@ -20,9 +20,10 @@ import numpy as np
 
 from screening.errors import InconsistentDataError, SettingError
 
-__all__ = ["check_alpha", "conformal_quantile", "coverage_band", "fewest_groups"]
+__all__ = ["check_alpha", "check_risk", "conformal_quantile", "coverage_band", "fewest_groups"]
 
 _ROUNDING = 1e-9
+_COIN_TOSS = 0.5
 
 
 def check_alpha(alpha: float) -> float:
@@ -38,6 +39,23 @@ def check_alpha(alpha: float) -> float:
             f"{alpha} is no risk",
             subject="alpha",
             hint="Give a number between 0 and 1, for instance 0.1 for 90 % coverage",
+        )
+    return alpha
+
+
+def check_risk(alpha: float) -> float:
+    """Return the risk if somebody can accept it.
+
+    Raises
+    ------
+    SettingError
+        Unless it lies strictly between 0 and 1/2.
+    """
+    if check_alpha(alpha) >= _COIN_TOSS:
+        raise SettingError(
+            f"{alpha:g}: a risk of one half or more settles nothing",
+            subject="alpha",
+            hint="Give less than 0.5, for instance 0.1 for 90 % coverage",
         )
     return alpha
 

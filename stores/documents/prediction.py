@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from screening.errors import SerializationError
 from screening.prediction import Prediction
-from stores.documents.base import Digest, Document, PlainJson, Provenance, first_problem
+from stores.documents.base import Digest, Document, Migration, PlainJson, Provenance, first_problem
 from stores.documents.records import (
     CostRecord,
     RelaxationRecord,
@@ -43,11 +45,18 @@ def prediction_id_of(prediction: Prediction) -> str:
     )
 
 
+def _without_model_settings(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had the digest of the model alone."""
+    return old | {"model_settings": {}}
+
+
 class PredictionDocument(Document):
     """The numbers of one prediction; its arrays are in the phonon document."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_model_settings})
 
     prediction_id: Digest = Field(
         description="SHA-256 of structure, method, method version, model and settings."
@@ -58,7 +67,12 @@ class PredictionDocument(Document):
     tier: int = Field(
         ge=0, le=3, description="0 fast model, 1 potential, 2 few DFT cells, 3 systematic DFT."
     )
-    settings: PlainJson = Field(description="Everything that can change the numbers.")
+    settings: PlainJson = Field(
+        description="Everything beside the model that can change the numbers."
+    )
+    model_settings: PlainJson = Field(
+        description="Settings of a model from first principles: cutoff, wave vectors, versions."
+    )
     structure: StructureRecord = Field(
         description="The primitive cell the numbers belong to, relaxed where one was made."
     )
@@ -111,6 +125,7 @@ class PredictionDocument(Document):
             formula_reduced=prediction.structure.composition.reduced_formula,
             tier=prediction.tier,
             settings=dict(prediction.settings),
+            model_settings=dict(prediction.model_settings),
             static_energy_ev_per_atom=prediction.static_energy_ev_per_atom,
             static_energy_source=prediction.static_energy_source,
             warnings=prediction.warnings,
@@ -141,6 +156,7 @@ class PredictionDocument(Document):
             spread=self.spread.to_result() if self.spread else None,
             relaxation=self.relaxation.to_result() if self.relaxation else None,
             warnings=self.warnings,
+            model_settings=self.model_settings,
         )
 
 

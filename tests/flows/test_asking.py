@@ -51,11 +51,37 @@ def test_a_budget_needs_something_to_spend_it_on(small, options):
         {"questions": ("why",)},
         {"questions": ("stability",), "at": "warm"},
         {"questions": ("stability",), "fallback": DFT, "budget_hours": -1.0},
+        {"questions": ("free-energy",), "tolerance": [5.0, 10.0]},
+        {"questions": ("stability",), "alpha": 0.5},
     ],
 )
 def test_contradictions_are_refused_before_anything_is_computed(small, options):
     with pytest.raises(SettingError):
         work_of(RoutingOptions(**options), EMT, small)
+
+
+def test_what_is_given_twice_is_refused_by_its_name(small):
+    with pytest.raises(SettingError, match="given 2 times: 5.0, 10.0") as caught:
+        work_of(RoutingOptions(("free-energy",), tolerance=[5.0, 10.0]), EMT, small)
+    assert caught.value.subject == "--tolerance"
+    work = work_of(RoutingOptions(("free-energy",), tolerance=[5.0], at=["500"]), EMT, small)
+    assert work.questions[0].text == "free_energy at 500 K within 5 meV/atom"
+    assert work_of(RoutingOptions(tolerance=[], at=[]), EMT, small) is None
+
+
+def test_temperatures_are_refused_by_the_option_they_came_from(small):
+    with pytest.raises(SettingError) as caught:
+        work_of(RoutingOptions(("free-energy",), tolerance=5.0, at="foo"), EMT, small)
+    assert caught.value.subject == "--at"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", '"wide"'])
+def test_a_number_that_is_none_is_refused_in_words(small, tmp_path, value):
+    file = tmp_path / "dft.json"
+    file.write_text(f'{{"phonons": {{"displacement_angstrom": {value}}}}}')
+    with pytest.raises(SettingError) as caught:
+        fallback_step(DFT, file, small)
+    assert "http" not in caught.value.message
 
 
 def test_everything_that_was_typed_arrives(small):

@@ -192,6 +192,27 @@ def test_polymorphs_without_a_method_in_common_are_escalated_not_refused(judge, 
     assert of(done, "a").decision.reason is Reason.REFERENCE_METHOD
 
 
+@pytest.mark.parametrize("question", ["transitions", "order"])
+def test_polymorphs_beside_one_with_imaginary_modes_share_the_next_method(judge, question):
+    """Zinc blende and wurtzite: nothing is settled by leaving wurtzite out."""
+    materials = {"a": known("a", static_ev=-3.6), "b": known("b", valid=False)}
+    found = judge(question).judge(materials)
+    assert {one.decision.outcome for one in found.decided} == {Outcome.ESCALATE}
+    assert [unit.material_ids for unit in found.units] == [{"a", "b"}]
+    better = known("b", levels=(0, 1))
+    mixed = dict(better.predictions) | {0: known("b", valid=False).predictions[0]}
+    half = materials | {"b": replace(better, predictions=mixed)}
+    still = judge(question).judge(half)  # what is invalid is compared with nothing
+    assert of(still, "a").decision.outcome is Outcome.ESCALATE
+    done = half | {"a": known("a", levels=(0, 1), static_ev=-3.6)}
+    reasons = {one.decision.reason for one in judge(question).judge(done).decided}
+    assert reasons == {Reason.REFERENCE_METHOD}
+    failed = materials | {"b": known("b", valid=False, failures={1: "TIMEOUT"})}
+    given_up = judge(question).judge(failed)
+    assert {one.decision.outcome for one in given_up.decided} == {Outcome.REJECT}
+    assert of(given_up, "a").decision.reason is Reason.POLYMORPH_UNUSABLE
+
+
 def test_transitions_without_static_energies_stay_open(judge):
     found = judge("transitions").judge({"a": known("a", static_ev=None), "b": known("b")})
     assert {one.decision.reason for one in found.decided} == {Reason.TRANSITIONS_UNDECIDED}
@@ -205,7 +226,8 @@ def test_a_polymorph_that_nothing_is_known_of_keeps_an_order_from_being_accepted
     assert found.answers[0].answer.content["missing"] == ["b"]
     failed = replace(known("b", levels=(), failures={0: "X", 1: "Y"}), is_asked=False)
     given_up = judge("order").judge({"a": known("a"), "b": failed})
-    assert of(given_up, "a").decision.outcome is Outcome.ACCEPT
+    assert of(given_up, "a").decision.outcome is Outcome.REJECT
+    assert "without usable numbers: b" in of(given_up, "a").decision.detail
     assert [one.material_id for one in given_up.decided] == ["a"]
 
 

@@ -1,6 +1,7 @@
 """Pictures of intervals show what was decided: tested by what is drawn, not by pixels."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from calibrated_crystals import crystal, modes, sample
@@ -172,17 +173,34 @@ class TestViews:
         judgement = StabilityJudgement(Verdict.UNDETERMINED, 0.0, 0.3, -1.5)
         question = StabilityQuestion()
         decision = decide(question, evidence(stability=judgement), CHEAP)
-        about = crystals(thresholds=judgement)
+        about = crystals(thresholds={0.1: judgement})
         [found] = plots.interval_views([document(question, decision)], about)
         lowest = about.samples[CHEAP_KEY].lowest_frequency_thz
         assert found.open_band == (-1.5, 0.3)
         assert [value for value, _ in found.limits] == [-1.5, 0.3]
         assert (found.rows[0].value, found.rows[0].outcome) == (lowest, "escalate")
 
+    def test_every_risk_has_its_own_thresholds(self):
+        judged = {
+            alpha: StabilityJudgement(Verdict.UNDETERMINED, 0.0, above, -1.5)
+            for alpha, above in ((0.1, 0.3), (0.3, 0.1))
+        }
+        question = StabilityQuestion()
+        made = [
+            document(
+                question,
+                decide(question, evidence(stability=one), replace(CHEAP, alpha=alpha)),
+                standing=replace(CHEAP, alpha=alpha),
+            )
+            for alpha, one in judged.items()
+        ]
+        found = plots.interval_views(made, crystals(thresholds=judged))
+        assert [view.open_band for view in found] == [(-1.5, 0.3), (-1.5, 0.1)]
+
     def test_thresholds_that_cross_decide_in_their_middle(self):
         crossed = StabilityJudgement(Verdict.STABLE, 1.0, -1.0, 0.0)
         decision = decide(StabilityQuestion(), evidence(stability=crossed), CHEAP)
-        about = crystals(thresholds=crossed)
+        about = crystals(thresholds={0.1: crossed})
         [found] = plots.interval_views([document(StabilityQuestion(), decision)], about)
         assert found.open_band is None
         assert {value for value, _ in found.limits} == {-0.5}

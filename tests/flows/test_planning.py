@@ -1,5 +1,8 @@
 """Plans: exact numbers of displacements, learned times, worst and expected case."""
 
+from types import SimpleNamespace
+
+import ase.calculators.emt
 import pytest
 
 from flows.deciding import judge_of
@@ -8,8 +11,11 @@ from flows.ladder import read_ladder
 from flows.local import Crew
 from flows.planning import plan_screen, plan_work
 from flows.routing import Work, route
+from screening.calculators.ase import AseEngine
+from screening.calculators.checks import CheckedCalculator
 from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
+from screening.predictors.first_principles import FirstPrinciplesPhonons
 from screening.settings import ScreeningSettings
 from stores.connect import open_database
 from stores.documents import ForceDocument, PredictionDocument, StructureDocument
@@ -143,6 +149,40 @@ def test_without_relaxation_only_the_energy_and_the_still_crystal_are_added(uri,
         row = database.structures.query_one(by_field("material_id", names[0]))
         found = estimator.of(StructureDocument.load(row).to_crystal().structure)
     assert found.n_force_calls == found.n_displacements + 2
+
+
+def first_principles_step(small, **settings):
+    calculator = CheckedCalculator(
+        AseEngine(ase.calculators.emt.EMT()),
+        "dft:PBE",
+        "d" * 64,
+        is_first_principles=True,
+        settings=settings,
+    )
+    predictor = FirstPrinciplesPhonons(calculator, small)
+    return SimpleNamespace(tier=3, settings=small.as_dict(), predictor=predictor)
+
+
+def test_the_default_of_first_principles_scales_with_cutoff_and_k_points(uri, names, small):
+    with open_database(uri) as database:
+        row = database.structures.query_one(by_field("material_id", names[0]))
+        structure = StructureDocument.load(row).to_crystal().structure
+
+        def estimated(**settings):
+            estimator = Estimator(database, first_principles_step(small, **settings))
+            return estimator.of(structure).core_hours, estimator.times.basis
+
+        coarse, basis = estimated(ecut_ev=300.0, kpoint_spacing_per_angstrom=0.6)
+        quadrupled, _ = estimated(ecut_ev=1200.0, kpoint_spacing_per_angstrom=0.6)
+        fine, _ = estimated(ecut_ev=300.0, kpoint_spacing_per_angstrom=0.1)
+        vasp, _ = estimated(energy_cutoff_ev=300.0, kpoint_spacing_per_angstrom=0.6)
+        _, unknown = estimated()
+    assert quadrupled == pytest.approx(8.0 * coarse)  # the power 3/2
+    assert fine > 50.0 * coarse
+    assert vasp == pytest.approx(coarse)
+    assert basis.startswith("default: GPAW, 16 Si atoms, plane waves to 300 eV, 8 k points")
+    assert "scaled to 300 eV and k points every 0.6" in basis
+    assert unknown.endswith("cutoff and k points are not known")
 
 
 def test_what_is_too_large_is_named(uri, names, ladder, small):

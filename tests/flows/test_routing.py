@@ -14,6 +14,7 @@ from flows.events import Outcome as Happened
 from flows.ladder import read_ladder
 from flows.local import Crew
 from flows.makers import RoutedScreenMaker
+from flows.results import status_of
 from flows.retrying import forget_failures
 from flows.routing import Work, route
 from flows.run import predict_missing
@@ -102,6 +103,29 @@ def test_what_the_interval_settles_is_accepted_and_the_rest_gets_the_better_meth
     with open_database(uri) as database:
         summary = database.vibrational.query_one(by_field("material_id", fcc["Ag"]))
     assert summary["tier"] == 3
+
+
+def test_while_a_better_method_runs_the_database_shows_what_there_is(uri, fcc, ladder, calibrated):
+    """Somebody looks, or the process is killed, when the better method begins."""
+    calibrated(FixedWidth({"Al": 1.0, "Cu": 4.9, "Ag": 5.1}))
+    seen = {}
+
+    def look(step, _):
+        with open_database(uri) as database:
+            rows = list(database.vibrational.query({}, ["formula_reduced", "tier"]))
+            seen[step.tier] = {row["formula_reduced"]: row["tier"] for row in rows}
+            seen["escalated", step.tier] = status_of(database).escalated
+
+    report = route(uri, list(fcc.values()), work(ladder), crew=HERE, announce=look)
+    assert seen == {
+        1: {},
+        ("escalated", 1): 0,
+        3: dict.fromkeys(("Al", "Cu", "Ag"), 1),
+        ("escalated", 3): 1,
+    }
+    assert report.written["vibrational"] == 4  # that of silver twice
+    with open_database(uri) as database:
+        assert status_of(database).escalated == 0
 
 
 def test_without_a_calibration_everything_goes_on_and_the_reason_says_why(uri, fcc, ladder):

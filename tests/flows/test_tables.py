@@ -1,6 +1,7 @@
 """Tables and payloads say what the documents say, in any width, with stable names."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -284,6 +285,13 @@ class TestRuns:
         text = rendered(tables.table_status(STATUS))
         assert "1 materials left to predict" in text
         assert "predictions by model" not in text
+        assert "better method" not in text
+
+    def test_status_is_not_done_while_a_better_method_is_asked(self) -> None:
+        text = rendered(tables.table_status(replace(STATUS, pending=0, escalated=2)))
+        assert "2 materials wait for a better method: run the same command again" in text
+        assert "nothing left to do" not in text
+        assert "nothing left to do" in rendered(tables.table_status(replace(STATUS, pending=0)))
 
 
 class TestPayloads:
@@ -316,6 +324,7 @@ class TestPayloads:
         curves = payload["thermodynamics"]
         assert len(curves["free_energy_mev_per_atom"]) == len(curves["temperatures_k"])
         assert payload["spread"]["n_members"] == 3
+        assert payload["model_settings"] == prediction.get("model_settings", {})
         assert payload["warnings"] == ["the model is soft"]
         empty = tables.payload_show(structure)
         assert empty["summary"] is None

@@ -16,6 +16,7 @@ from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
 from screening.errors import NotFoundError
 from stores.connect import open_database
+from stores.documents import PredictionDocument
 from stores.query import by_field
 
 EMT = "ase.calculators.emt.EMT"
@@ -87,6 +88,26 @@ def test_the_whole_way_from_the_potential_to_the_reference(uri, copper, ladder):
     text = shown(tables.table_trail(found))
     for part in ("not_calibrated", "reference_method", "too few", "made with", EMT):
         assert part in text
+
+
+def test_settings_of_a_model_are_shown_with_its_prediction(uri, copper, ladder):
+    run(uri, copper, ladder)
+    settings = {
+        "ecut_ev": 350.0,
+        "born": False,
+        "bin_dir": "",
+        "datasets": {"Cu": {"file": "Cu.PBE.gz", "sha256": "e" * 64}},
+    }
+    with open_database(uri) as database:
+        for row in list(database.predictions.query(by_field("tier", 3))):
+            document = PredictionDocument.load(row).replaced(model_settings=settings)
+            database.predictions.update(document.to_store())
+    found = trail(uri, copper)
+    text = " ".join(shown(tables.table_trail(found)).split())
+    assert ": ecut_ev 350, born no, datasets (Cu Cu.PBE.gz eeeeeeeeeeee)" in text
+    assert text.count("ecut_ev") == 1  # a potential has none
+    payload = tables.payload_trail(found)
+    assert [one["model_settings"] for one in payload["predictions"]] == [{}, settings]
 
 
 def test_what_is_next_depends_on_how_it_ended(uri, copper, ladder):

@@ -91,6 +91,11 @@ def test_forces_and_stress_are_derivatives_of_the_energy() -> None:
     assert isinstance(calculator, ForceCalculator)
     assert calculator.is_first_principles
     assert calculator.name == "espresso:PBE"
+    assert {"ecut_ev", "density_ecut_ratio", "born", "pseudo_dir"} <= set(calculator.settings)
+    assert str(calculator.settings["code"]).startswith("pw.x ")
+    silicon = calculator.settings["datasets"]["Si"]
+    assert silicon["file"].endswith("UPF")
+    assert len(silicon["sha256"]) == 64
     atoms = _silicon()
     cell, numbers = atoms.cell.array, atoms.numbers
     _, forces, stress = calculator.energy_forces_stress(cell, atoms.positions, numbers)

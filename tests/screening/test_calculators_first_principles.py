@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from screening.calculators import Committee, ForceCalculator
 from screening.calculators.checks import CheckedCalculator
 from screening.calculators.espresso import EspressoSettings
 from screening.calculators.first_principles import (
+    kpoint_count,
     kpoint_grid,
     magnetic_elements,
     not_converged,
@@ -114,6 +116,23 @@ def test_a_committee_is_first_principles_if_all_its_members_are() -> None:
     assert committee.is_first_principles
     assert not Committee((dft, potential)).is_first_principles
     assert Metered(committee, Meter()).is_first_principles
+
+
+def test_a_committee_has_the_settings_of_its_members() -> None:
+    dft = replace(_checked("a", first_principles=True), settings={"ecut_ev": 350.0})
+    potential = _checked("c", first_principles=False)
+    both = Committee((dft, potential))
+    assert both.settings == {"members": [{"name": "a", "ecut_ev": 350.0}, {"name": "c"}]}
+    assert Metered(both, Meter()).settings == both.settings
+    assert Committee((potential, _checked("d", first_principles=False))).settings == {}
+
+
+def test_time_reversal_pairs_the_points_of_a_grid() -> None:
+    cell = 4.0 * np.eye(3)
+    assert kpoint_grid(cell, 0.6) == (3, 3, 3)
+    assert kpoint_count(cell, 0.6) == 14
+    assert kpoint_count(cell, 0.8) == 8  # each of 2 x 2 x 2 is its own partner
+    assert kpoint_count(cell, 2.0) == 1
 
 
 def test_a_calculator_without_a_field_has_no_response_to_it() -> None:

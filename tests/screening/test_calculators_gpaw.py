@@ -102,6 +102,13 @@ def test_it_says_what_it_is() -> None:
     assert calculator.displacement_angstrom == 0.02
     assert calculator.elements is not None
     assert {5, 7, 8, 12, 14} <= calculator.elements
+    assert not {"time_limit_s", "ecut_ev", "xc", "smearing_ev"} - set(calculator.settings)
+    again = load_calculator("gpaw(ecut_ev=350, kpoint_spacing_per_angstrom=0.4)").settings
+    assert (again["ecut_ev"], again["kpoint_spacing_per_angstrom"]) == (350, 0.4)
+    assert str(again["code"]).startswith("gpaw ")
+    silicon = again["datasets"]["Si"]
+    assert silicon["file"].startswith("Si.PBE")
+    assert len(silicon["sha256"]) == 64
     with pytest.raises(ElementNotInModelError, match="not made for Pu"):
         check_elements(calculator, [94])
 

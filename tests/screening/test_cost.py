@@ -32,6 +32,15 @@ def test_without_calls_it_is_the_default_with_its_whole_uncertainty():
     assert times.basis.startswith("default: GPAW")
 
 
+def test_the_default_says_what_it_was_measured_with_and_scales_from_there():
+    assert FIRST_PRINCIPLES.cutoff_factor(300.0) == 1.0
+    assert FIRST_PRINCIPLES.cutoff_factor(1200.0) == pytest.approx(8.0)
+    assert FIRST_PRINCIPLES.kpoint_factor(8) == 1.0
+    assert FIRST_PRINCIPLES.kpoint_factor(36) == pytest.approx(4.5)
+    assert POTENTIAL.cutoff_factor(1200.0) == POTENTIAL.kpoint_factor(36) == 1.0
+    assert "300 eV, 8 k points" in FIRST_PRINCIPLES.machine
+
+
 def test_many_calls_of_many_sizes_give_back_their_law():
     times = fit_call_times(law(np.geomspace(10, 500, 40), 3.7, 2.6, noise=0.1), POTENTIAL)
     assert times.exponent == pytest.approx(2.6, abs=0.08)

@@ -137,3 +137,15 @@ def test_doctor_asks_the_engine_that_is_named(phonoscreen, metals, launchpad, mo
     code, out, _ = phonoscreen("doctor", "--on", "fireworks")
     assert code == ExitCode.SOME_FAILED
     assert metals
+
+
+def test_here_a_missing_program_is_a_failure(phonoscreen, command, monkeypatch):
+    monkeypatch.delenv("VASP_PP_PATH", raising=False)
+    asked = ("-w", 0, "--question", "stability", "--fallback", "vasp")
+    code, out, err = phonoscreen(*command, *asked)
+    assert code == ExitCode.SOME_FAILED
+    assert "3 failed" in out
+    assert "EXECUTABLE_MISSING" in err
+    code, out, _ = phonoscreen(*command, *asked, "--json")
+    assert code == ExitCode.SOME_FAILED
+    assert len(json.loads(out)["material_ids"]["failed"]) == 3

@@ -220,6 +220,7 @@ def test_here_any_flow_runs_to_its_end(uri, names, small):
     )
     report = launch(uri, names, maker)
     assert (set(report.submitted), report.n_jobs) == (set(names), 4)
+    assert report.is_broken  # one of its jobs fails on purpose
     with open_database(uri) as database:
         models = [row["model"] for row in database.vibrational.query({})]
     assert (
@@ -259,7 +260,7 @@ class PlanningMaker:
         return {name: self.left[name] for name in material_ids if name in self.left}
 
     def failed(self, _database, material_ids):
-        return tuple(name for name in material_ids if name in self.broken)
+        return {name: f"{0:064x}" for name in material_ids if name in self.broken}
 
     def as_dict(self):
         return asdict(self) | {"left": None, "broken": None}
@@ -332,3 +333,47 @@ def test_a_routed_screen_reports_the_materials_whose_last_method_failed(uri, nam
     assert sorted(report.failed) == names_of(uri, "Ag")
     assert sorted(report.done) == sorted(names_of(uri, "Al") + names_of(uri, "Cu"))
     assert report.submitted == ()
+
+
+@pytest.mark.usefixtures("queue")
+@pytest.mark.parametrize("text", ["free_energy at 300 K within 5 meV/atom", "order"])
+def test_done_means_that_these_questions_are_decided(uri, names, quick, text):
+    settings = quick.as_dict()
+    launch(uri, names, ScreenMaker(ScreenBatchMaker("batch", EMT, settings)), crew=Crew(workers=0))
+    routed = RoutedScreenMaker(ladder=[{"calculator": EMT, "settings": settings}], questions=[text])
+    assert set(launch(uri, names, routed, ELSEWHERE, dry_run=True).submitted) == set(names)
+    report = launch(uri, names, routed)
+    assert (set(report.submitted), report.outcomes) == (set(names), {"decided": len(names)})
+    with open_database(uri) as database:
+        decided = {row["material_id"] for row in database.decisions.query({})}
+    assert decided == set(names)
+    again = launch(uri, names, routed)
+    assert (again.submitted, set(again.done)) == ((), set(names))
+    assert set(launch(uri, names, replace(routed, alpha=0.2)).submitted) == set(names)
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_flow_that_fails_here_says_so(uri, names, quick):
+    settings = quick.as_dict()
+    ladder = [
+        {"calculator": EMT, "settings": settings},
+        {"calculator": "pretended_dft.FailsForSilver", "settings": settings},
+    ]
+    questions = ["free_energy at 300 K within 5 meV/atom"]
+    routed = RoutedScreenMaker(ladder=ladder, questions=questions)
+    report = launch(uri, names, routed)
+    assert report.outcomes == {"decided": 4, "failed": 2}
+    assert "density of silver" in " ".join(report.notes)
+    again = launch(uri, names, routed)
+    assert (again.submitted, sorted(again.failed)) == ((), names_of(uri, "Ag"))
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_job_that_raises_here_is_not_passed_over(uri, names, quick, monkeypatch):
+    def refuse(*_arguments):
+        raise RuntimeError("no decisions today")
+
+    monkeypatch.setattr("flows.rounds.decide_round", refuse)
+    ladder = [{"calculator": EMT, "settings": quick.as_dict()}]
+    report = launch(uri, names, RoutedScreenMaker(ladder=ladder, questions=["stability"]))
+    assert (report.is_broken, report.outcomes) == (True, {"still open": len(names)})

@@ -107,26 +107,72 @@ def test_a_single_polymorph_needs_no_computing():
             assert found.units == ()
 
 
-def test_failed_and_invalid_members_are_computed_and_the_others_compared():
+def without_numbers(outcome):
+    return outcome, Reason.POLYMORPH_UNUSABLE
+
+
+@pytest.mark.parametrize("question", [ORDER, NEAR])
+@pytest.mark.parametrize(
+    "unusable", [{"failures": ("TIMEOUT",)}, {"thermodynamics_valid": False}, {"failures": ("X",)}]
+)
+def test_beside_an_unusable_polymorph_all_get_the_method_that_it_gets(question, unusable):
+    """Of two, of which one has imaginary modes, nobody says that none comes near."""
+    pair = [polymorph("a", -1.0), polymorph("b", -0.99, **unusable)]
+    found = decide_group(question, pair, {("a", "b"): flat(-90.0, 1.0)})
+    assert outcomes(found)["a"] == without_numbers(Outcome.ESCALATE)
+    assert found.decisions["b"].outcome is Outcome.ESCALATE
+    assert found.decisions["a"].next_tier == found.decisions["b"].next_tier == 3
+    assert found.units == (frozenset("ab"),)
+    assert "without usable numbers: b" in found.decisions["a"].detail
+    assert found.answer.text.endswith("; without usable numbers: b")
+    assert found.answer.content["unusable"] == ["b"]
+
+
+@pytest.mark.parametrize("question", [ORDER, NEAR])
+@pytest.mark.parametrize("standing", [CHEAP, LAST, REFERENCE])
+def test_beside_a_polymorph_that_was_given_up_nothing_is_accepted_or_computed(question, standing):
+    members = [
+        polymorph("a", -1.0, standing=standing),
+        polymorph("b", -0.9, standing=standing),
+        polymorph("c", -0.99, failures=("TIMEOUT",), standing=LAST),
+        polymorph("d", -0.8, thermodynamics_valid=False, standing=REFERENCE),
+    ]
+    found = decide_group(question, members, {("a", "b"): flat(-90.0, 1.0)})
+    assert {outcomes(found)[name] for name in "ab"} == {without_numbers(Outcome.REJECT)}
+    assert found.decisions["a"].detail.endswith(
+        "without usable numbers: c (all_tiers_failed), d (invalid_thermodynamics); "
+        "no method is left for c, d"
+    )
+    assert found.units == ()
+
+
+def test_who_has_the_better_method_already_waits_for_the_unusable_one():
+    members = [polymorph("a", -1.0, standing=REFERENCE), polymorph("b", failures=("TIMEOUT",))]
+    for question in (ORDER, NEAR):
+        found = decide_group(question, members, {})
+        assert outcomes(found)["a"] == without_numbers(Outcome.REJECT)
+        assert found.units == (frozenset("b"),)
+
+
+def test_failed_and_invalid_members_are_computed_with_the_others():
     members = [
         polymorph("a"),
         polymorph("b"),
         polymorph("c", failures=("TIMEOUT",)),
         polymorph("d", thermodynamics_valid=False),
-        polymorph("e", failures=("ELEMENT_NOT_IN_MODEL",), standing=LAST),
-        polymorph("f", standing=REFERENCE, thermodynamics_valid=False),
     ]
     found = decide_group(ORDER, members, {("a", "b"): flat(-9.0, 5.0), ("a", "d"): flat(0.0, 9.0)})
     assert outcomes(found) == {
-        "a": SETTLED,
-        "b": SETTLED,
+        "a": without_numbers(Outcome.ESCALATE),
+        "b": without_numbers(Outcome.ESCALATE),
         "c": (Outcome.ESCALATE, Reason.PREDICTION_FAILED),
         "d": (Outcome.ESCALATE, Reason.INVALID_THERMODYNAMICS),
-        "e": (Outcome.REJECT, Reason.ALL_TIERS_FAILED),
-        "f": (Outcome.REJECT, Reason.INVALID_THERMODYNAMICS),
     }
-    assert found.units == (frozenset("c"), frozenset("d"))
-    assert found.decisions["a"].detail.endswith("still to be computed: c, d")
+    assert found.units == (frozenset("abcd"),)
+    given_up = polymorph("e", failures=("ELEMENT_NOT_IN_MODEL",), standing=LAST)
+    found = decide_group(ORDER, [*members, given_up], {("a", "b"): flat(-9.0, 5.0)})
+    expected = dict.fromkeys("abcd", without_numbers(Outcome.REJECT))
+    assert outcomes(found) == expected | {"e": (Outcome.REJECT, Reason.ALL_TIERS_FAILED)}
 
 
 def test_unknown_differences_are_undecided_with_their_own_reasons():
@@ -244,7 +290,7 @@ def test_the_reference_polymorph_must_be_usable():
     members[0] = polymorph("a", -1.0, failures=("TIMEOUT",), standing=LAST)
     found = decide_group(NEAR, members, pairs)  # given up: the next lowest is the reference
     assert found.answer.content["reference_id"] == "b"
-    assert found.decisions["c"].reason is Reason.TRANSITIONS_SETTLED
+    assert outcomes(found)["c"] == without_numbers(Outcome.REJECT)
 
 
 def test_what_cannot_be_decided_is_an_error():
@@ -329,7 +375,9 @@ def test_every_escalated_member_is_in_a_unit_and_no_other(composition, question)
     assert set(found.decisions) == {one.material_id for one in members}
     for one in members:
         decision = found.decisions[one.material_id]
-        if one.standing is REFERENCE and one.is_usable:
+        if not all(other.is_usable for other in members):
+            assert decision.outcome is not Outcome.ACCEPT
+        elif one.standing is REFERENCE:
             assert decision.reason is Reason.REFERENCE_METHOD
         assert decision.outcome is not Outcome.ESCALATE or one.standing.next_tier == 3
 
@@ -351,6 +399,11 @@ def test_the_order_escalates_exactly_the_members_of_open_pairs(composition):
             members_of_open |= {first, second}
     found = decide_group(ORDER, members, differences)
     expected = {name for name in members_of_open if usable[name].standing is CHEAP}
+    if len(usable) < len(members):  # then all or nobody
+        hopeless = any(not one.is_usable and one.standing is LAST for one in members)
+        assert not hopeless or not found.units
+        cheap = {name for name, one in usable.items() if one.standing is CHEAP}
+        expected = set() if hopeless else cheap
     escalated = {n for n in usable if found.decisions[n].outcome is Outcome.ESCALATE}
     assert escalated == expected
 
@@ -429,7 +482,7 @@ def test_nothing_is_accepted_while_a_polymorph_is_missing(question, missing):
     assert outcomes(alone) == {"a": (Outcome.REJECT, Reason.POLYMORPHS_MISSING)}
     given_up = replace(polymorph("c", failures=("TIMEOUT",), standing=LAST), is_asked=False)
     found = decide_group(question, [*members[:2], given_up], {("a", "b"): flat(-90.0, 1.0)})
-    assert {found.decisions[name].outcome for name in "ab"} == {Outcome.ACCEPT}
+    assert {outcomes(found)[name] for name in "ab"} == {without_numbers(Outcome.REJECT)}
 
 
 def test_an_open_pair_is_computed_better_whoever_else_is_missing():

@@ -36,6 +36,10 @@ class Fake:
     calls: list[int] = field(default_factory=list)
 
     @property
+    def settings(self) -> dict[str, object]:
+        return {}
+
+    @property
     def name(self) -> str:
         return f"fake:{self.scale}"
 

@@ -71,6 +71,7 @@ def _predict(response: DielectricResponse | None) -> Prediction:
         name="electrons",
         digest="e" * 64,
         is_first_principles=True,
+        settings={"ecut_ev": 350.0, "datasets": {key: {} for key in ("Al", "Ni", "Cu", "Si")}},
     )
     settings = replace(SMALL, phonons=replace(SMALL.phonons, displacement_angstrom=0.01))
     prediction = FirstPrinciplesPhonons(calculator, settings).predict(_alloy())
@@ -82,6 +83,17 @@ def test_it_is_a_predictor_of_the_third_tier() -> None:
     predictor = FirstPrinciplesPhonons(load_calculator("ase.calculators.emt.EMT"))
     assert isinstance(predictor, Predictor)
     assert (predictor.method, predictor.tier) == ("dft-phonons", Tier.SYSTEMATIC_DFT)
+
+
+def test_settings_of_the_electrons_go_along_and_change_no_key() -> None:
+    prediction = _predict(None)
+    assert set(prediction.model_settings) == {"ecut_ev", "datasets"}
+    assert prediction.model_settings["ecut_ev"] == 350.0
+    in_the_crystal = {site.specie.symbol for site in prediction.structure}
+    assert set(prediction.model_settings["datasets"]) == in_the_crystal  # type: ignore[call-overload]
+    assert "ecut_ev" not in str(prediction.settings)
+    bare = FirstPrinciplesPhonons(load_calculator("ase.calculators.emt.EMT"), SMALL)
+    assert bare.model_settings == {}
 
 
 def test_born_charges_split_the_optical_modes() -> None:

@@ -114,6 +114,7 @@ def make_prediction():
             ),
             "relaxation": Relaxation(True, 7, 1e-4, 0.01, 1.01, 225, 225),
             "warnings": ("CHGNet is soft",),
+            "model_settings": {"ecut_ev": 350.0, "datasets": {"Mg": {"file": "Mg.PBE.gz"}}},
         }
         return Prediction(**fields | changes)
 

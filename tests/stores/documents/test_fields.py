@@ -38,8 +38,8 @@ FIELDS = {
         structure sources duplicate_of duplicates parent_id parent_relation repairs
         static_energy_ev_per_atom static_energy_source other_energies notes""",
     PredictionDocument: """prediction_id material_id structure_digest formula_reduced tier settings
-        structure static_energy_ev_per_atom static_energy_source thermodynamics spread stability
-        relaxation cost warnings""",
+        model_settings structure static_energy_ev_per_atom static_energy_source thermodynamics
+        spread stability relaxation cost warnings""",
     PhononDocument: """prediction_id material_id structure_digest structure supercell_matrix
         n_supercell_atoms n_displacements has_born_charges segment_starts band_labels forces_blob
         density_of_states_blob band_structure_blob""",

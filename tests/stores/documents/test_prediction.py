@@ -41,6 +41,7 @@ def test_prediction_comes_back_without_its_arrays(make_prediction):
         "static_energy_source",
         "relaxation",
         "warnings",
+        "model_settings",
     )
     for name in scalars:
         assert getattr(again, name) == getattr(given, name)
