@@ -29,7 +29,7 @@ from pymatgen.core import Structure
 from report import Figure, parser, publish
 from unstable import UNSTABLE
 
-from flows.calibrating import assessed_by_default, export_calibration
+from flows.calibrating import assessed_by_default, export_calibrations
 from flows.catalogue import crystal_of
 from flows.imports import import_structures
 from flows.local import Crew
@@ -70,7 +70,7 @@ def main() -> int:
         pairs, cheap_family=cheap, reference_family=reference, known_verdicts=known
     )
     if options.out is not None:
-        print(export_calibration(calibration, options.out))
+        print(*export_calibrations([calibration], options.out))
     found = assess_calibration(pairs, assessed_by_default(), ALPHA)
     figures = [
         Figure("crystals that both methods predicted", len(pairs), ""),

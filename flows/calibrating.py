@@ -180,7 +180,12 @@ def calibration_note(calibration: Calibration, reference: Predictor | None) -> s
     near = closeness(calibration.reference_family, wanted)
     if near == _SAME:
         return ""
-    other = "other settings" if near == _SAME_CODE else "from another source"
+    if near != _SAME_CODE:
+        other = "from another source"
+    else:  # a reference of many runs has no digest of its settings
+        other = (
+            "other settings" if "@" in calibration.reference_family else "perhaps other settings"
+        )
     return f"{head}: the functional of the better method {wanted}, but {other}"
 
 

@@ -1,6 +1,7 @@
 """Tables of answers: by question, with names, without what has nothing to decide."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from decision_cases import CHEAP, REFERENCE, difference, evidence, interval, polymorph
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from flows.deciding import Decided, GroupAnswer
 from flows.routing import RoutingReport
-from flows.tables import table_routing
+from flows.tables import payload_routing, table_routing
 from screening.decisions.groups import decide_group
 from screening.decisions.outcome import Standing
 from screening.decisions.policy import decide
@@ -104,6 +105,20 @@ def test_several_temperatures_get_lines_of_their_own():
     text = shown(report([about_energy(SALT, interval(5.0, 1.0), hot, question=question)]))
     assert line_of(text, "600", "2.0 to 4.0")
     assert line_of(text, "300", "4.0 to 6.0")
+
+
+def test_a_corrected_value_stands_beside_the_predicted_one():
+    moved = replace(about_energy(CUBIC, interval(61.7, 5.0)), raw_values=(41.74,))
+    found = replace(report([moved]), notes=("calibrated against another",))
+    text = shown(found, 100)
+    assert "as predicted  corrected" in text
+    assert line_of(text, "3C").split()[-6:-3] == ["41.7", "61.7", "56.7"]
+    assert "corrected for the potential's bias" in text
+    assert "note: calibrated against another" in text
+    [value] = payload_routing(found)["decisions"][0]["values"]
+    assert (value["value"], value["raw_value"]) == (61.7, 41.74)
+    assert payload_routing(found)["notes"] == ["calibrated against another"]
+    assert "corrected" not in shown(report([replace(moved, raw_values=(61.7,))]), 100)
 
 
 def test_an_open_interval_is_said_in_words():

@@ -372,6 +372,8 @@ def test_a_flow_of_atomate2_becomes_the_prediction_we_would_make(uri, compounds,
     found = read.to_prediction()
     assert (found.method, found.tier, found.model) == ("dft-phonons", 3, "vasp:PBE")
     assert read.prediction_id == key_of(crystal.digest, maker.predictor())
+    assert found.model_settings["energy_cutoff_ev"] == 520.0
+    assert set(crystal.structure.symbol_set) <= set(found.model_settings["potcars"])
     assert phonons.prediction_id == read.prediction_id
     curves = [p.thermodynamics.free_energy_mev_per_atom for p in (found, expected)]
     assert np.abs(curves[0] - curves[1]).max() < 1e-6
