@@ -180,7 +180,7 @@ def why(
         named = {record.calibration for record in records if record.calibration}
         calibrations = texts_of_calibrations(database, named)
     if as_json:
-        print_json(tables.payload_trail(trail) | {"calibrations": calibrations})
+        print_json(tables.payload_trail(trail, calibrations))
         return
     out.print(tables.table_trail(trail, width=out.width))
     lines = [f"calibrated by {text} ({key[:12]})" for key, text in calibrations.items()]

@@ -295,9 +295,10 @@ def payload_plan(plan: Plan) -> dict[str, Any]:
     return _head("plan") | {name: _value(item) for name, item in asdict(plan).items()}
 
 
-def payload_trail(trail: Trail) -> dict[str, Any]:
-    """Make the payload of ``why``."""
+def payload_trail(trail: Trail, calibrations: Mapping[str, str]) -> dict[str, Any]:
+    """Make the payload of ``why``; ``calibrations`` are those of its intervals, by key."""
     return _head("trail") | {
+        "calibrations": dict(calibrations),
         "material_id": trail.material_id,
         "formula": trail.formula,
         "label": trail.label,

@@ -123,7 +123,7 @@ def test_times_of_potentials_are_learned_from_predictions(uri, names, ladder):
         crystals = [StructureDocument.load(row).to_crystal() for row in rows]
         total = sum(estimator.of(one.structure).core_hours for one in crystals) * 3600.0
     assert estimator.times.basis == "6 measured, 8 to 16 atoms"
-    assert total == pytest.approx(sum(spent), rel=1.0)
+    assert sum(spent) / 10 < total < 10 * sum(spent)  # the clock of the processor is coarse
 
 
 def test_a_core_time_that_is_not_known_teaches_nothing(uri, names, ladder):

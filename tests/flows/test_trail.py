@@ -106,7 +106,7 @@ def test_settings_of_a_model_are_shown_with_its_prediction(uri, copper, ladder):
     text = " ".join(shown(tables.table_trail(found)).split())
     assert ": ecut_ev 350, born no, datasets (Cu Cu.PBE.gz eeeeeeeeeeee)" in text
     assert text.count("ecut_ev") == 1  # a potential has none
-    payload = tables.payload_trail(found)
+    payload = tables.payload_trail(found, {})
     assert [one["model_settings"] for one in payload["predictions"]] == [{}, settings]
 
 
@@ -136,7 +136,7 @@ def test_json_says_the_same_and_every_field_is_explained(uri, copper, ladder):
     report = run(uri, copper, ladder)
     plan = plan_work(uri, [copper], ladder, QUESTION, 0.1, Budget(max_calculations=3))
     payloads = {
-        "trail": tables.payload_trail(trail(uri, copper)),
+        "trail": tables.payload_trail(trail(uri, copper), {}),
         "routing": tables.payload_routing(report),
         "plan": tables.payload_plan(plan),
     }
