@@ -1,11 +1,13 @@
 """Crystals that a toy potential knows, a database file, and the maker of the batches."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from flows.cli import main
 from flows.imports import import_structures
 from flows.makers import ScreenBatchMaker
 from screening.phonons import PhononSettings
@@ -64,3 +66,21 @@ def quick(small: ScreeningSettings) -> ScreeningSettings:
 def maker(small: ScreeningSettings) -> ScreenBatchMaker:
     """Maker with ASE's effective-medium potential."""
     return ScreenBatchMaker(calculator="ase.calculators.emt.EMT", settings=small.as_dict())
+
+
+@pytest.fixture
+def phonoscreen(uri, capfd, monkeypatch):
+    """Run one command; returns exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments, database=uri):
+        monkeypatch.setattr(sys, "argv", ["phonoscreen", "--db", database, *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run

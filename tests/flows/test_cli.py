@@ -12,28 +12,10 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from flows.cli import ExitCode, main
+from flows.cli import ExitCode
 from stores.connect import open_database
 
 EMT = "ase.calculators.emt.EMT"
-
-
-@pytest.fixture
-def phonoscreen(uri, capfd, monkeypatch):
-    """Run one command; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments, database=uri):
-        monkeypatch.setattr(sys, "argv", ["phonoscreen", "--db", database, *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,32 +1,13 @@
 """Calibrations on the command line: what is known is listed, exported and imported."""
 
 import json
-import sys
 
 import pytest
 
-from flows.cli import ExitCode, main
+from flows.cli import ExitCode
 from screening.uncertainty.shipped import shipped_calibrations
 
 SHIPPED = {one.calibration_id for one in shipped_calibrations()}
-
-
-@pytest.fixture
-def phonoscreen(uri, capfd, monkeypatch):
-    """Run one command; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["phonoscreen", "--db", uri, *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

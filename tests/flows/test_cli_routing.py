@@ -1,32 +1,13 @@
 """Questions on the command line: plan, screen until they are answered, and why."""
 
 import json
-import sys
 
 import pytest
 
-from flows.cli import ExitCode, main
+from flows.cli import ExitCode
 
 EMT = "ase.calculators.emt.EMT"
 DFT = "pretended_dft.StifferEmt"
-
-
-@pytest.fixture
-def phonoscreen(uri, capfd, monkeypatch):
-    """Run one command; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["phonoscreen", "--db", uri, *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from monty.json import MontyDecoder, MontyEncoder
 from pymatgen.core import Lattice, Structure
 
 from flows import families, repairing
-from flows.cli import ExitCode, main
+from flows.cli import ExitCode
 from flows.families import repair, repair_materials
 from flows.imports import import_structures
 from flows.local import Crew
@@ -285,24 +284,6 @@ def test_the_maker_runs_as_one_flow(uri, screened, maker):
     assert counts(uri) == {"structures": 4, "predictions": 4, "failures": 0}
     found = families.families_of(uri, repair_materials(uri, list(screened.values()), EMT), EMT)
     assert {one.event.outcome for one in found} == {RepairOutcome.REPAIRED}
-
-
-@pytest.fixture
-def phonoscreen(uri, capfd, monkeypatch):
-    """Run one command; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["phonoscreen", "--db", uri, *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_the_command_shows_parents_children_and_verdicts(phonoscreen, uri, screened):
