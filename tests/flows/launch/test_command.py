@@ -1,32 +1,18 @@
 """`phonoscreen launch` and the engines in `phonoscreen doctor`, as a user meets them."""
 
 import json
-import sys
 
 import pytest
 
-from flows.cli import ExitCode, main
+from flows.cli import ExitCode
 
 EMT = "ase.calculators.emt.EMT"
 
 
 @pytest.fixture
-def phonoscreen(server, capfd, monkeypatch):
-    """Run one command; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        options = ["phonoscreen", "--db", server.database_uri, *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", options)
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def uri(server):
+    """The database that the server's workers open."""
+    return server.database_uri
 
 
 @pytest.fixture
