@@ -6,7 +6,6 @@ symmetrised in `screening.force_constants`.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,30 +14,27 @@ from numpy.typing import NDArray
 from phonopy.harmonic.dynamical_matrix import (
     DynamicalMatrix,
     DynamicalMatrixNAC,
-    NacParams,
     diagonalize_dynamical_matrices,
     get_dynamical_matrices_at_qpoints,
     get_dynamical_matrix,
 )
 from phonopy.phonon.grid import BZGrid, get_ir_grid_points, length2mesh
-from phonopy.structure.atoms import PhonopyAtoms
-from phonopy.structure.cells import Primitive
-from phonopy.structure.symmetry import Symmetry, symmetrize_borns_and_epsilon
+from phonopy.structure.symmetry import Symmetry
 from pymatgen.core import Structure
 
 from screening.acoustic import gamma_mask
+from screening.anharmonic import ForceConstants
 from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
 from screening.force_constants import solve_force_constants, symmetrise_force_constants
 from screening.lattice_sum import LatticeSum, lattice_sum
 from screening.prediction import FloatArray, ForceData, frozen_array
+from screening.repeated_cell import nac_parameters, phonopy_cells
 from screening.supercell_symmetry import (
     DEFAULT_SYMPREC_ANGSTROM,
     SupercellSymmetry,
-    locate_atoms,
-    phonopy_cell,
     primitive_symmetry,
 )
-from screening.units import COULOMB_EV_ANGSTROM, SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
+from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
 
 __all__ = [
     "DEFAULT_MESH_LENGTH_ANGSTROM",
@@ -46,6 +42,7 @@ __all__ = [
     "MeshFrequencies",
     "MeshModes",
     "frequencies_at",
+    "harmonic_from_force_constants",
     "harmonic_from_forces",
     "irreducible_mesh",
     "mesh_frequencies",
@@ -181,20 +178,7 @@ def harmonic_from_forces(
     X. Gonze and C. Lee, Phys. Rev. B 55, 10355 (1997), equations 60 to 76.
     """
     _check_shapes(data)
-    matrix = np.asarray(data.supercell_matrix, dtype=np.int64)
-    numbers = np.asarray(data.supercell_numbers, dtype=np.int64)
-    lattice = np.asarray(data.primitive.lattice.matrix, dtype=np.float64)
-    sites, cells = locate_atoms(data.primitive, matrix, data.supercell_scaled_positions, numbers)
-    scaled = (data.primitive.frac_coords[sites] + cells) @ np.linalg.inv(matrix)
-    supercell = PhonopyAtoms(numbers=numbers, cell=matrix @ lattice, scaled_positions=scaled)
-    primitive = Primitive(
-        supercell,
-        np.linalg.inv(matrix.T),
-        symprec=symprec_angstrom,
-        positions_to_reorder=np.asarray(data.primitive.frac_coords),
-    )
-    own_symmetry = primitive_symmetry(data.primitive, symprec_angstrom)
-    symmetry = SupercellSymmetry(data.primitive, matrix, sites, cells, symprec_angstrom)
+    supercell, primitive, symmetry = phonopy_cells(data, symprec_angstrom)
     rows = np.asarray(primitive.p2s_map, dtype=np.int64)
     constants = solve_force_constants(
         symmetry,
@@ -204,10 +188,63 @@ def harmonic_from_forces(
         data.forces_ev_per_angstrom - data.residual_forces_ev_per_angstrom,
     )
     constants = frozen_array(symmetrise_force_constants(constants, symmetry, rows))
-    dynamical_matrix = get_dynamical_matrix(
-        constants, supercell, primitive, _nac(data, symprec_angstrom)
+    nac = nac_parameters(data, symprec_angstrom)
+    return Harmonic(
+        data.primitive,
+        np.asarray(data.supercell_matrix, dtype=np.int64),
+        constants,
+        get_dynamical_matrix(constants, supercell, primitive, nac),
+        primitive_symmetry(data.primitive, symprec_angstrom),
     )
-    return Harmonic(data.primitive, matrix, constants, dynamical_matrix, own_symmetry)
+
+
+def harmonic_from_force_constants(
+    data: ForceConstants, symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM
+) -> Harmonic:
+    """Take force constants that obey all symmetries already.
+
+    Parameters
+    ----------
+    data
+        Force constants with the cells they belong to.
+    symprec_angstrom
+        Tolerance of the symmetry search in Å.
+
+    Raises
+    ------
+    WrongShapeError, NonFiniteForcesError
+        If the force constants do not fit the supercell or are not finite.
+    InconsistentDataError
+        If the supercell does not repeat the primitive cell.
+    """
+    name = "second_order_ev_per_angstrom2"
+    given = np.asarray(data.second_order_ev_per_angstrom2)
+    shape = (len(data.primitive), len(data.supercell_numbers), 3, 3)
+    if given.shape != shape:
+        raise WrongShapeError(f"shape {given.shape} where {shape} is needed", subject=name)
+    if not np.all(np.isfinite(given)):
+        raise NonFiniteForcesError("a force constant is not finite", subject=name)
+    supercell, primitive, symmetry = phonopy_cells(data, symprec_angstrom)
+    rows = np.asarray(primitive.p2s_map, dtype=np.int64)
+    constants = frozen_array(_carried(given, symmetry, rows))
+    nac = nac_parameters(data, symprec_angstrom)
+    return Harmonic(
+        data.primitive,
+        np.asarray(data.supercell_matrix, dtype=np.int64),
+        constants,
+        get_dynamical_matrix(constants, supercell, primitive, nac),
+        primitive_symmetry(data.primitive, symprec_angstrom),
+    )
+
+
+def _carried(constants: FloatArray, symmetry: SupercellSymmetry, rows: IntArray) -> FloatArray:
+    """Move each row from the first atom on its site to the atom that phonopy chose for it."""
+    identity = symmetry.identity
+    moved = np.empty_like(constants)
+    for site, end in enumerate(rows):
+        start = int(np.flatnonzero(symmetry.sites == site)[0])
+        moved[site, symmetry.permutation(identity, start, int(end))] = constants[site]
+    return moved
 
 
 def _check_shapes(data: ForceData) -> None:
@@ -232,36 +269,6 @@ def _check_shapes(data: ForceData) -> None:
             f" supercell of {n_atoms} atoms",
             subject="displaced_atoms",
         )
-
-
-def _nac(data: ForceData, symprec_angstrom: float) -> NacParams | None:
-    """Parameters of the non-analytical term, None without Born charges."""
-    if data.born_charges_e is None or data.dielectric_constant is None:
-        return None
-    for name, values, shape in (
-        ("born_charges_e", data.born_charges_e, (len(data.primitive), 3, 3)),
-        ("dielectric_constant", data.dielectric_constant, (3, 3)),
-    ):
-        if np.shape(values) != shape or not np.all(np.isfinite(values)):
-            raise InconsistentDataError(
-                f"{np.shape(values)} where finite values of shape {shape} are needed", subject=name
-            )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            born, dielectric = symmetrize_borns_and_epsilon(
-                np.array(data.born_charges_e),
-                np.array(data.dielectric_constant),
-                phonopy_cell(data.primitive),
-                symprec=symprec_angstrom,
-            )
-        except UserWarning as warning:
-            raise InconsistentDataError(
-                "the Born charges break the symmetry of the crystal by more than 0.1 e",
-                subject="born_charges_e",
-                hint="Check that they are in the order of the primitive cell's sites",
-            ) from warning
-    return {"born": born, "dielectric": dielectric, "factor": COULOMB_EV_ANGSTROM}
 
 
 def frequencies_at(

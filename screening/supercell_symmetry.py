@@ -181,6 +181,25 @@ class SupercellSymmetry(Symmetry):
         """Tolerance of the primitive cell's symmetry in Å."""
         return self._symprec_angstrom
 
+    @cached_property
+    def identity(self) -> int:
+        """Index of the operation that turns nothing and moves no site.
+
+        Raises
+        ------
+        InconsistentDataError
+            If there are several, since the primitive cell repeats a smaller one.
+        """
+        same = np.isclose(self.rotations_cartesian, np.eye(3)).all(axis=(1, 2))
+        found = np.flatnonzero(same)
+        if len(found) > 1:
+            raise InconsistentDataError(
+                f"the primitive cell repeats a cell {len(found)} times smaller",
+                subject="primitive",
+                hint="Give the smallest cell that repeats",
+            )
+        return int(found[0])
+
     def images_of(self, rotation: int) -> tuple[IntArray, IntArray]:
         """Sites and translations that one operation sends the atoms to."""
         cells = self._cells @ self._rotations[rotation].T + self._jumps[rotation, self._sites]
