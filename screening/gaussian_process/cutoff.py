@@ -1,0 +1,89 @@
+"""How many third-order force constants a supercell has, and the cutoff that keeps them few."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from screening.prediction import FloatArray
+from screening.repeated_cell import RepeatedCell, phonopy_cells
+from screening.supercell_symmetry import DEFAULT_SYMPREC_ANGSTROM
+
+__all__ = ["automatic_cutoff", "estimated_third_order"]
+
+_COMPONENTS, _ORDERINGS = 27, 6
+_SHELL_ANGSTROM = 0.01
+
+
+def automatic_cutoff(
+    cell: RepeatedCell,
+    max_unknowns: int,
+    symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM,
+) -> float | None:
+    """Find the largest cutoff in Å that keeps the third order within a number of unknowns.
+
+    Parameters
+    ----------
+    cell
+        Primitive cell and supercell.
+    max_unknowns
+        Largest number of independent force constants.
+    symprec_angstrom
+        Tolerance of the symmetry search in Å.
+
+    Returns
+    -------
+    float or None
+        None where all triplets of the supercell are few enough. Pairs of nearest neighbours are
+        always within.
+    """
+    distances, rows, n_rotations = _geometry(cell, symprec_angstrom)
+    shells = _shells(distances[rows])
+    counts = [_count(distances, rows, shell, n_rotations) for shell in shells]
+    fitting = [shell for shell, count in zip(shells, counts, strict=True) if count <= max_unknowns]
+    if len(fitting) == len(shells):
+        return None
+    return fitting[-1] if fitting else shells[0]
+
+
+def estimated_third_order(
+    cell: RepeatedCell,
+    cutoff_angstrom: float | None,
+    symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM,
+) -> int:
+    """Estimate the number of independent third-order force constants.
+
+    Triplets, divided by the orders in which one can name their atoms and by the rotations.
+    """
+    distances, rows, n_rotations = _geometry(cell, symprec_angstrom)
+    return round(_count(distances, rows, cutoff_angstrom or np.inf, n_rotations))
+
+
+def _geometry(
+    cell: RepeatedCell, symprec_angstrom: float
+) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.int64]], int]:
+    """Distances of all atoms, one atom for each site, and the number of rotations."""
+    from pymatgen.core import Lattice
+
+    supercell, _, symmetry = phonopy_cells(cell, symprec_angstrom)
+    scaled = np.asarray(supercell.scaled_positions)
+    distances = np.asarray(Lattice(supercell.cell).get_all_distances(scaled, scaled))
+    rows = np.unique(symmetry.sites, return_index=True)[1].astype(np.int64)
+    return distances, rows, len(symmetry.rotations_cartesian)
+
+
+def _shells(distances: FloatArray) -> list[float]:
+    """Cutoffs just beyond each shell of neighbours in Å, ascending."""
+    lengths = np.unique(np.ceil(distances[distances > _SHELL_ANGSTROM] / _SHELL_ANGSTROM))
+    return [float(_SHELL_ANGSTROM * (one + 1)) for one in lengths]
+
+
+def _count(
+    distances: FloatArray,
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+    cutoff: float,
+    n_rotations: int,
+) -> float:
+    near = distances < cutoff
+    of_rows = near[rows].astype(np.float64)
+    triplets = np.einsum("sj,jk,sk->", of_rows, near.astype(np.float64), of_rows, optimize=True)
+    return float(triplets) * _COMPONENTS / (_ORDERINGS * n_rotations)
