@@ -18,7 +18,12 @@ from screening.errors import InconsistentDataError
 from screening.prediction import FloatArray
 from screening.supercell_symmetry import SupercellSymmetry
 
-__all__ = ["acoustic_sum_error", "solve_force_constants", "symmetrise_force_constants"]
+__all__ = [
+    "acoustic_sum_error",
+    "solve_force_constants",
+    "symmetrise_force_constants",
+    "third_order_acoustic_sum_error",
+]
 
 IntArray = NDArray[np.int64]
 
@@ -135,3 +140,14 @@ def symmetrise_force_constants(
 def acoustic_sum_error(force_constants: FloatArray) -> float:
     """Largest force constant of a rigid translation in eV/Å²: zero when the sum rule holds."""
     return float(np.abs(force_constants.sum(axis=1)).max())
+
+
+def third_order_acoustic_sum_error(force_constants: FloatArray) -> float:
+    """Largest change in eV/Å³ of second-order force constants when all atoms move as one.
+
+    Parameters
+    ----------
+    force_constants
+        Third-order force constants in eV/Å³, shape (site, atom, atom, 3, 3, 3).
+    """
+    return float(np.abs(force_constants.sum(axis=2)).max())
