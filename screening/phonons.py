@@ -40,6 +40,7 @@ __all__ = [
     "Harmonic",
     "MeshFrequencies",
     "PhononSettings",
+    "check_mass",
     "compute_forces",
     "compute_member_forces",
     "displacement_plan",
@@ -297,12 +298,18 @@ def _yaml_cell(cell: Mapping[str, Any]) -> Structure:
     points = cell["points"]
     symbols = [Element(str(point["symbol"])) for point in points]
     for element, point in zip(symbols, points, strict=True):
-        _check_mass(element, point.get("mass"))
+        check_mass(element, point.get("mass"))
     return Structure(cell["lattice"], symbols, [point["coordinates"] for point in points])
 
 
-def _check_mass(element: Element, mass_amu: float | None) -> None:
-    """Refuse isotopes: a structure here knows its elements, so their masses would be lost."""
+def check_mass(element: Element, mass_amu: float | None) -> None:
+    """Refuse isotopes: a structure here knows its elements, so their masses would be lost.
+
+    Raises
+    ------
+    InconsistentDataError
+        If the mass in amu is another than that of the natural element.
+    """
     natural = float(element.atomic_mass)
     if mass_amu is not None and abs(float(mass_amu) - natural) > MAX_MASS_DIFFERENCE * natural:
         raise InconsistentDataError(

@@ -24,7 +24,7 @@ from screening.errors import (
 from screening.prediction import ForceData
 from stores.importers.records import Block, Parsed, ReadLimits, checked_element
 
-__all__ = ["load_yaml", "read_phonopy_yaml"]
+__all__ = ["check_units", "load_yaml", "read_phonopy_yaml", "yaml_cell"]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_DEPTH = 20
@@ -87,8 +87,10 @@ def read_phonopy_yaml(text: str, limits: ReadLimits) -> Iterator[Block]:
     data = load_yaml(text)
     if not isinstance(data, Mapping):
         raise ParseError("no phonopy file: not a mapping")
-    _check_units(data)
-    cells = {key: _cell(data[key], key, limits) for key in _CELL_KEYS if data.get(key) is not None}
+    check_units(data)
+    cells = {
+        key: yaml_cell(data[key], key, limits) for key in _CELL_KEYS if data.get(key) is not None
+    }
     if not cells:
         raise ParseError("no phonopy file: no primitive_cell, unit_cell or supercell")
     if not _has_forces(data):
@@ -99,7 +101,14 @@ def read_phonopy_yaml(text: str, limits: ReadLimits) -> Iterator[Block]:
     yield "", Parsed(force_data.primitive, force_data=force_data, notes=notes)
 
 
-def _check_units(data: Mapping[str, Any]) -> None:
+def check_units(data: Mapping[str, Any]) -> None:
+    """Refuse a file in other units than eV and Å.
+
+    Raises
+    ------
+    InconsistentDataError
+        If it names one.
+    """
     units = data.get("physical_unit")
     if not isinstance(units, Mapping):
         return
@@ -111,12 +120,22 @@ def _check_units(data: Mapping[str, Any]) -> None:
             )
 
 
-def _cell(cell: Any, key: str, limits: ReadLimits) -> Structure:
-    """Check and build one cell."""
+def yaml_cell(cell: Any, key: str, limits: ReadLimits) -> Structure:
+    """Check and build one cell.
+
+    Raises
+    ------
+    InputError
+        If it is no cell, too large, or not finite.
+    """
     points = cell.get("points") if isinstance(cell, Mapping) else None
     if not isinstance(points, list) or not points:
         raise ParseError(f"{key} has no points")
-    bound = limits.structure.max_atoms if key != "supercell" else 10 * limits.structure.max_atoms
+    bound = (
+        limits.structure.max_atoms
+        if not key.endswith("supercell")
+        else 10 * limits.structure.max_atoms
+    )
     if len(points) > bound:
         raise TooLargeError(f"{key}: {len(points)} atoms, more than {bound}")
     try:
