@@ -37,6 +37,11 @@ DOORS = {
     "spglib": ("screening/*",),
     "seekpath": ("screening/*",),
     "symfc": ("screening/*",),
+    "phono3py": (
+        "screening/conductivity*.py",
+        "screening/systematic_third_order.py",
+        "stores/exporters/phono3py_files.py",
+    ),
     # files of phonopy are read and written where files are: at the border of the database
     "phonopy": ("screening/*", "stores/importers*", "stores/exporters/*"),
     "pymongo": ("stores/*",),
