@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from screening.digest import digest_of
 from screening.errors import SettingError
+from screening.few_cells import FewCellSettings
 from screening.phonons import PhononSettings
 from screening.relaxation import RelaxationSettings
 from screening.stability import CRITERIA, DEFAULT_CRITERION
@@ -30,6 +31,9 @@ class ScreeningSettings:
         How the crystal is relaxed first; None takes it as given.
     phonons, thermodynamics
         Settings of these two steps.
+    few_cells
+        Force constants from a few cells with all atoms displaced at random; None displaces one
+        atom after the other.
     stability_criterion
         Name in `screening.stability.CRITERIA` of the criterion that decides.
 
@@ -43,6 +47,7 @@ class ScreeningSettings:
     relaxation: RelaxationSettings | None = field(default_factory=RelaxationSettings)
     phonons: PhononSettings = field(default_factory=PhononSettings)
     thermodynamics: ThermodynamicsSettings = field(default_factory=ThermodynamicsSettings)
+    few_cells: FewCellSettings | None = None
     stability_criterion: str = DEFAULT_CRITERION
 
     def __post_init__(self) -> None:
@@ -57,8 +62,10 @@ class ScreeningSettings:
         """Return plain JSON that is the same for equal settings, however they were typed."""
         # validated first: 300 and 300.0 are one temperature and must have one digest
         adapter = _adapter()
-        result = adapter.dump_python(adapter.validate_python(asdict(self)), mode="json")
-        return dict(result)
+        result = dict(adapter.dump_python(adapter.validate_python(asdict(self)), mode="json"))
+        if result["few_cells"] is None:  # as before there were any: old digests stay
+            del result["few_cells"]
+        return result
 
     @property
     def digest(self) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "member_spread",
     "net_force_ratio",
     "physics_from_forces",
+    "physics_from_harmonic",
     "physics_warnings",
     "relaxation_warnings",
     "settings_for",
@@ -64,6 +65,11 @@ def physics_from_forces(forces: ForceData, settings: ScreeningSettings) -> Physi
         Where forces are not finite, of a wrong shape or do not determine the force constants.
     """
     harmonic = harmonic_from_forces(forces, settings.phonons.symprec_angstrom)
+    return physics_from_harmonic(harmonic, settings)
+
+
+def physics_from_harmonic(harmonic: Harmonic, settings: ScreeningSettings) -> Physics:
+    """Run the harmonic part of a prediction from force constants."""
     modes = mesh_modes(harmonic, settings.phonons.mesh_length_angstrom)
     mesh = modes.frequencies
     bands = band_structure(harmonic)

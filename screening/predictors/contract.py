@@ -21,6 +21,9 @@ from screening.predictors.interface import Predictor
 from screening.units import BOLTZMANN_MEV_PER_K
 
 if TYPE_CHECKING:
+    from screening.anharmonic import DisplacedCells, ForceConstants
+    from screening.conductivity_records import ThermalConductivity
+    from screening.prediction import FloatArray
     from screening.structure import Crystal
 
 __all__ = ["ContractTolerances", "check_prediction", "check_predictor"]
@@ -28,6 +31,8 @@ __all__ = ["ContractTolerances", "check_prediction", "check_predictor"]
 _SHIFT = (0.13, 0.21, 0.34)  # of no special position
 _HIGHEST_FREQUENCY_THZ = 200.0  # the stiffest bond, hydrogen's, vibrates at 132 THz
 _ROUNDING = 1e-9
+_SUM_RULE_TOLERANCE = 1e-3  # of the largest force constant
+_SAME_CONDUCTIVITY = 1e-3  # of its modes together
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CURVES = (
     "free_energy_mev_per_atom",
@@ -129,6 +134,8 @@ def check_prediction(prediction: Prediction) -> None:
     spent = (cost.wall_seconds, cost.cpu_seconds, cost.force_seconds, cost.force_calls)
     _require(all(np.isfinite(x) and x >= 0 for x in spent), "the cost is negative or not finite")
     _check_extras(prediction)
+    _check_fit(prediction)
+    _check_conductivity(prediction)
 
 
 def _require(condition: object, broken: str) -> None:
@@ -218,6 +225,91 @@ def _check_extras(prediction: Prediction) -> None:
         found = forces.forces_ev_per_angstrom.shape
         _require(found == expected, f"forces have shape {found}, not {expected}")
         _require(np.all(np.isfinite(forces.forces_ev_per_angstrom)), "a force is not finite")
+
+
+def _check_fit(prediction: Prediction) -> None:
+    """Check force constants and the cells that they were fitted to."""
+    constants, cells = prediction.force_constants, prediction.displaced_cells
+    if constants is not None:
+        _check_force_constants(constants, len(prediction.structure))
+    if cells is not None:
+        shape = (cells.n_cells, cells.n_atoms, 3)
+        _check_array("displacements of cells", cells.displacements_angstrom, shape)
+        _check_array("forces of cells", cells.forces_ev_per_angstrom, shape)
+        _check_array("residual forces", cells.residual_forces_ev_per_angstrom, shape[1:])
+        _require(cells.n_cells > 0, "there is no displaced cell")
+        _require(constants is not None, "displaced cells without force constants")
+    if constants is not None and cells is not None:
+        _require(_same_supercell(constants, cells), "force constants and cells differ in supercell")
+
+
+def _check_force_constants(constants: ForceConstants, n_sites: int) -> None:
+    from screening.force_constants import acoustic_sum_error
+
+    n_atoms = len(constants.supercell_numbers)
+    second, third = (
+        constants.second_order_ev_per_angstrom2,
+        constants.third_order_ev_per_angstrom3,
+    )
+    _check_array("second-order force constants", second, (n_sites, n_atoms, 3, 3))
+    if third is not None:
+        shape = (n_sites, n_atoms, n_atoms, 3, 3, 3)
+        _check_array("third-order force constants", third, shape)
+    error = acoustic_sum_error(second)
+    _require(
+        error <= _SUM_RULE_TOLERANCE * np.abs(second).max(),
+        f"a rigid translation costs {error:.3g} eV/Å²",
+    )
+
+
+def _same_supercell(constants: ForceConstants, cells: DisplacedCells) -> bool:
+    names = ("supercell_matrix", "supercell_scaled_positions", "supercell_numbers")
+    return constants.primitive == cells.primitive and all(
+        np.array_equal(getattr(constants, name), getattr(cells, name)) for name in names
+    )
+
+
+def _check_conductivity(prediction: Prediction) -> None:
+    found, std = prediction.conductivity, prediction.conductivity_std_w_per_m_k
+    _require(found is not None or std is None, "a spread of no conductivity")
+    if found is None:
+        return
+    grid = found.temperatures_k
+    _require(
+        grid.ndim == 1 and grid.size > 0 and np.all(grid > 0) and len(set(grid)) == grid.size,
+        "temperatures of the conductivity repeat or are not above zero",
+    )
+    kappa, shape = found.conductivity_w_per_m_k, (grid.size, 3, 3)
+    _check_array("the conductivity", kappa, shape)
+    largest = np.abs(kappa).max()
+    _require(
+        np.allclose(kappa, kappa.transpose(0, 2, 1), rtol=0.0, atol=_SAME_CONDUCTIVITY * largest)
+        and np.linalg.eigvalsh(kappa).min() >= -_SAME_CONDUCTIVITY * largest,
+        "heat flows against the temperature, or the conductivity is not symmetric",
+    )
+    _check_modes(found, 3 * len(prediction.structure), _SAME_CONDUCTIVITY * float(largest))
+    if std is not None:
+        _check_array("the spread of the conductivity", std, shape)
+        _require(np.all(std >= 0), "the spread of the conductivity is negative")
+
+
+def _check_modes(found: ThermalConductivity, n_branches: int, tolerance: float) -> None:
+    modes = (len(found.weights), n_branches)
+    every = (len(found.temperatures_k), *modes)
+    _check_array("frequencies of the conductivity", found.frequencies_thz, modes)
+    _check_array("linewidths", found.linewidths_thz, every)
+    _check_array("lifetimes", found.lifetimes_ps, every)
+    parts = found.mode_conductivities_w_per_m_k
+    _check_array("conductivities of modes", parts, (*every, 3, 3))
+    _require(np.all(found.linewidths_thz >= 0), "a linewidth is negative")
+    _require(np.isclose(found.weights.sum(), 1.0), "weights of q points do not sum to one")
+    difference = float(np.abs(parts.sum(axis=(1, 2)) - found.conductivity_w_per_m_k).max())
+    _require(difference <= tolerance, "conductivities of modes do not sum to that of the crystal")
+
+
+def _check_array(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+    _require(np.shape(values) == shape, f"{name}: shape {np.shape(values)}, not {shape}")
+    _require(np.all(np.isfinite(values)), f"{name}: a value is not finite")
 
 
 def _moved(crystal: Crystal) -> Structure:

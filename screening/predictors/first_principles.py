@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 
-from screening.calculators.first_principles import magnetic_elements
 from screening.prediction import ForceData
+from screening.predictors.electrons import electrons_of
 from screening.predictors.interface import Tier
 from screening.predictors.metering import Metered
 from screening.predictors.potential_phonons import PotentialPhonons
@@ -37,25 +36,10 @@ class FirstPrinciplesPhonons(PotentialPhonons):
     ) -> tuple[ForceData, tuple[ForceData, ...], tuple[str, ...]]:
         """Add the response to a field, and say what the electrons leave out."""
         forces, members, notes = super()._forces(structure, calculator)
-        numbers = np.array([site.specie.Z for site in forces.primitive], dtype=np.int64)
-        notes = (*notes, *_magnetic_notes(numbers))
-        response = calculator.dielectric_response(
-            np.array(forces.primitive.lattice.matrix), forces.primitive.cart_coords, numbers
-        )
-        if response is None:
-            return forces, members, notes
-        if response.refusal:
-            return forces, members, (*notes, f"no Born charges: {response.refusal}")
+        electrons = electrons_of(calculator, forces.primitive)
         charged = replace(
             forces,
-            born_charges_e=response.born_charges_e,
-            dielectric_constant=response.dielectric_constant,
+            born_charges_e=electrons.born_charges_e,
+            dielectric_constant=electrons.dielectric_constant,
         )
-        return charged, members, notes
-
-
-def _magnetic_notes(numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[str, ...]:
-    names = ", ".join(Element.from_Z(number).symbol for number in magnetic_elements(numbers))
-    if not names:
-        return ()
-    return (f"spins are not polarised: {names} may make the crystal magnetic",)
+        return charged, members, (*notes, *electrons.notes)

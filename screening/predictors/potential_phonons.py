@@ -6,20 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from pymatgen.core import Structure
 
 from screening.adaptive import adaptive_forces
-from screening.calculators import ForceCalculator, check_elements
+from screening.calculators import ForceCalculator
 from screening.displacements import DisplacementPlan
-from screening.errors import NonFiniteForcesError
 from screening.phonons import (
     compute_forces,
     compute_member_forces,
     displacement_plan,
     mean_force_data,
 )
-from screening.prediction import ForceData, Prediction, Relaxation
+from screening.prediction import ForceData, Prediction
 from screening.predictors.assembly import (
     force_warnings,
     member_spread,
@@ -28,9 +26,9 @@ from screening.predictors.assembly import (
     relaxation_warnings,
     settings_for,
 )
+from screening.predictors.geometry import prepare_geometry
 from screening.predictors.interface import Tier
 from screening.predictors.metering import Meter, Metered
-from screening.relaxation import relax
 from screening.settings import ScreeningSettings
 from screening.supercell import supercell_warnings
 
@@ -105,9 +103,8 @@ class PotentialPhonons:
             As `predict`: the crystal is relaxed first where the settings say so.
         """
         calculator = Metered(self._calculator, Meter())
-        check_elements(calculator, _numbers(crystal.structure), subject=crystal.formula)
-        structure, _, _ = self._geometry(crystal, calculator)
-        return displacement_plan(structure, calculator, self._settings.phonons)
+        geometry = prepare_geometry(crystal, calculator, self._settings)
+        return displacement_plan(geometry.structure, calculator, self._settings.phonons)
 
     def predict(self, crystal: Crystal) -> Prediction:
         """Predict one crystal.
@@ -123,9 +120,8 @@ class PotentialPhonons:
         """
         meter = Meter()
         calculator = Metered(self._calculator, meter)
-        numbers = _numbers(crystal.structure)
-        check_elements(calculator, numbers, subject=crystal.formula)
-        structure, relaxation, energy = self._geometry(crystal, calculator)
+        geometry = prepare_geometry(crystal, calculator, self._settings)
+        structure, relaxation = geometry.structure, geometry.relaxation
         forces, members, notes = self._forces(structure, calculator)
         physics = physics_from_forces(forces, self._settings)
         return Prediction(
@@ -141,7 +137,7 @@ class PotentialPhonons:
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,
             cost=meter.cost(relaxation.n_steps if relaxation else 0),
-            static_energy_ev_per_atom=energy,
+            static_energy_ev_per_atom=geometry.static_energy_ev_per_atom,
             static_energy_source=self.model,
             spread=member_spread(members, self._settings),
             force_data=forces,
@@ -157,19 +153,6 @@ class PotentialPhonons:
             ),
             model_settings=settings_for(calculator.settings, structure),
         )
-
-    def _geometry(
-        self, crystal: Crystal, calculator: Metered
-    ) -> tuple[Structure, Relaxation | None, float]:
-        """Return the structure to displace, how it was relaxed, and its energy in eV/atom."""
-        structure = crystal.structure.copy()
-        if self._settings.relaxation is not None:
-            relaxed, relaxation, energy, _ = relax(structure, calculator, self._settings.relaxation)
-            return relaxed, relaxation, _finite(energy, crystal.formula)
-        total = calculator.energy(
-            np.array(structure.lattice.matrix), structure.cart_coords, _numbers(structure)
-        )
-        return structure, None, _finite(total / len(structure), crystal.formula)
 
     def _forces(
         self, structure: Structure, calculator: Metered
@@ -188,13 +171,3 @@ class PotentialPhonons:
             forces = compute_forces(structure, calculator, settings)
         matrix = forces.supercell_matrix
         return forces, members, (*supercell_warnings(structure, matrix, settings.supercell), *notes)
-
-
-def _numbers(structure: Structure) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.array([site.specie.Z for site in structure], dtype=np.int64)
-
-
-def _finite(energy_ev_per_atom: float, subject: str) -> float:
-    if not np.isfinite(energy_ev_per_atom):
-        raise NonFiniteForcesError("the static energy is not finite", subject=subject)
-    return energy_ev_per_atom

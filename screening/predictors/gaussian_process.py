@@ -1,0 +1,200 @@
+"""Phonons from a few displaced cells, more of them where the target is not sure enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from screening.calculators import ForceCalculator
+from screening.digest import digest_of
+from screening.errors import SettingError
+from screening.few_cells import FewCellSettings
+from screening.gaussian_process.fit import GaussianProcessFit
+from screening.prediction import Prediction
+from screening.predictors.assembly import physics_warnings, relaxation_warnings, settings_for
+from screening.predictors.cell_by_cell import Bench, bench_for, learn
+from screening.predictors.geometry import prepare_geometry
+from screening.predictors.interface import Tier
+from screening.predictors.learned_physics import LearnedPhysics, assess, learned_physics
+from screening.predictors.metering import Meter, Metered
+from screening.settings import ScreeningSettings
+
+if TYPE_CHECKING:
+    from screening.structure import Crystal
+
+__all__ = ["GAUSSIAN_PROCESS", "GaussianProcessPhonons"]
+
+GAUSSIAN_PROCESS = "gaussian-process-phonons"
+"""Method of predictions whose force constants were learned from displaced cells."""
+
+
+class GaussianProcessPhonons:
+    """Displace all atoms of a few supercells and learn the force constants.
+
+    After each cell the posterior tells how sure the target of the settings is; the next cell is
+    computed until its interval is narrow enough or the allowed number is reached. Displacements
+    follow from settings and crystal alone, or are chosen by the posterior from the forces so
+    far, so that a run that was stopped asks for the same cells again.
+
+    Parameters
+    ----------
+    calculator
+        Gives energies and forces, usually from first principles.
+    settings
+        With ``few_cells``; None takes the defaults.
+    prior
+        Cheaper calculator whose force constants are expected beforehand: the one that
+        ``few_cells.prior`` names.
+
+    Attributes
+    ----------
+    method, method_version, tier, model, model_digest, settings, settings_digest
+        As `screening.predictors.interface.Predictor` says. The tier is that of few DFT cells
+        where the calculator solves for the electrons, else that of a potential.
+
+    Raises
+    ------
+    SettingError
+        If the settings name a prior and none is given, or the other way round.
+    """
+
+    method = GAUSSIAN_PROCESS
+    method_version = 1
+
+    def __init__(
+        self,
+        calculator: ForceCalculator,
+        settings: ScreeningSettings | None = None,
+        prior: ForceCalculator | None = None,
+    ) -> None:
+        settings = settings or ScreeningSettings()
+        few_cells = settings.few_cells or FewCellSettings()
+        if bool(few_cells.prior) != (prior is not None):
+            given = "none is given" if prior is None else f"{prior.name} is given"
+            raise SettingError(
+                f"the settings name {few_cells.prior or 'no prior'!r}, and {given}",
+                subject="few_cells.prior",
+            )
+        self._calculator = calculator
+        self._prior = prior
+        self._settings = replace(settings, few_cells=few_cells)
+        self.few_cells = few_cells
+        self.model = calculator.name
+        self.model_digest = calculator.digest
+        expected = {} if prior is None else {"prior_digest": prior.digest}
+        self.settings: Mapping[str, object] = self._settings.as_dict() | expected
+        self.settings_digest = digest_of(dict(self.settings))
+
+    @property
+    def tier(self) -> Tier:
+        """Tier of the results."""
+        exact = self._calculator.is_first_principles
+        return Tier.FEW_DFT_CELLS if exact else Tier.POTENTIAL
+
+    @property
+    def calculator(self) -> ForceCalculator:
+        """The calculator that it asks for energies and forces."""
+        return self._calculator
+
+    @property
+    def model_settings(self) -> Mapping[str, object]:
+        """Settings of the calculator as plain JSON, empty for a potential."""
+        return self._calculator.settings
+
+    def with_calculator(self, calculator: ForceCalculator) -> Self:
+        """Return the same predictor around another calculator, settings and all."""
+        return type(self)(calculator, self._settings, self._prior)
+
+    def predict(self, crystal: Crystal) -> Prediction:
+        """Predict one crystal.
+
+        Raises
+        ------
+        ElementNotInModelError
+            Before anything is computed.
+        ComputationError
+            Where forces or the relaxation are of no use.
+        InputError
+            Where the crystal has more atoms than a supercell may have.
+        """
+        found = self.advance(crystal, self.few_cells.max_cells)
+        assert found is not None  # the last cell ends it
+        return found
+
+    def advance(self, crystal: Crystal, n_cells: int) -> Prediction | None:
+        """Predict one crystal if a number of cells is enough for it.
+
+        Parameters
+        ----------
+        crystal
+            What to predict.
+        n_cells
+            Displaced cells whose forces may be asked for.
+
+        Returns
+        -------
+        Prediction or None
+            None where the target is not sure enough yet and more cells are allowed.
+
+        Raises
+        ------
+        ScreeningError
+            As `predict` says.
+        """
+        meter = Meter()
+        calculator = Metered(self._calculator, meter)
+        geometry = prepare_geometry(crystal, calculator, self._settings)
+        bench = bench_for(geometry, calculator, self._settings, self.few_cells, self._prior)
+        limit = min(max(n_cells, self.few_cells.initial_cells), self.few_cells.max_cells)
+        sure = partial(assess, settings=self._settings, few_cells=self.few_cells)
+        fit, assessment = learn(bench, calculator, self.few_cells, limit, sure)
+        is_sure = assessment.half_width <= self.few_cells.tolerance
+        if not is_sure and fit.cells.n_cells < self.few_cells.max_cells:
+            return None
+        learned = learned_physics(fit, self._settings, self.few_cells, assessment)
+        return self._prediction(crystal, bench, fit, learned, calculator)
+
+    def _prediction(
+        self,
+        crystal: Crystal,
+        bench: Bench,
+        fit: GaussianProcessFit,
+        learned: LearnedPhysics,
+        calculator: Metered,
+    ) -> Prediction:
+        physics, relaxation = learned.physics, bench.geometry.relaxation
+        structure, drawn = bench.geometry.structure, learned.conductivity
+        return Prediction(
+            method=self.method,
+            method_version=self.method_version,
+            tier=self.tier,
+            model=self.model,
+            model_digest=self.model_digest,
+            structure_digest=crystal.digest,
+            settings=self.settings,
+            settings_digest=self.settings_digest,
+            structure=structure,
+            thermodynamics=physics.thermodynamics,
+            stability=physics.stability,
+            cost=calculator.meter.cost(relaxation.n_steps if relaxation else 0),
+            static_energy_ev_per_atom=bench.geometry.static_energy_ev_per_atom,
+            static_energy_source=self.model,
+            spread=learned.spread,
+            force_constants=fit.force_constants,
+            displaced_cells=fit.cells,
+            conductivity=drawn.mean if drawn else None,
+            conductivity_std_w_per_m_k=drawn.std_w_per_m_k if drawn else None,
+            density_of_states=physics.density_of_states,
+            band_structure=physics.bands,
+            relaxation=relaxation,
+            warnings=(
+                *calculator.notes,
+                *relaxation_warnings(relaxation),
+                *bench.notes,
+                *learned.notes,
+                *physics_warnings(physics),
+            ),
+            model_settings=settings_for(calculator.settings, structure),
+        )
