@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from screening.prediction import FloatArray
+from screening.prediction import FloatArray, ForceData, frozen_array
 
-__all__ = ["DisplacedCells", "ForceConstants"]
+__all__ = ["DisplacedCells", "ForceConstants", "displaced_cells_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,3 +94,27 @@ class ForceConstants:
     third_order_ev_per_angstrom3: FloatArray | None = None
     born_charges_e: FloatArray | None = None
     dielectric_constant: FloatArray | None = None
+
+
+def displaced_cells_of(data: ForceData) -> DisplacedCells:
+    """Take the forces of single displacements as those of cells with one atom moved.
+
+    Parameters
+    ----------
+    data
+        Forces of a platform's own calculation of phonons, or of any other.
+    """
+    n_cells, n_atoms = len(data.displaced_atoms), len(data.supercell_numbers)
+    moves = np.zeros((n_cells, n_atoms, 3))
+    moves[np.arange(n_cells), data.displaced_atoms] = data.displacements_angstrom
+    return DisplacedCells(
+        primitive=data.primitive,
+        supercell_matrix=data.supercell_matrix,
+        supercell_scaled_positions=data.supercell_scaled_positions,
+        supercell_numbers=data.supercell_numbers,
+        displacements_angstrom=frozen_array(moves),
+        forces_ev_per_angstrom=data.forces_ev_per_angstrom,
+        residual_forces_ev_per_angstrom=data.residual_forces_ev_per_angstrom,
+        born_charges_e=data.born_charges_e,
+        dielectric_constant=data.dielectric_constant,
+    )
