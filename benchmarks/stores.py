@@ -36,7 +36,7 @@ from report import Figure, parser, publish
 from screening.prediction import ForceData
 from stores.arrays import canonical, pack
 from stores.connect import Database, open_database
-from stores.documents.phonon import phonon_arrays
+from stores.documents import phonon_arrays
 from stores.importers import ReadStructure, iter_structures
 from stores.query import between, by_field, compare
 

@@ -20,6 +20,7 @@ class ExportFormat(StrEnum):
     """What can be written."""
 
     PHONOPY = "phonopy"
+    PHONO3PY = "phono3py"
     EMMET = "emmet"
     PHONONWEBSITE = "phononwebsite"
     FORCES = "forces"
@@ -38,9 +39,10 @@ def export(
     database
         Where the materials are.
     kind
-        ``phonopy`` (yaml with forces), ``emmet`` (``PhononBSDOSDoc`` JSON), ``phononwebsite``
-        (JSON of the viewer) and ``forces`` (displaced supercells as extended xyz) write one
-        file per material; ``extxyz``, ``csv`` and ``parquet`` one for all.
+        ``phonopy`` (yaml with forces or force constants), ``emmet`` (``PhononBSDOSDoc`` JSON),
+        ``phononwebsite`` (JSON of the viewer) and ``forces`` (displaced supercells as extended
+        xyz) write one file per material, ``phono3py`` a folder (yaml with forces,
+        ``fc2.hdf5``, ``fc3.hdf5``); ``extxyz``, ``csv`` and ``parquet`` write one for all.
     material_ids
         Which materials.
     folder
@@ -49,12 +51,13 @@ def export(
     Returns
     -------
     list of Path
-        The files written.
+        The files and folders written.
 
     Raises
     ------
     NotFoundError
-        If a material has no phonons to write, or does not exist.
+        If a material has no phonons to write or not those that the format is for, or does not
+        exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = list(material_ids)
@@ -73,7 +76,7 @@ def _export_one(database: Database, kind: ExportFormat, name: str, folder: Path)
     if stored.summary is None:
         raise NotFoundError("not screened yet", subject=name, hint="Run 'phonoscreen screen'")
     phonons = phonons_of(database, stored.summary.prediction_id)
-    if phonons.force_data is None:
+    if not (phonons.has_harmonic or phonons.has_forces):
         raise NotFoundError("this method has no forces", subject=name)
     write, suffix = _PER_MATERIAL[kind]
     stem = f"{stored.structure.formula_reduced}-{name}"
@@ -81,26 +84,41 @@ def _export_one(database: Database, kind: ExportFormat, name: str, folder: Path)
 
 
 def _phonopy(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
-    assert phonons.force_data is not None
-    return exporters.write_phonopy_yaml(path, phonons.force_data, provenance=_origin(stored))
-
-
-def _forces(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
-    assert phonons.force_data is not None
-    return exporters.write_displaced_supercells(
-        path, phonons.force_data, information=_origin(stored)
+    forces = phonons.force_constants or phonons.force_data
+    if forces is None:
+        raise NotFoundError("this method has no forces", subject=stored.structure.material_id)
+    return exporters.write_phonopy_yaml(
+        path, forces, cells=phonons.displaced_cells, provenance=_origin(stored)
     )
 
 
-def _phononwebsite(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
-    from screening.harmonic import harmonic_from_forces
+def _phono3py(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
+    if phonons.force_constants is None:
+        raise NotFoundError(
+            "this method has no anharmonic force constants",
+            subject=stored.structure.material_id,
+            hint="Export to phonopy",
+        )
+    return exporters.write_phono3py(
+        path, phonons.force_constants, phonons.displaced_cells, provenance=_origin(stored)
+    )
 
-    if phonons.band_structure is None or phonons.force_data is None:
+
+def _forces(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
+    forces = phonons.displaced_cells or phonons.force_data
+    if forces is None:
+        raise NotFoundError("this method has no forces", subject=stored.structure.material_id)
+    return exporters.write_displaced_supercells(path, forces, information=_origin(stored))
+
+
+def _phononwebsite(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
+    if phonons.band_structure is None:
         raise NotFoundError("this method has no bands", subject=stored.structure.material_id)
-    bands = phonons.band_structure
-    vectors = exporters.path_eigenvectors(harmonic_from_forces(phonons.force_data), bands)
-    structure = phonons.force_data.primitive
-    return exporters.write_phononwebsite(path, structure, bands, vectors, name=_title(stored))
+    bands, harmonic = phonons.band_structure, phonons.harmonic()
+    vectors = exporters.path_eigenvectors(harmonic, bands)
+    return exporters.write_phononwebsite(
+        path, harmonic.primitive, bands, vectors, name=_title(stored)
+    )
 
 
 def _emmet(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
@@ -110,7 +128,7 @@ def _emmet(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
         material_id=stored.structure.material_id,
         band_structure=phonons.band_structure,
         density_of_states=phonons.density_of_states,
-        force_data=phonons.force_data,
+        supercell=phonons.force_constants or phonons.force_data,
         static_energy_ev_per_atom=stored.summary.static_energy_ev_per_atom
         if stored.summary
         else None,
@@ -123,6 +141,7 @@ def _emmet(path: Path, stored: StoredMaterial, phonons: StoredPhonons) -> Path:
 _Writer = Callable[[Path, StoredMaterial, StoredPhonons], Path]
 _PER_MATERIAL: dict[ExportFormat, tuple[_Writer, str]] = {
     ExportFormat.PHONOPY: (_phonopy, "-phonopy.yaml"),
+    ExportFormat.PHONO3PY: (_phono3py, "-phono3py"),
     ExportFormat.EMMET: (_emmet, "-emmet.json"),
     ExportFormat.PHONONWEBSITE: (_phononwebsite, "-phononwebsite.json"),
     ExportFormat.FORCES: (_forces, "-forces.extxyz"),

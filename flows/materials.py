@@ -20,8 +20,7 @@ from screening.predictors.interface import Predictor, prediction_key
 from screening.structure import Crystal
 from stores.claims import Claim
 from stores.connect import Database
-from stores.documents import FailureDocument, PhononDocument, PredictionDocument
-from stores.documents.phonon import phonon_arrays
+from stores.documents import FailureDocument, PhononDocument, PredictionDocument, phonon_arrays
 from stores.query import and_, by_field
 
 __all__ = [

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.catalogue import in_chunks
 from flows.tables import Status
 from screening.decisions.outcome import Outcome
 from screening.errors import NotFoundError
-from screening.prediction import BandStructure, DensityOfStates, ForceData
+from screening.prediction import BandStructure, DensityOfStates, FloatArray, ForceData
 from stores.connect import Database
 from stores.documents import (
     FailureDocument,
@@ -21,17 +23,99 @@ from stores.documents import (
 )
 from stores.query import by_field, in_values
 
+if TYPE_CHECKING:
+    from screening.anharmonic import DisplacedCells, ForceConstants
+    from screening.conductivity_records import ThermalConductivity
+    from screening.harmonic import Harmonic
+    from stores.blobs import BlobStore
+
 __all__ = ["StoredMaterial", "StoredPhonons", "material", "phonons_of", "status_of"]
 
+Part = TypeVar("Part")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class StoredPhonons:
-    """Phonon document with its arrays; None where the method has none."""
+    """Phonon document with its arrays, which are read when they are asked for.
+
+    Parts are None where the method has none. Reading one raises `CorruptDataError` if stored
+    bytes do not match their digest, `NotFoundError` if they are gone.
+
+    Attributes
+    ----------
+    document
+        The document.
+    blobs
+        Where its arrays are; the database must stay open.
+    """
 
     document: PhononDocument
-    force_data: ForceData | None
-    density_of_states: DensityOfStates | None
-    band_structure: BandStructure | None
+    blobs: BlobStore
+
+    @cached_property
+    def force_data(self) -> ForceData | None:
+        """Forces of supercells with one displaced atom."""
+        return self._read("forces", self.document.force_data)
+
+    @cached_property
+    def force_constants(self) -> ForceConstants | None:
+        """Force constants that do not follow from such forces."""
+        return self._read("force_constants", self.document.force_constants)
+
+    @cached_property
+    def displaced_cells(self) -> DisplacedCells | None:
+        """Forces of supercells with all atoms displaced."""
+        return self._read("displaced_cells", self.document.displaced_cells)
+
+    @cached_property
+    def conductivity(self) -> ThermalConductivity | None:
+        """Lattice thermal conductivity with its modes."""
+        return self._read("conductivity", self.document.conductivity)
+
+    @cached_property
+    def conductivity_std_w_per_m_k(self) -> FloatArray | None:
+        """Standard deviations of the conductivity in W/m/K, shape (temperature, 3, 3)."""
+        return self._read("conductivity", self.document.conductivity_std)
+
+    @cached_property
+    def density_of_states(self) -> DensityOfStates | None:
+        """Density of states."""
+        return self._read("density_of_states", self.document.density_of_states)
+
+    @cached_property
+    def band_structure(self) -> BandStructure | None:
+        """Bands along the path."""
+        return self._read("band_structure", self.document.band_structure)
+
+    @property
+    def has_forces(self) -> bool:
+        """Whether there are forces of displaced supercells, of one atom or of all."""
+        return not self.document.blob_digests.keys().isdisjoint(("forces", "displaced_cells"))
+
+    @property
+    def has_harmonic(self) -> bool:
+        """Whether there is what the harmonic crystal follows from."""
+        return not self.document.blob_digests.keys().isdisjoint(("forces", "force_constants"))
+
+    def harmonic(self) -> Harmonic:
+        """Force constants of second order, fitted ones or those that follow from forces.
+
+        Raises
+        ------
+        NotFoundError
+            If the method gave neither.
+        """
+        from screening.harmonic import harmonic_from_force_constants, harmonic_from_forces
+
+        if self.force_constants is not None:
+            return harmonic_from_force_constants(self.force_constants)
+        if self.force_data is not None:
+            return harmonic_from_forces(self.force_data)
+        raise NotFoundError("this method has no force constants", subject=self.document.material_id)
+
+    def _read(self, part: str, reader: Callable[[dict[str, Any]], Part]) -> Part | None:
+        digest = self.document.blob_digests.get(part)
+        return None if digest is None else reader(self.blobs.get(digest))
 
 
 @dataclass(frozen=True)
@@ -70,27 +154,17 @@ def material(database: Database, material_id: str) -> StoredMaterial:
 
 
 def phonons_of(database: Database, prediction_id: str) -> StoredPhonons:
-    """Read forces, density of states and bands of a prediction.
+    """Find forces, force constants, spectra and conductivity of a prediction.
 
     Raises
     ------
     NotFoundError
         If the prediction has no phonons.
-    CorruptDataError
-        If stored bytes do not match their digest.
     """
     stored = database.phonons.query_one(by_field("prediction_id", prediction_id))
     if stored is None:
         raise NotFoundError("this prediction has no phonons", subject=prediction_id)
-    document = PhononDocument.load(stored)
-    arrays = {part: database.blobs.get(sha256) for part, sha256 in document.blob_digests.items()}
-    dos, bands = arrays.get("density_of_states"), arrays.get("band_structure")
-    return StoredPhonons(
-        document=document,
-        force_data=document.force_data(arrays["forces"]) if "forces" in arrays else None,
-        density_of_states=None if dos is None else document.density_of_states(dos),
-        band_structure=None if bands is None else document.band_structure(bands),
-    )
+    return StoredPhonons(PhononDocument.load(stored), database.blobs)
 
 
 def status_of(database: Database) -> Status:

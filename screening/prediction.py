@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
+
+if TYPE_CHECKING:
+    from screening.anharmonic import DisplacedCells, ForceConstants
+    from screening.conductivity_records import ThermalConductivity
 
 __all__ = [
     "BandStructure",
@@ -267,6 +272,14 @@ class Prediction:
     model_settings
         Settings of the model, as plain JSON, for people: its digest covers what of them changes
         the numbers. Empty for a potential.
+    force_constants, displaced_cells
+        Force constants of a method that fits them to cells with all atoms displaced, and these
+        cells with their forces; such a method has no ``force_data``.
+    conductivity
+        Lattice thermal conductivity, where the method computes it.
+    conductivity_std_w_per_m_k
+        Standard deviation of each component of the conductivity over samples of the force
+        constants in W/m/K, shape (temperature, 3, 3), or None.
     """
 
     method: str
@@ -290,3 +303,7 @@ class Prediction:
     relaxation: Relaxation | None = None
     warnings: tuple[str, ...] = field(default=())
     model_settings: Mapping[str, object] = field(default_factory=dict)
+    force_constants: ForceConstants | None = None
+    displaced_cells: DisplacedCells | None = None
+    conductivity: ThermalConductivity | None = None
+    conductivity_std_w_per_m_k: FloatArray | None = None

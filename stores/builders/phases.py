@@ -18,7 +18,7 @@ import numpy as np
 
 from screening.comparison import Candidate
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
-from screening.predictors.interface import GIVEN_FORCES
+from screening.predictors.interface import GIVEN_CELLS, GIVEN_FORCES
 from stores.builders.vibrational import best_prediction
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
@@ -36,7 +36,8 @@ def method_of(prediction: PredictionDocument) -> str:
     their name says where they come from.
     """
     source = prediction.provenance
-    model = source.model if source.method == GIVEN_FORCES else source.model_digest
+    is_given = source.method in {GIVEN_CELLS, GIVEN_FORCES}
+    model = source.model if is_given else source.model_digest
     return f"{source.method}/{source.method_version}/{model}/{source.settings_digest}"
 
 

@@ -2,7 +2,8 @@
 
 Rule: the highest tier; among equals the one that a decision accepted, then the one with most
 committee members, then the latest version of the method, then the newest, then by key. A given
-static energy (from DFT) is preferred to the potential's.
+static energy (from DFT) is preferred to the potential's. The thermal conductivity is that of the
+best prediction, by the same rule, among those that have one.
 """
 
 from __future__ import annotations
@@ -58,13 +59,18 @@ def best_prediction(
         return (
             one.tier,
             one.prediction_id in accepted,
-            one.spread.n_members if one.spread else 1,
+            _committee_size(one),
             one.provenance.method_version,
             one.last_updated or _BEFORE_ALL,
             one.prediction_id,
         )
 
     return max(predictions, key=merit)
+
+
+def _committee_size(one: PredictionDocument) -> int:
+    """Count members; samples of fitted force constants are all of one model."""
+    return one.spread.n_members if one.spread and one.force_constants is None else 1
 
 
 def summarise(
@@ -91,6 +97,7 @@ def summarise(
         **_identity(structure),
         **_physics(best),
         **_intervals(best, decisions),
+        **_conductivity(predictions, decisions),
         **_static_energy(structure, best),
         n_predictions=len(predictions),
         warnings=best.warnings,
@@ -239,6 +246,32 @@ def _intervals(best: PredictionDocument, decisions: Sequence[DecisionDocument]) 
         "free_energy_300k_lower_mev_per_atom": lower,
         "free_energy_300k_upper_mev_per_atom": upper,
     }
+
+
+def _conductivity(
+    predictions: Sequence[PredictionDocument], decisions: Sequence[DecisionDocument]
+) -> dict[str, Any]:
+    """Conductivity at room temperature of the best prediction that has it."""
+    having = [one for one in predictions if _conductivity_index(one) is not None]
+    value, std, prediction_id = None, None, None
+    if having:
+        best = best_prediction(having, decisions)
+        index, curve = _conductivity_index(best), best.thermal_conductivity
+        assert curve is not None
+        assert index is not None
+        value, prediction_id = curve.conductivity_w_per_m_k[index], best.prediction_id
+        if curve.conductivity_std_w_per_m_k is not None:
+            std = curve.conductivity_std_w_per_m_k[index]
+    return {
+        "thermal_conductivity_300k_w_per_m_k": value,
+        "thermal_conductivity_300k_std_w_per_m_k": std,
+        "thermal_conductivity_prediction_id": prediction_id,
+    }
+
+
+def _conductivity_index(one: PredictionDocument) -> int | None:
+    curve = one.thermal_conductivity
+    return None if curve is None else curve.index_of(_TEMPERATURES_K["300k"])
 
 
 def _static_energy(structure: StructureDocument, best: PredictionDocument) -> dict[str, Any]:

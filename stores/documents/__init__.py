@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from stores.documents.hull import HullDocument
     from stores.documents.launch import LaunchDocument
     from stores.documents.model import ModelDocument
-    from stores.documents.phonon import PhononDocument, phonon_arrays
+    from stores.documents.phonon import PhononDocument
+    from stores.documents.phonon_parts import phonon_arrays
     from stores.documents.polymorphs import PolymorphsDocument
     from stores.documents.prediction import PredictionDocument
     from stores.documents.structure import StructureDocument
@@ -53,7 +54,7 @@ _MODULES = {
     "Provenance": "base",
     "StructureDocument": "structure",
     "VibrationalDocument": "vibrational",
-    "phonon_arrays": "phonon",
+    "phonon_arrays": "phonon_parts",
 }
 
 

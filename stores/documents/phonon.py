@@ -1,52 +1,59 @@
-"""Forces, bands and densities of states: small things here, arrays in the blob store.
+"""Forces, force constants, bands and conductivity: small things here, arrays in the blob store.
 
-The arrays travel as ``dict[str, ndarray]``, one dictionary per part (``forces``,
-``density_of_states``, ``band_structure``), each of which becomes one blob. Nothing here opens
-a blob store.
+The arrays travel as ``dict[str, ndarray]``, one dictionary per part (see
+`stores.documents.phonon_parts`), each of which becomes one blob.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from screening.errors import CorruptDataError, NotFoundError, SerializationError
+from screening.anharmonic import DisplacedCells, ForceConstants
+from screening.errors import NotFoundError, SerializationError
 from screening.prediction import (
     BandStructure,
     DensityOfStates,
+    FloatArray,
     ForceData,
     Prediction,
-    frozen_array,
 )
-from stores.documents.base import Digest, Document, Provenance, Record, first_problem
+from stores.documents.base import Digest, Document, Migration, Provenance, Record, first_problem
+from stores.documents.phonon_parts import (
+    GOES_WITH,
+    PARTS,
+    RepeatedCellArrays,
+    Taker,
+    conductivity_of,
+    phonon_arrays,
+    repeated_cell_arrays,
+    repeated_cell_of,
+    sizes_of,
+)
 from stores.documents.prediction import prediction_id_of
-from stores.documents.records import BlobRecord, IntMatrix, StructureRecord
+from stores.documents.records import BlobRecord, IntMatrix, IntVector, StructureRecord
 
-__all__ = [
-    "INDEXED_FIELDS",
-    "KEY",
-    "Arrays",
-    "BandLabel",
-    "PhononDocument",
-    "phonon_arrays",
-]
+if TYPE_CHECKING:
+    from screening.conductivity_records import ThermalConductivity
+
+__all__ = ["INDEXED_FIELDS", "KEY", "BandLabel", "PhononDocument"]
 
 KEY = "prediction_id"
 INDEXED_FIELDS: tuple[str, ...] = (
     "material_id",
     "structure_digest",
     "forces_blob.sha256",
+    "force_constants_blob.sha256",
+    "displaced_cells_blob.sha256",
+    "conductivity_blob.sha256",
     "density_of_states_blob.sha256",
     "band_structure_blob.sha256",
     "last_updated",
 )
-
-Arrays = dict[str, NDArray[Any]]
-"""Named arrays of one blob."""
 
 
 class BandLabel(Record):
@@ -56,27 +63,64 @@ class BandLabel(Record):
     label: str = Field(description="Name of the special point.")
 
 
+_FLAGS_OF_2 = ("has_energies", "has_third_order", "has_conductivity_std")
+_PARTS_OF_2 = (
+    "n_displaced_cells",
+    "conductivity_method",
+    "conductivity_mesh",
+    "force_constants_blob",
+    "displaced_cells_blob",
+    "conductivity_blob",
+)
+
+
+def _without_fit(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no force constants but those that follow from forces."""
+    return old | dict.fromkeys(_FLAGS_OF_2, False) | dict.fromkeys(_PARTS_OF_2)
+
+
 class PhononDocument(Document):
-    """What a prediction's frequencies come from."""
+    """What a prediction's frequencies come from, and what follows from them."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_fit})
 
     prediction_id: Digest = Field(description="Key of the prediction these arrays belong to.")
     material_id: str = Field(min_length=1, description="Key of the material.")
     structure_digest: Digest = Field(description="SHA-256 of the canonical structure asked about.")
     structure: StructureRecord = Field(description="The primitive cell the arrays belong to.")
     supercell_matrix: IntMatrix | None = Field(
-        description="Rows are supercell vectors in primitive vectors; none without forces."
+        description="Rows are supercell vectors in primitive vectors; none without forces and "
+        "force constants."
     )
     n_supercell_atoms: int | None = Field(
-        ge=1, description="Atoms in the supercell; none without forces."
+        ge=1, description="Atoms in the supercell; none without forces and force constants."
     )
     n_displacements: int | None = Field(
-        ge=1, description="Number of displaced supercells; none without forces."
+        ge=1, description="Number of supercells with one displaced atom; none without forces."
+    )
+    n_displaced_cells: int | None = Field(
+        ge=1, description="Number of supercells with all atoms displaced; none without them."
     )
     has_born_charges: bool = Field(
-        description="Whether Born charges and the dielectric tensor are with the forces."
+        description="Whether Born charges and the dielectric tensor are with the forces and "
+        "force constants."
+    )
+    has_energies: bool = Field(description="Whether energies are with the displaced cells.")
+    has_third_order: bool = Field(
+        description="Whether third-order force constants are with those of second order."
+    )
+    conductivity_method: str | None = Field(
+        description="How the Boltzmann equation was solved: rta or direct; none without a "
+        "conductivity."
+    )
+    conductivity_mesh: IntVector | None = Field(
+        description="Points along the vectors of its mesh; none without a conductivity."
+    )
+    has_conductivity_std: bool = Field(
+        description="Whether standard deviations are with the conductivity."
     )
     segment_starts: tuple[int, ...] | None = Field(
         description="Index of the first q point of every band segment; none without bands."
@@ -85,7 +129,19 @@ class PhononDocument(Document):
         description="Special points on the band path; none without bands."
     )
     forces_blob: BlobRecord | None = Field(
-        description="Where displacements and forces lie; none where the method has none."
+        description="Where displacements of single atoms and forces lie; none where the method "
+        "has none."
+    )
+    force_constants_blob: BlobRecord | None = Field(
+        description="Where force constants lie that do not follow from such forces; none where "
+        "the method has none."
+    )
+    displaced_cells_blob: BlobRecord | None = Field(
+        description="Where displacements of all atoms and forces lie; none where the method "
+        "has none."
+    )
+    conductivity_blob: BlobRecord | None = Field(
+        description="Where the conductivity and its modes lie; none where it was not computed."
     )
     density_of_states_blob: BlobRecord | None = Field(
         description="Where the density of states lies; none where the method has none."
@@ -96,14 +152,11 @@ class PhononDocument(Document):
 
     @model_validator(mode="after")
     def _parts(self) -> Self:
-        forces = (self.supercell_matrix, self.n_supercell_atoms, self.n_displacements)
-        if any((part is None) != (self.forces_blob is None) for part in forces):
-            raise ValueError("supercell, displacements and forces_blob go together")
-        bands = (self.segment_starts, self.band_labels)
-        if any((part is None) != (self.band_structure_blob is None) for part in bands):
-            raise ValueError("segments, labels and band_structure_blob go together")
-        if self.has_born_charges and self.forces_blob is None:
-            raise ValueError("Born charges without forces")
+        for name, parts in GOES_WITH.items():
+            value = getattr(self, name)
+            there = not self.blob_digests.keys().isdisjoint(parts)
+            if value is not False and (value is not None) != there:
+                raise ValueError(f"{name} and the blobs of {', '.join(parts)} do not go together")
         return self
 
     @classmethod
@@ -119,7 +172,7 @@ class PhononDocument(Document):
         material_id
             Key of the material.
         blobs
-            For every part in :func:`phonon_arrays`, what the blob store answered.
+            For every part in `phonon_arrays`, what the blob store answered.
 
         Raises
         ------
@@ -131,18 +184,13 @@ class PhononDocument(Document):
             raise SerializationError(
                 f"blobs {sorted(blobs)} do not match the parts {sorted(parts)}", subject=material_id
             )
-        forces, bands = prediction.force_data, prediction.band_structure
         return cls.build(
             prediction_id=prediction_id_of(prediction),
             material_id=material_id,
             structure_digest=prediction.structure_digest,
-            supercell_matrix=forces.supercell_matrix.tolist() if forces else None,
-            n_supercell_atoms=len(forces.supercell_numbers) if forces else None,
-            n_displacements=len(forces.displaced_atoms) if forces else None,
-            has_born_charges=forces is not None and forces.born_charges_e is not None,
-            segment_starts=bands.segment_starts if bands else None,
-            band_labels=_labels(bands) if bands else None,
-            **{f"{name}_blob": None for name in _READERS}
+            **sizes_of(prediction),
+            **_bands(prediction),
+            **{f"{name}_blob": None for name in PARTS}
             | {f"{name}_blob": BlobRecord.from_reference(blobs[name]) for name in parts},
             **_head(prediction, material_id),
         )
@@ -150,11 +198,11 @@ class PhononDocument(Document):
     @property
     def blob_digests(self) -> dict[str, str]:
         """SHA-256 of the blob of every part there is."""
-        found = {name: getattr(self, f"{name}_blob") for name in _READERS}
+        found = {name: getattr(self, f"{name}_blob") for name in PARTS}
         return {name: blob.sha256 for name, blob in found.items() if blob is not None}
 
     def force_data(self, arrays: Mapping[str, NDArray[Any]]) -> ForceData:
-        """Take forces and cells from the arrays of ``forces_blob``.
+        """Take forces of single displacements from the arrays of ``forces_blob``.
 
         Raises
         ------
@@ -163,25 +211,101 @@ class PhononDocument(Document):
         CorruptDataError
             If an array is missing or of another shape than this document says.
         """
-        self._require("forces")
+        take = self._taker("forces", arrays)
         n_atoms, n_runs = self.n_supercell_atoms or 0, self.n_displacements or 0
-        n_sites = len(self.structure.species)
-        take = _Taker(arrays, self.prediction_id)
-        born = self.has_born_charges
         return ForceData(
-            primitive=self.structure.to_pymatgen(),
-            supercell_matrix=_integers(self.supercell_matrix),
-            supercell_scaled_positions=take.floats("supercell_scaled_positions", (n_atoms, 3)),
-            supercell_numbers=take.integers("supercell_numbers", (n_atoms,)),
+            **self._crystal(take),
             displaced_atoms=take.integers("displaced_atoms", (n_runs,)),
             displacements_angstrom=take.floats("displacements_angstrom", (n_runs, 3)),
             forces_ev_per_angstrom=take.floats("forces_ev_per_angstrom", (n_runs, n_atoms, 3)),
             residual_forces_ev_per_angstrom=take.floats(
                 "residual_forces_ev_per_angstrom", (n_atoms, 3)
             ),
-            born_charges_e=take.floats("born_charges_e", (n_sites, 3, 3)) if born else None,
-            dielectric_constant=take.floats("dielectric_constant", (3, 3)) if born else None,
         )
+
+    def force_constants(self, arrays: Mapping[str, NDArray[Any]]) -> ForceConstants:
+        """Take force constants from the arrays of ``force_constants_blob``.
+
+        Raises
+        ------
+        NotFoundError
+            If the prediction has none beside its forces.
+        CorruptDataError
+            If an array is missing or of another shape than this document says.
+        """
+        take = self._taker("force_constants", arrays)
+        n_sites, n_atoms = len(self.structure.species), self.n_supercell_atoms or 0
+        third = None
+        if self.has_third_order:
+            shape = (n_sites, n_atoms, n_atoms, 3, 3, 3)
+            third = take.floats("third_order_ev_per_angstrom3", shape)
+        return ForceConstants(
+            **self._crystal(take),
+            second_order_ev_per_angstrom2=take.floats(
+                "second_order_ev_per_angstrom2", (n_sites, n_atoms, 3, 3)
+            ),
+            third_order_ev_per_angstrom3=third,
+        )
+
+    def displaced_cells(self, arrays: Mapping[str, NDArray[Any]]) -> DisplacedCells:
+        """Take cells with all atoms displaced from the arrays of ``displaced_cells_blob``.
+
+        Raises
+        ------
+        NotFoundError
+            If the prediction has none.
+        CorruptDataError
+            If an array is missing or of another shape than this document says.
+        """
+        take = self._taker("displaced_cells", arrays)
+        n_cells, n_atoms = self.n_displaced_cells or 0, self.n_supercell_atoms or 0
+        shape = (n_cells, n_atoms, 3)
+        return DisplacedCells(
+            **self._crystal(take),
+            displacements_angstrom=take.floats("displacements_angstrom", shape),
+            forces_ev_per_angstrom=take.floats("forces_ev_per_angstrom", shape),
+            residual_forces_ev_per_angstrom=take.floats(
+                "residual_forces_ev_per_angstrom", shape[1:]
+            ),
+            energies_ev=take.floats("energies_ev", shape[:1]) if self.has_energies else None,
+        )
+
+    def conductivity(self, arrays: Mapping[str, NDArray[Any]]) -> ThermalConductivity:
+        """Take the conductivity and its modes from the arrays of ``conductivity_blob``.
+
+        Raises
+        ------
+        NotFoundError
+            If the prediction has none.
+        CorruptDataError
+            If an array is missing or of a wrong shape.
+        """
+        take = self._taker("conductivity", arrays)
+        assert self.conductivity_method is not None
+        assert self.conductivity_mesh is not None
+        n_branches = 3 * len(self.structure.species)
+        return conductivity_of(take, self.conductivity_method, self.conductivity_mesh, n_branches)
+
+    def conductivity_std(self, arrays: Mapping[str, NDArray[Any]]) -> FloatArray | None:
+        """Take the standard deviations of the conductivity in W/m/K, None where unknown.
+
+        Returns
+        -------
+        ndarray or None
+            Shape (temperature, 3, 3).
+
+        Raises
+        ------
+        NotFoundError
+            If the prediction has no conductivity.
+        CorruptDataError
+            If the array is missing or of a wrong shape.
+        """
+        take = self._taker("conductivity", arrays)
+        if not self.has_conductivity_std:
+            return None
+        n_temperatures = len(take.floats("temperatures_k", (None,)))
+        return take.floats("conductivity_std_w_per_m_k", (n_temperatures, 3, 3))
 
     def density_of_states(self, arrays: Mapping[str, NDArray[Any]]) -> DensityOfStates:
         """Take the density of states from the arrays of ``density_of_states_blob``.
@@ -193,8 +317,7 @@ class PhononDocument(Document):
         CorruptDataError
             If an array is missing or of a wrong shape.
         """
-        self._require("density_of_states")
-        take = _Taker(arrays, self.prediction_id)
+        take = self._taker("density_of_states", arrays)
         frequencies = take.floats("frequencies_thz", (None,))
         n_sites = len(self.structure.species)
         return DensityOfStates(
@@ -213,8 +336,7 @@ class PhononDocument(Document):
         CorruptDataError
             If an array is missing or of a wrong shape.
         """
-        self._require("band_structure")
-        take = _Taker(arrays, self.prediction_id)
+        take = self._taker("band_structure", arrays)
         distances = take.floats("distances_per_angstrom", (None,))
         n_branches = 3 * len(self.structure.species)
         return BandStructure(
@@ -225,62 +347,33 @@ class PhononDocument(Document):
             labels=tuple((mark.q_index, mark.label) for mark in self.band_labels or ()),
         )
 
-    def _require(self, part: str) -> None:
+    def _taker(self, part: str, arrays: Mapping[str, NDArray[Any]]) -> Taker:
         if part not in self.blob_digests:
             raise NotFoundError(f"the method gave no {part}", subject=self.prediction_id)
+        return Taker(arrays, self.prediction_id)
+
+    def _crystal(self, take: Taker) -> RepeatedCellArrays:
+        return repeated_cell_arrays(
+            take,
+            self.structure.to_pymatgen(),
+            self.supercell_matrix,
+            self.n_supercell_atoms or 0,
+            has_born_charges=self.has_born_charges,
+        )
 
 
-def phonon_arrays(prediction: Prediction) -> dict[str, Arrays]:
-    """Arrays of a prediction by part: ``forces``, ``density_of_states``, ``band_structure``.
-
-    Raises
-    ------
-    SerializationError
-        If an array holds a number that is not finite.
-    """
-    parts = {
-        "forces": prediction.force_data,
-        "density_of_states": prediction.density_of_states,
-        "band_structure": prediction.band_structure,
-    }
-    found = {name: _arrays_of(part, _READERS[name]) for name, part in parts.items() if part}
-    for part, arrays in found.items():
-        for name, array in arrays.items():
-            if not np.all(np.isfinite(array)):
-                raise SerializationError(
-                    f"array {name} of {part} is not finite", subject=prediction.structure_digest
-                )
-    return found
-
-
-_READERS: dict[str, tuple[str, ...]] = {
-    "forces": (
-        "supercell_scaled_positions",
-        "supercell_numbers",
-        "displaced_atoms",
-        "displacements_angstrom",
-        "forces_ev_per_angstrom",
-        "residual_forces_ev_per_angstrom",
-        "born_charges_e",
-        "dielectric_constant",
-    ),
-    "density_of_states": ("frequencies_thz", "total_per_thz", "projected_per_thz"),
-    "band_structure": ("q_points", "distances_per_angstrom", "frequencies_thz"),
-}
-
-
-def _arrays_of(part: object, names: tuple[str, ...]) -> Arrays:
-    values = {name: getattr(part, name) for name in names}
-    return {name: np.asarray(value) for name, value in values.items() if value is not None}
-
-
-def _labels(bands: BandStructure) -> tuple[BandLabel, ...]:
-    return tuple(BandLabel(q_index=int(index), label=label) for index, label in bands.labels)
+def _bands(prediction: Prediction) -> dict[str, object]:
+    bands = prediction.band_structure
+    if bands is None:
+        return {"segment_starts": None, "band_labels": None}
+    labels = tuple(BandLabel(q_index=int(index), label=label) for index, label in bands.labels)
+    return {"segment_starts": bands.segment_starts, "band_labels": labels}
 
 
 def _head(prediction: Prediction, material_id: str) -> dict[str, object]:
     """Structure and provenance; a cell that is not finite ends here."""
-    primitive = prediction.force_data.primitive if prediction.force_data else prediction.structure
+    crystal = repeated_cell_of(prediction)
+    primitive = crystal.primitive if crystal else prediction.structure
     try:
         return {
             "structure": StructureRecord.from_pymatgen(primitive),
@@ -295,41 +388,3 @@ def _head(prediction: Prediction, material_id: str) -> dict[str, object]:
         }
     except ValidationError as error:
         raise SerializationError(first_problem(error), subject=material_id) from error
-
-
-def _integers(values: object) -> NDArray[np.int64]:
-    array = np.array(values, dtype=np.int64)
-    array.flags.writeable = False
-    return array
-
-
-class _Taker:
-    """Reads arrays of a blob and checks their shapes."""
-
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], subject: str) -> None:
-        self._arrays = arrays
-        self._subject = subject
-
-    def floats(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-        """Read-only float64 array; None in the shape is any length."""
-        return frozen_array(self._checked(name, shape))
-
-    def integers(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.int64]:
-        """Read-only int64 array."""
-        return _integers(self._checked(name, shape))
-
-    def _checked(self, name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-        array = self._arrays.get(name)
-        if array is None:
-            raise self._corrupt(f"array {name} is missing")
-        fits = len(array.shape) == len(shape) and all(
-            want is None or have == want for have, want in zip(array.shape, shape, strict=True)
-        )
-        if not fits:
-            raise self._corrupt(f"array {name} has shape {array.shape}, not {shape}")
-        if not np.all(np.isfinite(array)):
-            raise self._corrupt(f"array {name} is not finite")
-        return array
-
-    def _corrupt(self, message: str) -> CorruptDataError:
-        return CorruptDataError(message, subject=self._subject, hint="Compute it again")

@@ -10,8 +10,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from screening.errors import SerializationError
 from screening.prediction import Prediction
-from stores.documents.base import Digest, Document, Migration, PlainJson, Provenance, first_problem
+from stores.documents.base import (
+    Digest,
+    Document,
+    Migration,
+    PlainJson,
+    Provenance,
+    Record,
+    first_problem,
+)
 from stores.documents.records import (
+    ConductivityRecord,
     CostRecord,
     RelaxationRecord,
     SpreadRecord,
@@ -20,7 +29,13 @@ from stores.documents.records import (
     ThermodynamicsRecord,
 )
 
-__all__ = ["INDEXED_FIELDS", "KEY", "PredictionDocument", "prediction_id_of"]
+__all__ = [
+    "INDEXED_FIELDS",
+    "KEY",
+    "ForceConstantsRecord",
+    "PredictionDocument",
+    "prediction_id_of",
+]
 
 KEY = "prediction_id"
 INDEXED_FIELDS: tuple[str, ...] = (
@@ -50,13 +65,30 @@ def _without_model_settings(old: dict[str, Any]) -> dict[str, Any]:
     return old | {"model_settings": {}}
 
 
+def _without_conductivity(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 knew no force constants but those of single displacements."""
+    return old | {"force_constants": None, "thermal_conductivity": None}
+
+
+class ForceConstantsRecord(Record):
+    """What force constants were fitted to, where they do not follow from single displacements."""
+
+    highest_order: int = Field(ge=2, le=3, description="Highest order of the force constants.")
+    n_supercell_atoms: int = Field(ge=1, description="Atoms in the supercell.")
+    n_cells: int | None = Field(
+        ge=1, description="Number of supercells with displaced atoms; none where not known."
+    )
+
+
 class PredictionDocument(Document):
     """The numbers of one prediction; its arrays are in the phonon document."""
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
-    SCHEMA_VERSION: ClassVar[int] = 2
-    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_model_settings})
+    SCHEMA_VERSION: ClassVar[int] = 3
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType(
+        {1: _without_model_settings, 2: _without_conductivity}
+    )
 
     prediction_id: Digest = Field(
         description="SHA-256 of structure, method, method version, model and settings."
@@ -84,9 +116,17 @@ class PredictionDocument(Document):
     )
     thermodynamics: ThermodynamicsRecord = Field(description="Thermal curves, per atom.")
     spread: SpreadRecord | None = Field(
-        description="Spread over a committee on the same grid; none without a committee."
+        description="Spread over a committee or over samples of the force constants, on the same "
+        "grid; none without them."
     )
     stability: StabilityRecord = Field(description="Dynamical stability.")
+    force_constants: ForceConstantsRecord | None = Field(
+        description="What the force constants were fitted to; none where they follow from "
+        "displacements of single atoms."
+    )
+    thermal_conductivity: ConductivityRecord | None = Field(
+        description="Lattice thermal conductivity; none where it was not computed."
+    )
     relaxation: RelaxationRecord | None = Field(
         description="How the structure was relaxed; none where it was taken as it is."
     )
@@ -177,6 +217,7 @@ def _parts(prediction: Prediction, material_id: str) -> dict[str, object]:
             "thermodynamics": ThermodynamicsRecord.from_result(prediction.thermodynamics),
             "spread": SpreadRecord.from_result(spread) if spread else None,
             "stability": StabilityRecord.from_result(prediction.stability),
+            **_anharmonic_parts(prediction),
             "relaxation": RelaxationRecord.from_result(relaxation) if relaxation else None,
             "cost": CostRecord.from_result(prediction.cost),
         }
@@ -186,3 +227,19 @@ def _parts(prediction: Prediction, material_id: str) -> dict[str, object]:
             subject=material_id,
             hint="The value was not stored",
         ) from error
+
+
+def _anharmonic_parts(prediction: Prediction) -> dict[str, object]:
+    constants, cells = prediction.force_constants, prediction.displaced_cells
+    kappa, std = prediction.conductivity, prediction.conductivity_std_w_per_m_k
+    fit = None
+    if constants is not None:
+        fit = ForceConstantsRecord(
+            highest_order=2 if constants.third_order_ev_per_angstrom3 is None else 3,
+            n_supercell_atoms=len(constants.supercell_numbers),
+            n_cells=cells.n_cells if cells else None,
+        )
+    return {
+        "force_constants": fit,
+        "thermal_conductivity": ConductivityRecord.from_result(kappa, std) if kappa else None,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -23,10 +23,15 @@ from screening.prediction import (
 )
 from stores.documents.base import Digest, Record, StorableKey
 
+if TYPE_CHECKING:
+    from screening.conductivity_records import ThermalConductivity
+
 __all__ = [
     "BlobRecord",
+    "ConductivityRecord",
     "CostRecord",
     "IntMatrix",
+    "IntVector",
     "Matrix",
     "RelaxationRecord",
     "SpreadRecord",
@@ -40,6 +45,7 @@ Vector = tuple[float, float, float]
 """Three numbers."""
 
 IntVector = tuple[int, int, int]
+"""Three integers."""
 
 Matrix = tuple[Vector, Vector, Vector]
 """Rows of three numbers."""
@@ -193,10 +199,7 @@ class ThermodynamicsRecord(Record):
 
     def index_of(self, temperature_k: float) -> int | None:
         """Index of a temperature on the grid, or None where the grid does not hold it."""
-        for index, value in enumerate(self.temperatures_k):
-            if math.isclose(value, temperature_k, rel_tol=0.0, abs_tol=1e-6):
-                return index
-        return None
+        return _index_of(self.temperatures_k, temperature_k)
 
 
 class SpreadRecord(Record):
@@ -246,6 +249,54 @@ class SpreadRecord(Record):
             lowest_frequency_std_thz=self.lowest_frequency_std_thz,
             n_members=self.n_members,
         )
+
+
+class ConductivityRecord(Record):
+    """Lattice thermal conductivity on a temperature grid, averaged over directions."""
+
+    temperatures_k: Temperatures = Field(description="Temperatures in K, ascending.")
+    conductivity_w_per_m_k: Curve = Field(
+        description="Mean of the three principal conductivities in W/m/K."
+    )
+    conductivity_std_w_per_m_k: Curve | None = Field(
+        description="Mean of the standard deviations along three axes in W/m/K: that of the "
+        "conductivity in cubic crystals, an upper bound in others; none where not known."
+    )
+    method: str = Field(description="How the Boltzmann equation was solved: rta or direct.")
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Self:
+        std = self.conductivity_std_w_per_m_k
+        _same_length(self.temperatures_k, self.conductivity_w_per_m_k, std or self.temperatures_k)
+        if std is not None and min(std) < 0:
+            raise ValueError("a standard deviation is negative")
+        return self
+
+    @classmethod
+    def from_result(cls, result: ThermalConductivity, std_w_per_m_k: FloatArray | None) -> Self:
+        """Take the numbers of a result.
+
+        Parameters
+        ----------
+        result
+            Conductivity, its temperatures in any order.
+        std_w_per_m_k
+            Standard deviations in W/m/K, shape (temperature, 3, 3), or None.
+        """
+        order = np.argsort(result.temperatures_k)
+        mean, std = result.mean_conductivity_w_per_m_k, None
+        if std_w_per_m_k is not None:
+            std = _floats(np.diagonal(std_w_per_m_k, axis1=1, axis2=2).mean(axis=1)[order])
+        return cls(
+            temperatures_k=_floats(result.temperatures_k[order]),
+            conductivity_w_per_m_k=_floats(mean[order]),
+            conductivity_std_w_per_m_k=std,
+            method=result.method.value,
+        )
+
+    def index_of(self, temperature_k: float) -> int | None:
+        """Index of a temperature on the grid, or None where the grid does not hold it."""
+        return _index_of(self.temperatures_k, temperature_k)
 
 
 class StabilityRecord(Record):
@@ -329,6 +380,13 @@ class CostRecord(Record):
     def to_result(self) -> Cost:
         """Return the frozen result."""
         return Cost(**self.model_dump())
+
+
+def _index_of(temperatures_k: Sequence[float], temperature_k: float) -> int | None:
+    for index, value in enumerate(temperatures_k):
+        if math.isclose(value, temperature_k, rel_tol=0.0, abs_tol=1e-6):
+            return index
+    return None
 
 
 def _same_length(*curves: Sequence[float]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from screening.prediction import Verdict
-from stores.documents.base import Digest, Document
+from stores.documents.base import Digest, Document, Migration
 
 __all__ = ["INDEXED_FIELDS", "KEY", "VibrationalDocument"]
 
@@ -34,6 +36,9 @@ INDEXED_FIELDS: tuple[str, ...] = (
     "free_energy_1000k_mev_per_atom",
     "entropy_1000k_mev_per_k_per_atom",
     "heat_capacity_1000k_mev_per_k_per_atom",
+    "thermal_conductivity_300k_w_per_m_k",
+    "thermal_conductivity_300k_std_w_per_m_k",
+    "thermal_conductivity_prediction_id",
     "static_energy_ev_per_atom",
     "prediction_id",
     "last_updated",
@@ -41,7 +46,17 @@ INDEXED_FIELDS: tuple[str, ...] = (
 
 _ON_GRID = "none where the prediction's grid does not hold this temperature"
 _STD = "Sample standard deviation over the committee, in the unit of the name; none without one."
+_KAPPA = (
+    "thermal_conductivity_300k_w_per_m_k",
+    "thermal_conductivity_300k_std_w_per_m_k",
+    "thermal_conductivity_prediction_id",
+)
 _INTERVAL = "of the calibrated interval, in the unit of the name; none where not calibrated."
+
+
+def _without_conductivity(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no conductivity."""
+    return old | dict.fromkeys(_KAPPA)
 
 
 class VibrationalDocument(Document):
@@ -49,6 +64,8 @@ class VibrationalDocument(Document):
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
+    SCHEMA_VERSION: ClassVar[int] = 2
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType({1: _without_conductivity})
 
     material_id: str = Field(min_length=1, description="Key of the material.")
     formula_reduced: str = Field(description="Reduced formula.")
@@ -104,6 +121,19 @@ class VibrationalDocument(Document):
     heat_capacity_1000k_mev_per_k_per_atom: float | None = Field(
         description=f"Heat capacity at constant volume at 1000 K in meV/K/atom; {_ON_GRID}."
     )
+    thermal_conductivity_300k_w_per_m_k: float | None = Field(
+        description="Lattice thermal conductivity at 300 K in W/m/K, mean of the principal ones; "
+        "none where no prediction gives it."
+    )
+    thermal_conductivity_300k_std_w_per_m_k: float | None = Field(
+        ge=0,
+        description="Its standard deviation in W/m/K, an upper bound where the crystal is not "
+        "cubic; none where not known.",
+    )
+    thermal_conductivity_prediction_id: Digest | None = Field(
+        description="Key of the prediction that gives the conductivity, not always that of the "
+        "other numbers; none without a conductivity."
+    )
     static_energy_ev_per_atom: float | None = Field(
         description="Energy without vibrations in eV/atom, a given one before the model's; "
         "none where there is neither."
@@ -120,6 +150,9 @@ class VibrationalDocument(Document):
     def _pairs(self) -> Self:
         if (self.static_energy_ev_per_atom is None) != (self.static_energy_source is None):
             raise ValueError("static_energy_ev_per_atom and static_energy_source go together")
+        kappa, kappa_std, kappa_id = (getattr(self, name) for name in _KAPPA)
+        if (kappa is None) != (kappa_id is None) or (kappa is None and kappa_std is not None):
+            raise ValueError("the thermal conductivity and its prediction go together")
         ends = (self.free_energy_300k_lower_mev_per_atom, self.free_energy_300k_upper_mev_per_atom)
         if (ends[0] is None) != (ends[1] is None):
             raise ValueError("the two ends of free_energy_300k go together")

@@ -13,12 +13,18 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Structure
 
-from screening.prediction import BandStructure, DensityOfStates, FloatArray, ForceData
+from screening.anharmonic import ForceConstants
+from screening.prediction import BandStructure, DensityOfStates
 from stores.exporters.files import write_json
+from stores.exporters.phonopy_cells import phonopy_object, reordered_constants
+
+if TYPE_CHECKING:
+    from screening.repeated_cell import PolarCell
 
 __all__ = ["emmet_document", "write_emmet_json"]
 
@@ -32,8 +38,7 @@ def emmet_document(  # noqa: PLR0913  # one argument per block of emmet's docume
     material_id: str | None = None,
     band_structure: BandStructure | None = None,
     density_of_states: DensityOfStates | None = None,
-    force_data: ForceData | None = None,
-    force_constants_ev_per_angstrom2: FloatArray | None = None,
+    supercell: PolarCell | None = None,
     static_energy_ev_per_atom: float | None = None,
     space_group: tuple[int, str] | None = None,
     model: str = "",
@@ -51,10 +56,10 @@ def emmet_document(  # noqa: PLR0913  # one argument per block of emmet's docume
         Project (``mp-149``); any other key goes to ``calc_meta`` and to the bands and DOS.
     band_structure, density_of_states
         In THz and states per THz; imaginary frequencies negative, as in emmet.
-    force_data
-        Gives the supercell, the Born charges and the dielectric tensor.
-    force_constants_ev_per_angstrom2
-        Force constants in eV/Å², full or compact, shape (atom or site, atom, 3, 3), or None.
+    supercell
+        Forces or force constants, which give the supercell, the Born charges and the dielectric
+        tensor. Force constants of second order are written in eV/Å², shape (site, atom, 3, 3),
+        atoms in phonopy's order.
     static_energy_ev_per_atom
         Goes to ``total_dft_energy``, which is per atom in emmet (atomate2: per formula
         unit). Give it only where the energy is a DFT energy or is meant as its stand-in.
@@ -85,18 +90,18 @@ def emmet_document(  # noqa: PLR0913  # one argument per block of emmet's docume
     }
     if material_id is not None:
         document["calc_meta"] = [{"identifier": material_id, "name": model or "phonons"}]
-    if force_data is not None:
-        document |= _calculation_block(force_data)
+    if supercell is not None:
+        document |= _calculation_block(supercell)
     if band_structure is not None:
         document["phonon_bandstructure"] = {"identifier": material_id} | _bands_block(
-            structure, band_structure, force_data
+            structure, band_structure, supercell
         )
     if density_of_states is not None:
         document["phonon_dos"] = {"identifier": material_id} | _dos_block(
             structure, density_of_states
         )
-    if force_constants_ev_per_angstrom2 is not None:
-        document["force_constants"] = np.asarray(force_constants_ev_per_angstrom2).tolist()
+    if isinstance(supercell, ForceConstants):
+        document["force_constants"] = _force_constants(supercell)
     return {name: value for name, value in document.items() if value is not None}
 
 
@@ -140,21 +145,27 @@ def _structure_block(
     return block
 
 
-def _calculation_block(force_data: ForceData) -> dict[str, object]:
+def _calculation_block(cell: PolarCell) -> dict[str, object]:
     """Cells and dielectric properties, matrices in phonopy's column convention."""
     block: dict[str, object] = {
-        "supercell_matrix": np.asarray(force_data.supercell_matrix).T.tolist(),
+        "supercell_matrix": np.asarray(cell.supercell_matrix).T.tolist(),
         "primitive_matrix": np.eye(3).tolist(),
     }
-    if force_data.born_charges_e is not None:
-        block["born"] = np.asarray(force_data.born_charges_e).tolist()
-    if force_data.dielectric_constant is not None:
-        block["epsilon_static"] = np.asarray(force_data.dielectric_constant).tolist()
+    if cell.born_charges_e is not None:
+        block["born"] = np.asarray(cell.born_charges_e).tolist()
+    if cell.dielectric_constant is not None:
+        block["epsilon_static"] = np.asarray(cell.dielectric_constant).tolist()
     return block
 
 
+def _force_constants(constants: ForceConstants) -> object:
+    phonon = phonopy_object(constants)
+    rows = np.array(phonon.primitive.p2s_map)
+    return reordered_constants(phonon.supercell, rows, constants)[0].tolist()
+
+
 def _bands_block(
-    structure: Structure, bands: BandStructure, force_data: ForceData | None
+    structure: Structure, bands: BandStructure, cell: PolarCell | None
 ) -> dict[str, object]:
     """Bands with the branch first, and the reciprocal lattice with 2 pi, as in pymatgen."""
     return {
@@ -164,7 +175,7 @@ def _bands_block(
         "reciprocal_lattice": structure.lattice.reciprocal_lattice.matrix.tolist(),
         "labels_dict": {name: bands.q_points[index].tolist() for index, name in bands.labels},
         "path_convention": "hinuma",
-        "has_nac": force_data is not None and force_data.born_charges_e is not None,
+        "has_nac": cell is not None and cell.born_charges_e is not None,
     }
 
 

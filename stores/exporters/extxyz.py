@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
+from screening.anharmonic import DisplacedCells
 from screening.prediction import ForceData
 from stores.exporters.files import write_text
 
@@ -47,9 +48,7 @@ def labelled_structure(
         comment line. Values None are left out; lists of numbers stay lists.
     """
     atoms = _atoms(structure)
-    atoms.info.update(
-        {name: _plain(value) for name, value in (information or {}).items() if value is not None}
-    )
+    _label(atoms, information)
     if static_energy_ev_per_atom is not None:
         _attach(atoms, energy=static_energy_ev_per_atom * len(atoms))
     return atoms
@@ -59,7 +58,6 @@ def displaced_supercells(
     force_data: ForceData,
     *,
     subtract_residual: bool = False,
-    information: Mapping[str, object] | None = None,
 ) -> list[Any]:
     """Make one ASE ``Atoms`` with forces for every displaced supercell.
 
@@ -70,8 +68,6 @@ def displaced_supercells(
     subtract_residual
         Take away the forces on the undisplaced supercell. Off by default: a potential is
         trained on forces as they were computed.
-    information
-        Further names and values for every comment line.
     """
     cell = np.asarray(force_data.supercell_matrix) @ force_data.primitive.lattice.matrix
     reference = np.asarray(force_data.supercell_scaled_positions) @ cell
@@ -82,9 +78,7 @@ def displaced_supercells(
     for index, atom in enumerate(force_data.displaced_atoms):
         positions = reference.copy()
         positions[atom] += force_data.displacements_angstrom[index]
-        images.append(
-            _supercell_image(force_data, cell, positions, forces[index], int(atom), information)
-        )
+        images.append(_supercell_image(force_data, cell, positions, forces[index], int(atom)))
     return images
 
 
@@ -106,12 +100,31 @@ def write_structures(path: str | os.PathLike[str], images: Iterable[Any]) -> Pat
 
 def write_displaced_supercells(
     path: str | os.PathLike[str],
-    force_data: ForceData,
+    forces: ForceData | DisplacedCells,
     *,
     information: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write all displaced supercells with their forces atomically."""
-    return write_text(path, extxyz_text(displaced_supercells(force_data, information=information)))
+    """Write all displaced supercells with their forces atomically.
+
+    Parameters
+    ----------
+    path
+        The file.
+    forces
+        Supercells with one displaced atom or with all atoms displaced. Residual forces of the
+        latter become a first frame without displacements.
+    information
+        Further names and values for every comment line.
+    """
+    from stores.exporters.displaced_cells import displaced_images  # which builds on this module
+
+    if isinstance(forces, ForceData):
+        images = displaced_supercells(forces)
+    else:
+        images = displaced_images(forces)
+    for image in images:
+        _label(image, information)
+    return write_text(path, extxyz_text(images))
 
 
 def _atoms(structure: Structure) -> Any:
@@ -131,7 +144,6 @@ def _supercell_image(
     positions: Any,
     forces: Any,
     displaced_atom: int,
-    information: Mapping[str, object] | None,
 ) -> Any:
     from ase import Atoms
 
@@ -139,9 +151,14 @@ def _supercell_image(
         numbers=np.asarray(force_data.supercell_numbers), cell=cell, positions=positions, pbc=True
     )
     atoms.info["displaced_atom"] = displaced_atom
-    atoms.info.update({name: _plain(value) for name, value in (information or {}).items()})
     _attach(atoms, forces=forces)
     return atoms
+
+
+def _label(atoms: Any, information: Mapping[str, object] | None) -> None:
+    """Write names and values into the comment line, without values that are None."""
+    known = {name: value for name, value in (information or {}).items() if value is not None}
+    atoms.info.update({name: _plain(value) for name, value in known.items()})
 
 
 def _attach(atoms: Any, **results: Any) -> None:

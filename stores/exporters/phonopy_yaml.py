@@ -1,4 +1,4 @@
-"""Forces and displacements as a phonopy yaml file that ``phonopy.load`` reads.
+"""Forces, displacements and force constants as a phonopy yaml file that ``phonopy.load`` reads.
 
 References
 ----------
@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.errors import InconsistentDataError
-from screening.prediction import FloatArray, ForceData
+from screening.prediction import ForceData
 from stores.exporters.files import write_text
+from stores.exporters.phonopy_cells import (
+    dataset_of_cells,
+    header,
+    order_in,
+    phonopy_object,
+    reordered_constants,
+)
 
-__all__ = ["phonopy_yaml", "write_phonopy_yaml"]
-
-SAME_SITE_TOLERANCE_ANGSTROM = 1e-3
+__all__ = ["fitted_phonopy_yaml", "phonopy_yaml", "write_phonopy_yaml"]
 
 
 def phonopy_yaml(
@@ -51,76 +56,78 @@ def phonopy_yaml(
     InconsistentDataError
         If the supercell is not a repetition of the primitive cell, or array lengths differ.
 
-    Notes
-    -----
-    ``ForceData.supercell_matrix`` has supercell vectors as rows, phonopy's matrix as
-    columns: the file holds the transpose.
     """
-    phonon = _phonopy_object(force_data)
+    phonon = phonopy_object(force_data)
     phonon.dataset = _dataset(phonon, force_data)
-    if force_data.born_charges_e is not None and force_data.dielectric_constant is not None:
-        phonon.nac_params = _nac_parameters(force_data)
-    text = phonon.to_phonopy_yaml(settings={"force_sets": True, "displacements": True})
-    if provenance:
-        text.configuration = {str(key): _one_line(value) for key, value in provenance.items()}
-    return str(text)
+    return _text(phonon, provenance, force_constants=False)
+
+
+def fitted_phonopy_yaml(
+    force_constants: ForceConstants,
+    cells: DisplacedCells | None = None,
+    *,
+    provenance: Mapping[str, str] | None = None,
+) -> str:
+    """Convert fitted force constants, and what they were fitted to, to a phonopy yaml file.
+
+    ``phonopy.load`` takes the force constants of second order as they are, in compact form, and
+    fits nothing. The displacements of all atoms and their forces, without the residual ones,
+    are phonopy's data set of type 2.
+
+    Parameters
+    ----------
+    force_constants
+        Force constants with the cells they belong to.
+    cells
+        Displaced cells of the same supercell, or None.
+    provenance
+        As in `phonopy_yaml`.
+
+    Raises
+    ------
+    InconsistentDataError
+        If the supercell is not a repetition of the primitive cell, or array lengths differ.
+    """
+    phonon = phonopy_object(force_constants)
+    if cells is not None:
+        phonon.dataset = dataset_of_cells(phonon.supercell, cells)
+    rows = np.array(phonon.primitive.p2s_map)
+    # after the forces, which would clear them
+    phonon.force_constants, _ = reordered_constants(phonon.supercell, rows, force_constants)
+    return _text(phonon, provenance, force_constants=True)
 
 
 def write_phonopy_yaml(
     path: str | os.PathLike[str],
-    force_data: ForceData,
+    forces: ForceData | ForceConstants,
     *,
+    cells: DisplacedCells | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a phonopy yaml file atomically; see `phonopy_yaml`."""
-    return write_text(path, phonopy_yaml(force_data, provenance=provenance))
-
-
-def _phonopy_object(force_data: ForceData) -> Any:
-    """Phonopy's calculation object on the primitive cell."""
-    from phonopy import Phonopy
-
-    from screening.supercell_symmetry import phonopy_cell
-
-    return Phonopy(
-        phonopy_cell(force_data.primitive),
-        supercell_matrix=np.array(force_data.supercell_matrix).T,
-        primitive_matrix="P",
-        is_symmetry=False,  # the reader searches it; a search here would only cost and warn
-    )
-
-
-def _order_in(
-    supercell: Any, force_data: ForceData, translation: FloatArray | float = 0.0
-) -> NDArray[np.int64]:
-    """Index in the force data of every atom of phonopy's supercell, shape (atom,).
+    """Write a phonopy yaml file atomically; see `phonopy_yaml` and `fitted_phonopy_yaml`.
 
     Parameters
     ----------
-    supercell
-        phonopy's supercell.
-    force_data
-        Whose atoms are looked for.
-    translation
-        Added to the positions of the force data, in fractions of the supercell.
+    path
+        The file.
+    forces
+        Forces of single displacements, or fitted force constants.
+    cells
+        What the force constants were fitted to.
+    provenance
+        Names and values for the header.
     """
-    ours = np.asarray(force_data.supercell_scaled_positions) + translation
-    difference = np.asarray(supercell.scaled_positions)[:, None, :] - ours[None, :, :]
-    difference -= np.rint(difference)
-    distances = np.linalg.norm(difference @ np.asarray(supercell.cell), axis=-1)
-    order: NDArray[np.int64] = np.argmin(distances, axis=1).astype(np.int64)
-    same = (
-        np.all(distances[np.arange(len(order)), order] < SAME_SITE_TOLERANCE_ANGSTROM)
-        and len(set(order.tolist())) == len(order)
-        and np.array_equal(supercell.numbers, np.asarray(force_data.supercell_numbers)[order])
-    )
-    if not same:
-        raise InconsistentDataError(
-            "the supercell is not a repetition of the primitive cell",
-            subject=force_data.primitive.composition.reduced_formula,
-            hint="Forces and cells come from different calculations; compute the forces again",
-        )
-    return order
+    if isinstance(forces, ForceConstants):
+        return write_text(path, fitted_phonopy_yaml(forces, cells, provenance=provenance))
+    return write_text(path, phonopy_yaml(forces, provenance=provenance))
+
+
+def _text(phonon: Any, provenance: Mapping[str, str] | None, *, force_constants: bool) -> str:
+    settings = {"force_sets": True, "displacements": True, "force_constants": force_constants}
+    text = phonon.to_phonopy_yaml(settings=settings)
+    if provenance:
+        text.configuration = header(provenance)
+    return str(text)
 
 
 def _check_shapes(force_data: ForceData, n_atoms: int) -> None:
@@ -143,7 +150,7 @@ def _check_shapes(force_data: ForceData, n_atoms: int) -> None:
 def _dataset(phonon: Any, force_data: ForceData) -> dict[str, object]:
     """Phonopy's dataset of single displacements, in phonopy's order of atoms."""
     _check_shapes(force_data, len(phonon.supercell))
-    order = _order_in(phonon.supercell, force_data)
+    order = order_in(phonon.supercell, force_data)
     place = np.argsort(order)
     forces = force_data.forces_ev_per_angstrom - force_data.residual_forces_ev_per_angstrom
     first_atoms = []
@@ -153,7 +160,7 @@ def _dataset(phonon: Any, force_data: ForceData) -> dict[str, object]:
         moved = order
         if image != place[atom]:
             positions = phonon.supercell.scaled_positions
-            moved = _order_in(
+            moved = order_in(
                 phonon.supercell, force_data, positions[image] - positions[place[atom]]
             )
         displacement = np.array(force_data.displacements_angstrom[index])
@@ -165,20 +172,3 @@ def _dataset(phonon: Any, force_data: ForceData) -> dict[str, object]:
             }
         )
     return {"natom": len(order), "first_atoms": first_atoms}
-
-
-def _nac_parameters(force_data: ForceData) -> dict[str, FloatArray | float]:
-    from phonopy.physical_units import get_calculator_physical_units
-
-    assert force_data.born_charges_e is not None
-    assert force_data.dielectric_constant is not None
-    return {
-        "born": np.array(force_data.born_charges_e),
-        "dielectric": np.array(force_data.dielectric_constant),
-        "factor": float(get_calculator_physical_units("vasp").nac_factor),
-    }
-
-
-def _one_line(value: str) -> str:
-    """Keep a header value from breaking out of its quotes."""
-    return " ".join(str(value).replace('"', "'").replace("\\", "/").split())

@@ -217,7 +217,7 @@ class TestEmmet:
                 material_id="ps-0123456789abcdef",
                 band_structure=bands,
                 density_of_states=dos,
-                force_data=force_data,
+                supercell=force_data,
                 static_energy_ev_per_atom=-3.5,
                 space_group=(221, "Pm-3m"),
                 model="emt",

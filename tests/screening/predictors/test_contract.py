@@ -4,8 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.calculators import load_calculator
+from screening.conductivity_records import ConductivityMethod, ThermalConductivity, lifetimes_ps
 from screening.errors import ModelRefusedError
+from screening.harmonic import harmonic_from_forces
 from screening.prediction import Prediction, ThermodynamicsSpread, frozen_array
 from screening.predictors.contract import check_prediction, check_predictor
 from screening.predictors.potential_phonons import PotentialPhonons
@@ -152,3 +155,118 @@ def test_arrays_of_wrong_shape_are_refused(good: Prediction) -> None:
     )
     with pytest.raises(ModelRefusedError, match="integrates to"):
         check_prediction(replace(good, density_of_states=dos))
+
+
+@pytest.fixture(scope="module")
+def fitted(good: Prediction) -> Prediction:
+    """The same prediction as a method would give it that fits its force constants."""
+    forces = good.force_data
+    assert forces is not None
+    rng = np.random.default_rng(1)
+    n_sites, n_atoms = len(forces.primitive), len(forces.supercell_numbers)
+    crystal = {
+        "primitive": forces.primitive,
+        "supercell_matrix": forces.supercell_matrix,
+        "supercell_scaled_positions": forces.supercell_scaled_positions,
+        "supercell_numbers": forces.supercell_numbers,
+    }
+    second = harmonic_from_forces(forces).force_constants_ev_per_angstrom2
+    third = np.zeros((n_sites, n_atoms, n_atoms, 3, 3, 3))
+    return replace(
+        good,
+        force_data=None,
+        force_constants=ForceConstants(**crystal, second_order_ev_per_angstrom2=second,
+                                       third_order_ev_per_angstrom3=third),
+        displaced_cells=DisplacedCells(
+            **crystal,
+            displacements_angstrom=rng.normal(size=(2, n_atoms, 3)),
+            forces_ev_per_angstrom=rng.normal(size=(2, n_atoms, 3)),
+            residual_forces_ev_per_angstrom=np.zeros((n_atoms, 3)),
+        ),
+        conductivity=heat(3 * n_sites),
+        conductivity_std_w_per_m_k=frozen_array(np.ones((2, 3, 3))),
+    )  # fmt: skip
+
+
+def heat(n_branches: int) -> ThermalConductivity:
+    """Modes that each carry the same heat."""
+    every = (2, 3, n_branches)
+    modes = frozen_array(np.ones((*every, 1, 1)) * np.eye(3))
+    widths = np.full(every, 0.01)
+    return ThermalConductivity(
+        method=ConductivityMethod.RELAXATION_TIME,
+        mesh=(2, 2, 2),
+        temperatures_k=frozen_array([300.0, 600.0]),
+        conductivity_w_per_m_k=frozen_array(modes.sum(axis=(1, 2))),
+        relaxation_time_conductivity_w_per_m_k=frozen_array(modes.sum(axis=(1, 2))),
+        q_points=np.zeros((3, 3)),
+        weights=frozen_array([0.125, 0.5, 0.375]),
+        frequencies_thz=np.ones(every[1:]),
+        group_velocities_angstrom_per_ps=np.ones((*every[1:], 3)),
+        heat_capacities_ev_per_k=np.ones(every),
+        linewidths_thz=widths,
+        isotope_linewidths_thz=np.zeros(every[1:]),
+        lifetimes_ps=lifetimes_ps(widths),
+        mode_conductivities_w_per_m_k=modes,
+    )
+
+
+def test_a_fit_keeps_the_contract(fitted: Prediction) -> None:
+    check_prediction(fitted)
+    check_prediction(replace(fitted, conductivity=None, conductivity_std_w_per_m_k=None))
+    check_prediction(replace(fitted, displaced_cells=None))
+
+
+def constants_with(**changes: object) -> object:
+    return lambda p: replace(p, force_constants=replace(p.force_constants, **changes))
+
+
+def cells_with(**changes: object) -> object:
+    return lambda p: replace(p, displaced_cells=replace(p.displaced_cells, **changes))
+
+
+def heat_with(**changes: object) -> object:
+    return lambda p: replace(p, conductivity=replace(p.conductivity, **changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (constants_with(second_order_ev_per_angstrom2=np.zeros((4, 4, 3, 3))), "second-order"),
+        (constants_with(third_order_ev_per_angstrom3=np.full((4, 4, 4, 3, 3, 3), 0)), "third-or"),
+        (
+            lambda p: constants_with(
+                second_order_ev_per_angstrom2=p.force_constants.second_order_ev_per_angstrom2 + 0.01
+            )(p),
+            "rigid translation",
+        ),
+        (cells_with(forces_ev_per_angstrom=np.zeros((1, 4, 3))), "forces of cells: shape"),
+        (
+            lambda p: cells_with(
+                displacements_angstrom=p.displaced_cells.displacements_angstrom * np.nan
+            )(p),
+            "displacements of cells: a value is not finite",
+        ),
+        (lambda p: replace(p, force_constants=None), "without force constants"),
+        (
+            lambda p: cells_with(
+                supercell_scaled_positions=p.displaced_cells.supercell_scaled_positions[::-1]
+            )(p),
+            "differ in supercell",
+        ),
+        (lambda p: replace(p, conductivity=None), "a spread of no conductivity"),
+        (heat_with(temperatures_k=frozen_array([0.0, 300.0])), "not above zero"),
+        (heat_with(temperatures_k=frozen_array([300.0, 300.0])), "repeat"),
+        (heat_with(conductivity_w_per_m_k=-np.ones((2, 3, 3))), "heat flows against"),
+        (heat_with(conductivity_w_per_m_k=np.ones((2, 3))), "the conductivity: shape"),
+        (heat_with(conductivity_w_per_m_k=np.ones((2, 3, 3))), "do not sum"),
+        (heat_with(weights=frozen_array([1.0, 1.0, 1.0])), "weights of q points"),
+        (lambda p: heat_with(linewidths_thz=-p.conductivity.linewidths_thz)(p), "negative"),
+        (lambda p: heat_with(lifetimes_ps=p.conductivity.lifetimes_ps[:1])(p), "lifetimes"),
+        (lambda p: replace(p, conductivity_std_w_per_m_k=np.ones(2)), "spread of the cond"),
+        (lambda p: replace(p, conductivity_std_w_per_m_k=-np.ones((2, 3, 3))), "is negative"),
+    ],
+)
+def test_a_wrong_fit_is_named(fitted: Prediction, change: object, message: str) -> None:
+    with pytest.raises(ModelRefusedError, match=message):
+        check_prediction(change(fitted))

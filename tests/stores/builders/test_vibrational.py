@@ -15,8 +15,10 @@ from screening.uncertainty.interval import Interval
 from stores.builders.vibrational import best_prediction, build_vibrational, summarise
 from stores.documents.decision import DecisionDocument
 from stores.documents.failure import FailureDocument
+from stores.documents.prediction import ForceConstantsRecord
+from stores.documents.records import ConductivityRecord
 from stores.documents.vibrational import VibrationalDocument
-from stores.query import by_field
+from stores.query import by_field, parse_filter
 
 ANSWER = Answer("1 meV/atom", {})
 
@@ -80,9 +82,78 @@ def test_rule_of_the_best_prediction(make_structure, make_prediction):
             assert best_prediction(some, [accepted]) is ladder[upto - 1]
 
 
+def test_samples_of_force_constants_are_no_committee(make_structure, make_prediction):
+    structure = make_structure("m")
+    committee = make_prediction(structure, std=1.0)  # of three members
+    fit = ForceConstantsRecord(highest_order=3, n_supercell_atoms=64, n_cells=2)
+    sampled = make_prediction(structure, method="gp", std=1.0)
+    spread = sampled.spread.model_copy(update={"n_members": 32})
+    sampled = sampled.replaced(force_constants=fit, spread=spread)
+    assert best_prediction([committee, sampled]) is committee
+    assert best_prediction([sampled, committee]) is committee
+
+
 def test_no_prediction_no_summary():
     with pytest.raises(InconsistentDataError):
         best_prediction([])
+
+
+def with_conductivity(prediction, value, std=None, temperatures_k=(300.0, 400.0)):
+    curve = ConductivityRecord(
+        temperatures_k=temperatures_k,
+        conductivity_w_per_m_k=(value, value / 2),
+        conductivity_std_w_per_m_k=None if std is None else (std, std / 2),
+        method="rta",
+    )
+    return prediction.replaced(thermal_conductivity=curve)
+
+
+def conductivity_of(summary):
+    return (
+        summary.thermal_conductivity_300k_w_per_m_k,
+        summary.thermal_conductivity_300k_std_w_per_m_k,
+        summary.thermal_conductivity_prediction_id,
+    )
+
+
+def test_conductivity_of_the_best_prediction_that_has_it(make_structure, make_prediction):
+    structure = make_structure("m")
+    potential = with_conductivity(make_prediction(structure), 9.0)
+    few_cells = with_conductivity(make_prediction(structure, tier=2, method="gp"), 7.0, 0.5)
+    systematic = make_prediction(structure, tier=3, method="dft")
+    every = [potential, few_cells, systematic]
+    for shuffle in range(5):
+        Random(shuffle).shuffle(every)
+        summary = summarise(structure, every)
+        assert summary.prediction_id == systematic.prediction_id
+        assert conductivity_of(summary) == (7.0, 0.5, few_cells.prediction_id)
+    summary = summarise(structure, [potential, systematic])
+    assert conductivity_of(summary) == (9.0, None, potential.prediction_id)
+    assert VibrationalDocument.load(summary.to_store()) == summary
+
+
+def test_no_conductivity_where_none_is_at_room_temperature(make_structure, make_prediction):
+    structure = make_structure("m")
+    cold = with_conductivity(make_prediction(structure), 9.0, temperatures_k=(100.0, 200.0))
+    assert conductivity_of(summarise(structure, [cold])) == (None, None, None)
+
+
+def test_a_conductivity_can_be_asked_for(db, make_structure, make_prediction):
+    for index in range(5):
+        structure = make_structure(f"m{index}")
+        prediction = make_prediction(structure)
+        if index:
+            prediction = with_conductivity(prediction, float(index))
+        db.put(structure, prediction)
+    build_vibrational(db)
+    name = "thermal_conductivity_300k_w_per_m_k"
+    fields = tuple(VibrationalDocument.model_fields)
+    for text, found in (
+        (f"{name} >= 2 and {name} < 4", ["m2", "m3"]),
+        (f"{name} = null", ["m0"]),
+    ):
+        rows = db.vibrational.query(parse_filter(text, fields), ["material_id"])
+        assert sorted(row["material_id"] for row in rows) == found
 
 
 def test_interval_of_highest_coverage_then_narrowest(make_structure, make_prediction):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from screening.anharmonic import DisplacedCells, ForceConstants
+from screening.conductivity_records import ConductivityMethod, ThermalConductivity, lifetimes_ps
 from screening.prediction import (
     BandStructure,
     Cost,
@@ -65,6 +67,84 @@ def forces():
         born_charges_e=rng.random((2, 3, 3)),
         dielectric_constant=np.eye(3) * 3,
     )
+
+
+SUPERCELL = {
+    "primitive": rocksalt(),
+    "supercell_matrix": np.array([[2, 0, 0], [0, 1, 0], [0, 0, 1]]),
+    "supercell_scaled_positions": frozen_array(
+        [[0, 0, 0], [0.5, 0, 0], [0.25, 0.5, 0.5], [0.75, 0.5, 0.5]]
+    ),
+    "supercell_numbers": np.array([12, 12, 8, 8]),
+    "born_charges_e": frozen_array([2 * np.eye(3), -2 * np.eye(3)]),
+    "dielectric_constant": frozen_array(3 * np.eye(3)),
+}
+
+
+def force_constants(**changes):
+    rng = np.random.default_rng(8)
+    orders = {
+        "second_order_ev_per_angstrom2": frozen_array(rng.normal(size=(2, 4, 3, 3))),
+        "third_order_ev_per_angstrom3": frozen_array(rng.normal(size=(2, 4, 4, 3, 3, 3))),
+    }
+    return ForceConstants(**SUPERCELL | orders | changes)
+
+
+def displaced_cells(**changes):
+    rng = np.random.default_rng(9)
+    arrays = {
+        "displacements_angstrom": frozen_array(rng.normal(size=(3, 4, 3)) / 100),
+        "forces_ev_per_angstrom": frozen_array(rng.normal(size=(3, 4, 3))),
+        "residual_forces_ev_per_angstrom": frozen_array(rng.normal(size=(4, 3)) / 100),
+        "energies_ev": frozen_array([-24.0, -24.1, -24.2]),
+    }
+    return DisplacedCells(**SUPERCELL | arrays | changes)
+
+
+def conductivity(**changes):
+    """Modes of random strength, whose sum the conductivity is."""
+    rng = np.random.default_rng(10)
+    n_temperatures, n_q, n_branches = 3, 2, 6
+    every = (n_temperatures, n_q, n_branches)
+    modes = rng.random((*every, 1, 1)) * np.diag([1.0, 2.0, 3.0])
+    widths = rng.random(every)
+    fields = {
+        "method": ConductivityMethod.RELAXATION_TIME,
+        "mesh": (2, 2, 2),
+        "temperatures_k": frozen_array([300.0, 1000.0, 100.0]),
+        "conductivity_w_per_m_k": frozen_array(modes.sum(axis=(1, 2))),
+        "relaxation_time_conductivity_w_per_m_k": frozen_array(modes.sum(axis=(1, 2))),
+        "q_points": frozen_array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]]),
+        "weights": frozen_array([0.125, 0.875]),
+        "frequencies_thz": frozen_array(rng.random((n_q, n_branches))),
+        "group_velocities_angstrom_per_ps": frozen_array(rng.random((n_q, n_branches, 3))),
+        "heat_capacities_ev_per_k": frozen_array(rng.random(every)),
+        "linewidths_thz": frozen_array(widths),
+        "isotope_linewidths_thz": frozen_array(rng.random((n_q, n_branches))),
+        "lifetimes_ps": frozen_array(lifetimes_ps(widths)),
+        "mode_conductivities_w_per_m_k": frozen_array(modes),
+    }
+    return ThermalConductivity(**fields | changes)
+
+
+@pytest.fixture
+def make_fitted(make_prediction):
+    """Predictions of a method that fits force constants to cells with all atoms displaced."""
+
+    def make(**changes):
+        std = np.arange(27.0).reshape(3, 3, 3)
+        fields = {
+            "method": "gaussian-process-phonons",
+            "tier": 2,
+            "force_data": None,
+            "force_constants": force_constants(),
+            "displaced_cells": displaced_cells(),
+            "conductivity": conductivity(),
+            "conductivity_std_w_per_m_k": frozen_array(std),
+        }
+        return make_prediction(**fields | changes)
+
+    return make
 
 
 @pytest.fixture
@@ -145,8 +225,24 @@ def crystal():
 
 @pytest.fixture
 def blobs():
-    """What a blob store answers, one reference per part."""
+    """What a blob store answers for a method with forces, one reference per part."""
+    return references(forces="1", density_of_states="2", band_structure="3")
+
+
+@pytest.fixture
+def fitted_blobs():
+    """What a blob store answers for a method that fits force constants."""
+    return references(
+        force_constants="4",
+        displaced_cells="5",
+        conductivity="6",
+        density_of_states="2",
+        band_structure="3",
+    )
+
+
+def references(**digits):
     return {
         name: SimpleNamespace(sha256=digit * 64, n_bytes=10, n_raw_bytes=20)
-        for name, digit in (("forces", "1"), ("density_of_states", "2"), ("band_structure", "3"))
+        for name, digit in digits.items()
     }

@@ -39,9 +39,11 @@ FIELDS = {
         static_energy_ev_per_atom static_energy_source other_energies notes""",
     PredictionDocument: """prediction_id material_id structure_digest formula_reduced tier settings
         model_settings structure static_energy_ev_per_atom static_energy_source thermodynamics
-        spread stability relaxation cost warnings""",
+        spread stability force_constants thermal_conductivity relaxation cost warnings""",
     PhononDocument: """prediction_id material_id structure_digest structure supercell_matrix
-        n_supercell_atoms n_displacements has_born_charges segment_starts band_labels forces_blob
+        n_supercell_atoms n_displacements n_displaced_cells has_born_charges has_energies
+        has_third_order conductivity_method conductivity_mesh has_conductivity_std segment_starts
+        band_labels forces_blob force_constants_blob displaced_cells_blob conductivity_blob
         density_of_states_blob band_structure_blob""",
     DecisionDocument: """decision_id prediction_id material_id composition question alpha outcome
         reason detail answer tier next_tier is_reference intervals spent_seconds
@@ -55,7 +57,9 @@ FIELDS = {
         entropy_300k_mev_per_k_per_atom heat_capacity_300k_mev_per_k_per_atom
         free_energy_1000k_mev_per_atom free_energy_1000k_std_mev_per_atom
         entropy_1000k_mev_per_k_per_atom heat_capacity_1000k_mev_per_k_per_atom
-        static_energy_ev_per_atom static_energy_source warnings input_digest""",
+        thermal_conductivity_300k_w_per_m_k thermal_conductivity_300k_std_w_per_m_k
+        thermal_conductivity_prediction_id static_energy_ev_per_atom static_energy_source warnings
+        input_digest""",
     PolymorphsDocument: """composition_key formula_reduced chemsys elements n_polymorphs
         material_ids temperatures_k tie_mev_per_atom reference_id lowest_300k_id energy_kind
         energy_source polymorphs excluded candidate_ids candidates first_transition_temperature_k
@@ -85,6 +89,7 @@ UNITS = (
     "_mev_per_atom",
     "_mev_per_k_per_atom",
     "_ev_per_angstrom",
+    "_w_per_m_k",
 )
 DIMENSIONLESS = {
     "alpha",

@@ -52,6 +52,7 @@ def test_prediction_comes_back_without_its_arrays(make_prediction):
         again.spread.free_energy_std_mev_per_atom, given.spread.free_energy_std_mev_per_atom
     )
     assert again.force_data is None
+    assert (again.force_constants, again.conductivity) == (None, None)
 
 
 def test_optional_parts_may_be_absent(make_prediction):
@@ -67,6 +68,45 @@ def test_numpy_numbers_become_plain(make_prediction):
         make_prediction(static_energy_ev_per_atom=np.float64(-5.9)), "ps-1"
     )
     assert type(made.to_store()["static_energy_ev_per_atom"]) is float
+
+
+def test_a_fit_is_summarised(make_fitted):
+    given = make_fitted()
+    made = PredictionDocument.from_prediction(given, "ps-1")
+    assert PredictionDocument.load(made.to_store()) == made
+    fit = made.force_constants
+    assert (fit.highest_order, fit.n_supercell_atoms, fit.n_cells) == (3, 4, 3)
+    curve = made.thermal_conductivity
+    assert curve.temperatures_k == (100.0, 300.0, 1000.0)  # sorted, whatever the order was
+    assert curve.method == "rta"
+    index = curve.index_of(300.0)
+    trace = np.trace(given.conductivity.conductivity_w_per_m_k[0]) / 3
+    assert curve.conductivity_w_per_m_k[index] == pytest.approx(trace, rel=1e-14)
+    std = np.trace(given.conductivity_std_w_per_m_k[0]) / 3
+    assert curve.conductivity_std_w_per_m_k[index] == pytest.approx(std, rel=1e-14)
+    assert curve.index_of(301.0) is None
+
+
+def test_a_fit_of_second_order_without_cells(make_fitted):
+    constants = replace(make_fitted().force_constants, third_order_ev_per_angstrom3=None)
+    given = make_fitted(
+        force_constants=constants, displaced_cells=None, conductivity_std_w_per_m_k=None
+    )
+    made = PredictionDocument.from_prediction(given, "ps-1")
+    assert (made.force_constants.highest_order, made.force_constants.n_cells) == (2, None)
+    assert made.thermal_conductivity.conductivity_std_w_per_m_k is None
+
+
+def test_a_conductivity_that_repeats_a_temperature_is_refused(make_fitted):
+    kappa = make_fitted().conductivity
+    for changes, std in (
+        ({"temperatures_k": frozen_array([300.0, 300.0, 400.0])}, None),
+        ({}, np.full((3, 3, 3), -1.0)),
+        ({"conductivity_w_per_m_k": np.full((3, 3, 3), math.nan)}, None),
+    ):
+        given = make_fitted(conductivity=replace(kappa, **changes), conductivity_std_w_per_m_k=std)
+        with pytest.raises(SerializationError, match="ConductivityRecord"):
+            PredictionDocument.from_prediction(given, "ps-1")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
