@@ -301,7 +301,15 @@ class _Supercell:
         if order not in (_HARMONIC, _CUBIC):
             raise SettingError(f"order {order} is not supported", subject="orders")
         kind = FCBasisSetO2 if order == _HARMONIC else FCBasisSetO3
-        done = kind(atoms, cutoff=cutoff_angstrom, spacegroup_operations=self.operations).run()
+        try:
+            done = kind(atoms, cutoff=cutoff_angstrom, spacegroup_operations=self.operations).run()
+        except AssertionError as error:  # symfc's word for: symmetry leaves none
+            raise SettingError(
+                f"symmetry leaves no force constants of order {order} in a supercell of"
+                f" {len(self.numbers)} atoms",
+                subject="max_order",
+                hint="Take a larger supercell, or harmonic force constants alone (max_order 2)",
+            ) from error
         assert done.blocked_basis_set is not None
         allowed = np.asarray(done.blocked_basis_set.recover())
         columns = csr_array(done.compact_compression_matrix)

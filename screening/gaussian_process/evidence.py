@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import cho_solve
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from screening.errors import InconsistentDataError
@@ -37,6 +37,8 @@ _LOG_VARIANCE_SPAN = 16.0
 _LOG_NOISE_BOUNDS = (-25.0, 2.0)
 _CUBIC = 3
 _SHARE_OF_ANHARMONIC_FORCES = 0.02
+_USUAL_NOISE = 0.01  # of the forces
+_WORST = 1e25
 _EVIDENCE_ROWS = 800  # of more rows a part is enough to choose the decay
 
 
@@ -71,6 +73,11 @@ class Observations:
     def n_rows(self) -> int:
         """Rows that are kept."""
         return len(self.forces_ev_per_angstrom)
+
+    @property
+    def n_all_rows(self) -> int:
+        """Rows that are kept or put aside."""
+        return self.n_rows + self.n_hidden_rows
 
     def rows(self, selection: slice) -> Observations:
         """Return some rows."""
@@ -145,16 +152,52 @@ class Hyperparameters:
         return replace(self, scales=scales, log_excess_noise_variance=float(vector[-1]))
 
 
-def covariance(
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """What one order adds to the covariance of the rows at unit variance.
+
+    Attributes
+    ----------
+    part
+        The covariance, shape (row, row).
+    spread
+        Covariance of amplitudes with rows, shape (column, row).
+    weight_slopes
+        Derivatives of the prior's weights by the exponent, shape (column,).
+    """
+
+    part: FloatArray
+    spread: FloatArray
+    weight_slopes: FloatArray
+
+
+def _terms(
     observations: Observations, locality: Locality, hyperparameters: Hyperparameters
-) -> FloatArray:
-    """Covariance of the rows in (eV/Å)², shape (row, row)."""
-    total = observations.mean_scale_std**2 * (observations.means.T @ observations.means)
+) -> list[_Term]:
+    """Evaluate every order at its exponent: the expensive part, which variances do not change."""
+    found = []
     for basis, design, scale in zip(
         observations.bases, observations.designs, hyperparameters.scales, strict=True
     ):
         prior = OrderPrior.at(basis, locality, scale.exponent)
-        total += scale.variance * (design @ prior.covariance(design.T))
+        spread = prior.covariance(design.T)
+        found.append(_Term(design @ spread, spread, prior.weight_slopes))
+    return found
+
+
+def covariance(
+    observations: Observations, locality: Locality, hyperparameters: Hyperparameters
+) -> FloatArray:
+    """Covariance of the rows in (eV/Å)², shape (row, row)."""
+    return _total(observations, _terms(observations, locality, hyperparameters), hyperparameters)
+
+
+def _total(
+    observations: Observations, terms: Sequence[_Term], hyperparameters: Hyperparameters
+) -> FloatArray:
+    total = observations.mean_scale_std**2 * (observations.means.T @ observations.means)
+    for scale, term in zip(hyperparameters.scales, terms, strict=True):
+        total += scale.variance * term.part
     total[np.diag_indices_from(total)] += hyperparameters.noise_variance
     return total
 
@@ -179,41 +222,48 @@ def log_evidence(
     InconsistentDataError
         If the covariance is not positive definite.
     """
-    forces = observations.forces_ev_per_angstrom
-    n_rows, hidden = len(forces), observations.n_hidden_rows
-    priors = [
-        OrderPrior.at(basis, locality, scale.exponent)
-        for basis, scale in zip(observations.bases, hyperparameters.scales, strict=True)
-    ]
-    spreads = [
-        prior.covariance(design.T)
-        for prior, design in zip(priors, observations.designs, strict=True)
-    ]
-    parts = [design @ spread for design, spread in zip(observations.designs, spreads, strict=True)]
-    total = observations.mean_scale_std**2 * (observations.means.T @ observations.means)
-    for scale, part in zip(hyperparameters.scales, parts, strict=True):
-        total += scale.variance * part
+    terms = _terms(observations, locality, hyperparameters)
+    return _evidence(observations, terms, hyperparameters, fixed_decay=False)
+
+
+def _evidence(
+    observations: Observations,
+    terms: Sequence[_Term],
+    hyperparameters: Hyperparameters,
+    *,
+    fixed_decay: bool,
+) -> tuple[float, FloatArray]:
+    """Evidence and gradient; that by the exponents is zero where the decay is fixed."""
+    forces, hidden = observations.forces_ev_per_angstrom, observations.n_hidden_rows
     noise = hyperparameters.noise_variance
-    total[np.diag_indices(n_rows)] += noise
-    factor = _cholesky(total)
-    inverse = cho_solve((factor, True), np.eye(n_rows), check_finite=False)
+    factor = _cholesky(_total(observations, terms, hyperparameters))
+    inverse = _inverse(factor)
     weights = inverse @ forces
     logarithm = 2.0 * np.log(np.diag(factor)).sum() + hidden * np.log(noise)
-    value = -0.5 * (forces @ weights + logarithm + (n_rows + hidden) * np.log(2.0 * np.pi))
+    constant = (len(forces) + hidden) * np.log(2.0 * np.pi)
+    value = -0.5 * (forces @ weights + logarithm + constant)
     gradient = []
-    for prior, scale, part, spread in zip(
-        priors, hyperparameters.scales, parts, spreads, strict=True
-    ):
-        slope = float(weights @ part @ weights - np.sum(inverse * part))
+    for scale, term in zip(hyperparameters.scales, terms, strict=True):
+        slope = float(weights @ term.part @ weights - np.sum(inverse * term.part))
         gradient.append(0.5 * scale.variance * slope)
-        moved = -((spread @ weights) ** 2) + np.einsum(
-            "cr,rs,cs->c", spread, inverse, spread, optimize=True
-        )
-        gradient.append(0.5 * scale.variance * float(prior.weight_slopes @ moved))
+        by_weight = 0.0 if fixed_decay else _slope_by_weights(term, weights, inverse)
+        gradient.append(0.5 * scale.variance * by_weight)
     excess = float(np.exp(hyperparameters.log_excess_noise_variance))
     spent = float(weights @ weights - np.trace(inverse) - hidden / noise)
     gradient.append(0.5 * excess * spent)
     return float(value), np.array(gradient)
+
+
+def _slope_by_weights(term: _Term, weights: FloatArray, inverse: FloatArray) -> float:
+    """Twice the slope of the evidence by the exponent, at unit variance."""
+    moved = np.sum((term.spread @ inverse) * term.spread, axis=1) - (term.spread @ weights) ** 2
+    return float(term.weight_slopes @ moved)
+
+
+def _inverse(factor: FloatArray) -> FloatArray:
+    """Inverse of a symmetric matrix from its lower Cholesky factor."""
+    lower, _ = dpotri(factor, lower=1)
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
 
 
 def _cholesky(matrix: FloatArray) -> FloatArray:
@@ -251,25 +301,37 @@ def maximise_evidence(
     """
     few = _first_rows(observations, _EVIDENCE_ROWS // 4)
     starts = [
-        _start(few, locality, exponent, noise_floor_ev_per_angstrom)
+        _start(few, locality, exponent, noise_floor_ev_per_angstrom, noise)
         for exponent in (_STARTING_EXPONENTS if locality.decay is not Decay.NONE else (1.0,))
+        for noise in _starting_noises(few, noise_floor_ev_per_angstrom)
     ]
     found = max((_climb(few, locality, one) for one in starts), key=lambda pair: pair[1])
     some = _first_rows(observations, _EVIDENCE_ROWS)
-    if some.n_rows > few.n_rows:
+    if some.n_all_rows > few.n_all_rows:
         found = _climb(some, locality, found[0])
     every = observations.reduced()
-    if every.n_rows + every.n_hidden_rows > some.n_rows:
+    if every.n_all_rows > some.n_all_rows:
         found = _climb(every, locality, found[0], fixed_decay=True)
     return found
 
 
 def _first_rows(observations: Observations, n_rows: int) -> Observations:
-    return observations.rows(slice(0, max(n_rows, 1)))
+    return observations.rows(slice(0, max(n_rows, 1))).reduced()
+
+
+def _starting_noises(observations: Observations, floor: float) -> tuple[float, ...]:
+    """Noise in eV/Å at its floor, and a share of the forces where that is more.
+
+    Few forces can be explained by noise or by force constants of high order: the evidence has a
+    maximum for each, and the first is not reached from the second.
+    """
+    forces = observations.forces_ev_per_angstrom
+    usual = _USUAL_NOISE * float(np.sqrt(forces @ forces / observations.n_all_rows))
+    return (floor, usual) if usual > floor else (floor,)
 
 
 def _start(
-    observations: Observations, locality: Locality, exponent: float, floor: float
+    observations: Observations, locality: Locality, exponent: float, floor: float, noise: float
 ) -> Hyperparameters:
     """Variances at which each order would give its usual share of the forces."""
     power = float(observations.forces_ev_per_angstrom @ observations.forces_ev_per_angstrom)
@@ -280,7 +342,7 @@ def _start(
         share = 1.0 if basis.order == _CUBIC - 1 else _SHARE_OF_ANHARMONIC_FORCES
         variance = share * max(power, floor**2) / max(trace, np.finfo(float).tiny)
         scales.append(OrderScale(basis.order, float(np.log(variance)), exponent))
-    return Hyperparameters(tuple(scales), float(np.log(floor**2)), floor)
+    return Hyperparameters(tuple(scales), float(np.log(noise**2)), floor)
 
 
 def _climb(
@@ -291,9 +353,17 @@ def _climb(
     fixed_decay: bool = False,
 ) -> tuple[Hyperparameters, float]:
     """Follow the gradient from one starting point."""
+    kept = _terms(observations, locality, start) if fixed_decay else None
 
     def cost(vector: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = log_evidence(observations, locality, start.with_vector(vector))
+        tried = start.with_vector(vector)
+        terms = kept or _terms(observations, locality, tried)
+        try:
+            value, gradient = _evidence(observations, terms, tried, fixed_decay=fixed_decay)
+        except InconsistentDataError:  # a step too far: the search then tries a shorter one
+            if np.array_equal(vector, origin):
+                raise
+            return _WORST, np.zeros_like(vector)
         return -value, -gradient
 
     origin = start.vector()

@@ -91,6 +91,7 @@ def bench_for(
         born_charges_e=electrons.born_charges_e,
         dielectric_constant=electrons.dielectric_constant,
     )
+    basis = basis_for(undisplaced, few_cells.fit)
     expected = None
     if prior is not None:
         expected = prior_force_constants(
@@ -100,9 +101,9 @@ def bench_for(
             n_cells=few_cells.prior_cells,
             length_angstrom=few_cells.displacement_angstrom,
             seed=few_cells.seed,
+            basis=basis,
         )
     notes = supercell_warnings(structure, plan.supercell_matrix, phonons.supercell)
-    basis = basis_for(undisplaced, few_cells.fit)
     return Bench(geometry, plan, undisplaced, basis, expected, (*notes, *electrons.notes))
 
 

@@ -17,7 +17,7 @@ from screening.gaussian_process.conductivity_samples import (
 from screening.gaussian_process.design import (
     Choice,
     next_displacements,
-    next_displacements_from_samples,
+    order_functionals,
 )
 from screening.gaussian_process.fit import GaussianProcessFit
 from screening.gaussian_process.mode_response import mode_response
@@ -35,7 +35,7 @@ from screening.settings import ScreeningSettings
 
 __all__ = ["Assessment", "LearnedPhysics", "assess", "learned_physics"]
 
-Progress = Callable[[int, int], None]
+_CUBIC = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,8 @@ def assess(
 ) -> Assessment:
     """Tell how sure the target is, and what would tell most about it.
 
-    Harmonic properties by their gradient, to first order; conductivities by draws.
+    Harmonic properties by their gradient, to first order. Conductivities by draws; what tells
+    most about them is taken to be what tells most about the third-order force constants.
 
     Raises
     ------
@@ -113,9 +114,7 @@ def _assess_conductivity(fit: GaussianProcessFit, few_cells: FewCellSettings) ->
     _, upper = sample_interval(np.zeros(()), logarithms, few_cells.coverage)
     return Assessment(
         float(upper),
-        lambda candidates: next_displacements_from_samples(
-            fit, candidates, logarithms, drawn.changes
-        ),
+        lambda candidates: next_displacements(fit, candidates, order_functionals(fit, _CUBIC)),
     )
 
 
