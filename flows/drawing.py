@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import plots
 from flows.calibrating import best_calibration
 from flows.catalogue import find_material, in_chunks
 from flows.names import names_of
-from flows.results import StoredMaterial, material, phonons_of
+from flows.results import StoredMaterial, StoredPhonons, material, phonons_of
 from flows.tables import experiments_of
 from screening.decisions.questions import StabilityQuestion
 from screening.errors import NotFoundError
@@ -23,11 +23,16 @@ from screening.uncertainty.samples import sample_of
 from stores.builders.calibrations import calibration_pairs, family_of_document
 from stores.connect import Database
 from stores.documents import DecisionDocument, PredictionDocument
+from stores.exporters import write_json, write_table
 from stores.query import by_field, in_values
+
+if TYPE_CHECKING:
+    from screening.gaussian_process.learning import LearningCurve
 
 __all__ = [
     "draw_calibrations",
     "draw_decisions",
+    "draw_learning",
     "draw_material",
     "draw_overview",
     "draw_rankings",
@@ -40,6 +45,8 @@ __all__ = [
 _DRAWN_ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _DRAWN_PROPERTIES = (Property.FREE_ENERGY, Property.FREE_ENERGY_DIFFERENCE)
 _DRAWN_TEMPERATURES_K = (300.0, 1000.0)
+_ROOM_TEMPERATURE_K = 300.0
+_WIDE_RATIO = 3.0  # of temperatures: beyond it a conductivity needs logarithmic axes
 
 
 def draw_calibrations(database: Database, folder: Path, suffix: str = ".png") -> list[Path]:
@@ -146,7 +153,9 @@ def _thresholds(
 
 
 def draw_material(database: Database, material_id: str, folder: Path, suffix: str) -> list[Path]:
-    """Draw bands with density of states, and the thermodynamic functions.
+    """Draw bands with density of states, the thermodynamic functions, and the conductivity.
+
+    The conductivity, with the modes that carry it, is drawn where the method has one.
 
     Raises
     ------
@@ -176,10 +185,68 @@ def draw_material(database: Database, material_id: str, folder: Path, suffix: st
     figure = plots.plot_thermodynamics(
         stored.prediction.thermodynamics.to_result(),
         spread.to_result() if spread else None,
+        # a method that learns from displaced cells draws its members from a posterior
+        members="draws" if phonons.document.n_displaced_cells else "models",
         title=title,
     )
     written.append(plots.save_figure(figure, folder / f"{stem}-thermodynamics{suffix}"))
-    return written
+    return written + _draw_conductivity(phonons, title, folder / stem, suffix)
+
+
+def _draw_conductivity(phonons: StoredPhonons, title: str, stem: Path, suffix: str) -> list[Path]:
+    """Draw the conductivity against temperature, where there are several, and its modes."""
+    found = phonons.conductivity
+    if found is None:
+        return []
+    std, kelvin = phonons.conductivity_std_w_per_m_k, found.temperatures_k
+    figures = {}
+    if len(kelvin) > 1:
+        curve = plots.ConductivityCurve(kelvin, found.conductivity_w_per_m_k, std)
+        wide = bool(kelvin.max() >= _WIDE_RATIO * kelvin.min())
+        figures["conductivity"] = plots.plot_conductivity([curve], logarithmic=wide, title=title)
+    near = int(abs(kelvin - _ROOM_TEMPERATURE_K).argmin())
+    figures["conductivity-modes"] = plots.plot_conductivity_modes(
+        found, near, std_w_per_m_k=std, title=title
+    )
+    return [
+        plots.save_figure(figure, stem.with_name(f"{stem.name}-{name}{suffix}"))
+        for name, figure in figures.items()
+    ]
+
+
+def draw_learning(
+    curve: LearningCurve, stem: Path, suffix: str = ".png", title: str = ""
+) -> list[Path]:
+    """Draw learning curves, and write the same numbers as CSV and JSON beside the picture.
+
+    Parameters
+    ----------
+    curve
+        Fits with different numbers of cells.
+    stem
+        Path of the files without their suffixes.
+    suffix
+        Format of the picture.
+    title
+        Above the figure.
+
+    Raises
+    ------
+    SettingError
+        If there is nothing to draw, or no picture format has the suffix.
+    """
+    figure = plots.plot_learning(curve, title=title)
+    rows = plots.learning_table(curve)
+    content = {
+        "held_out": list(curve.held_out),
+        "held_out_force_ev_per_angstrom": curve.force_ev_per_angstrom,
+        "points": rows,
+    }
+    return [
+        plots.save_figure(figure, stem.with_name(stem.name + suffix)),
+        write_table(stem.with_name(f"{stem.name}.csv"), rows),
+        write_json(stem.with_name(f"{stem.name}.json"), content),
+    ]
 
 
 def draw_rankings(

@@ -1,4 +1,4 @@
-"""Figures of results: bands and DOS, thermodynamics, polymorph rankings, a whole screen.
+"""Figures of results: bands and DOS, thermodynamics, conductivities, rankings, a whole screen.
 
 What may live here: drawing. Numbers arrive computed; matplotlib is imported when a figure is
 made, without pyplot and its global state, so figures can be drawn in any thread and without a
@@ -8,8 +8,15 @@ display.
 from __future__ import annotations
 
 from flows.plots.calibration import plot_calibration
+from flows.plots.conductivity import (
+    ConductivityCurve,
+    plot_conductivity,
+    plot_conductivity_modes,
+)
+from flows.plots.force_constants import plot_band_comparison
 from flows.plots.interval_views import DecidedCrystals, interval_views
 from flows.plots.intervals import IntervalRow, IntervalView, plot_intervals
+from flows.plots.learning import learning_table, plot_learning
 from flows.plots.overview import plot_overview, plot_rankings
 from flows.plots.phonons import plot_phonons
 from flows.plots.ranking import ExcludedPhase, PhaseCurve, RankingView, plot_ranking
@@ -18,6 +25,7 @@ from flows.plots.thermodynamics import plot_thermodynamics
 from flows.plots.views import ranking_view
 
 __all__ = [
+    "ConductivityCurve",
     "DecidedCrystals",
     "ExcludedPhase",
     "IntervalRow",
@@ -26,8 +34,13 @@ __all__ = [
     "RankingView",
     "figure_title",
     "interval_views",
+    "learning_table",
+    "plot_band_comparison",
     "plot_calibration",
+    "plot_conductivity",
+    "plot_conductivity_modes",
     "plot_intervals",
+    "plot_learning",
     "plot_overview",
     "plot_phonons",
     "plot_ranking",

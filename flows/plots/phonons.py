@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Transform
 
-__all__ = ["plot_phonons"]
+__all__ = [
+    "add_wavenumbers",
+    "label_special_points",
+    "mark_imaginary",
+    "plot_phonons",
+    "set_limits",
+]
 
 IMAGINARY_BELOW_THZ = -0.1
 ROUNDING_THZ = 0.01
@@ -79,10 +85,10 @@ def plot_phonons(
     _draw_bands(axes[0], band_structure, imaginary_below_thz)
     if density_of_states is not None:
         _draw_dos(axes[1], density_of_states, species)
-    _set_limits(axes[0], band_structure.frequencies_thz)
+    set_limits(axes[0], band_structure.frequencies_thz)
     for panel in axes:
-        _mark_imaginary(panel)
-    _add_wavenumbers(axes[-1])
+        mark_imaginary(panel)
+    add_wavenumbers(axes[-1])
     if stability is not None:
         _write_verdict(figure, stability)
     return figure
@@ -103,7 +109,7 @@ def _draw_bands(axes: Axes, bands: BandStructure, imaginary_below_thz: float) ->
             line.set_clip_path(below_zero)
             line.set_in_layout(False)  # its hidden part would claim room
     axes.set_xlim(bands.distances_per_angstrom[0], bands.distances_per_angstrom[-1])
-    _label_special_points(axes, bands)
+    label_special_points(axes, bands)
     polish(axes, y_label="Frequency (THz)")
     _name_lowest(axes, bands, imaginary_below_thz)
 
@@ -137,8 +143,8 @@ def _imaginary_runs(values: FloatArray, imaginary_below_thz: float) -> NDArray[n
     return marked
 
 
-def _label_special_points(axes: Axes, bands: BandStructure) -> None:
-    """Names under the axis; names that would overlap go one line lower."""
+def label_special_points(axes: Axes, bands: BandStructure) -> None:
+    """Write names of special points under the axis; those that would overlap go one line lower."""
     ticks = _merged_labels(bands)
     width_points = axes.figure.bbox.width / axes.figure.dpi * 72 * 0.62
     length = float(bands.distances_per_angstrom[-1] - bands.distances_per_angstrom[0])
@@ -200,15 +206,15 @@ def _name_lowest(axes: Axes, bands: BandStructure, imaginary_below_thz: float) -
     axes.plot(place, lowest, "o", color=IMAGINARY_COLOUR, markersize=3.5, clip_on=False)
 
 
-def _set_limits(axes: Axes, frequencies_thz: FloatArray) -> None:
-    """Begin at zero, or below the lowest frequency where that is more than rounding."""
+def set_limits(axes: Axes, frequencies_thz: FloatArray) -> None:
+    """Let frequencies begin at zero, or below the lowest where that is more than rounding."""
     lowest, highest = float(frequencies_thz.min()), float(frequencies_thz.max())
     span = max(highest - min(lowest, 0.0), 1e-6)
     bottom = lowest - 0.09 * span if lowest < -ROUNDING_THZ else 0.0
     axes.set_ylim(bottom, highest + 0.05 * span)
 
 
-def _mark_imaginary(axes: Axes) -> None:
+def mark_imaginary(axes: Axes) -> None:
     """Tint everything below zero, where it is shown."""
     bottom = axes.get_ylim()[0]
     if bottom < 0.0:
@@ -245,8 +251,8 @@ def _write_verdict(figure: Figure, stability: Stability) -> None:
     )
 
 
-def _add_wavenumbers(axes: Axes) -> None:
-    """Second scale in 1/cm on the right."""
+def add_wavenumbers(axes: Axes) -> None:
+    """Add a second scale in 1/cm on the right."""
     twin = axes.secondary_yaxis(
         "right",
         functions=(_to_inverse_cm, _to_thz),

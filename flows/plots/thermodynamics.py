@@ -25,6 +25,7 @@ def plot_thermodynamics(
     thermodynamics: Thermodynamics,
     spread: ThermodynamicsSpread | None = None,
     *,
+    members: str = "models",
     title: str = "",
 ) -> Figure:
     """Draw F(T), S(T) and C_V(T) per atom, with bands of two standard deviations.
@@ -34,7 +35,9 @@ def plot_thermodynamics(
     thermodynamics
         Curves to draw. Where they are not valid, the figure says so and why.
     spread
-        Standard deviations over a committee on the same temperatures.
+        Standard deviations over a committee, or draws from a posterior, on the same temperatures.
+    members
+        What the standard deviations are over.
     title
         See `figure_title`.
 
@@ -54,7 +57,7 @@ def plot_thermodynamics(
         _draw_curve(axes, thermodynamics.temperatures_k, values, deviation)
         polish(axes, x_label="Temperature (K)", y_label=label)
         axes.set_title(name, fontsize=FONT_SIZE_POINTS)
-    _explain_free_energy(panels[0], thermodynamics, spread)
+    _explain_free_energy(panels[0], thermodynamics, spread, members)
     _mark_dulong_petit(panels[2])
     for axes in panels[1:]:
         axes.set_ylim(bottom=0.0)
@@ -101,12 +104,16 @@ def _draw_curve(
 
 
 def _explain_free_energy(
-    axes: Axes, result: Thermodynamics, spread: ThermodynamicsSpread | None
+    axes: Axes, result: Thermodynamics, spread: ThermodynamicsSpread | None, members: str
 ) -> None:
     """Name zero-point energy and band in the lower left, where a free energy never is."""
     lines = ["zero-point energy", f"{result.zero_point_energy_mev_per_atom:.1f} meV/atom"]
     if spread is not None:
-        lines += [f"band: ±2 std of {spread.n_members} models"]
+        widest = 2.0 * float(spread.free_energy_std_mev_per_atom.max())
+        lines += [
+            f"band: ±2 std of {spread.n_members} {members},",
+            f"at most {widest:.2g} meV/atom",
+        ]
     axes.axhline(0.0, color="0.6", linewidth=0.7)
     axes.text(
         0.05,
