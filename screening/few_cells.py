@@ -87,10 +87,8 @@ class FewCellSettings:
         self._require(0.0 < self.tolerance < np.inf, "tolerance", "Give a positive number")
         self._require(0.0 < self.coverage < 1.0, "coverage", "Give a fraction such as 0.9")
         length = self.displacement_angstrom
-        fits = 0.0 < length <= _CUBIC = 3
-_MAX_DISPLACEMENT_ANGSTROM
-        hint = f"Give at most {_CUBIC = 3
-_MAX_DISPLACEMENT_ANGSTROM} Å, usually 0.01 to 0.05 Å"
+        fits = 0.0 < length <= _MAX_DISPLACEMENT_ANGSTROM
+        hint = f"Give at most {_MAX_DISPLACEMENT_ANGSTROM} Å, usually 0.01 to 0.05 Å"
         self._require(fits, "displacement_angstrom", hint)
         self._check_target()
         if self.conductivity is not None and self.fit.max_order < _CUBIC:
