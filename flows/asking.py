@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.ladder import FEW_CELLS
 from flows.options import parse_temperatures
 from flows.routing import Work
+from screening.calculators.specification import is_first_principles
 from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
 from screening.errors import SettingError
+from screening.few_cells import FewCellSettings
 from screening.settings import ScreeningSettings
 from screening.uncertainty.conformal import check_risk
 
@@ -40,19 +43,19 @@ class RoutingOptions:
     alpha
         Accepted risk.
     fallback, fallback_settings
-        Calculator of the better method, and a JSON file with what differs from the settings
-        of the cheapest one.
+        Calculators of the better methods from the cheapest to the best, and a JSON file with
+        what differs from the settings of the cheapest one.
     max_dft, budget_hours
-        Budget of the better method, earlier runs for the same materials included.
+        Budget of the better methods, earlier runs for the same materials included.
     dft_time_limit
-        Seconds after which the better method gives a material up.
+        Seconds after which a better method gives a material up.
     """
 
     questions: tuple[str, ...] = ()
     tolerance: float | list[float] | None = None
     at: str | list[str] | None = None
     alpha: float | None = None
-    fallback: str | None = None
+    fallback: tuple[str, ...] = ()
     fallback_settings: Path | None = None
     max_dft: int | None = None
     budget_hours: float | None = None
@@ -64,7 +67,7 @@ class RoutingOptions:
             "--tolerance": _once("--tolerance", self.tolerance),
             "--at": _once("--at", self.at),
             "--alpha": self.alpha,
-            "--fallback": self.fallback,
+            "--fallback": self.fallback or None,
             "--fallback-settings": self.fallback_settings,
             "--max-dft": self.max_dft,
             "--budget-hours": self.budget_hours,
@@ -97,10 +100,9 @@ def work_of(options: RoutingOptions, calculator: str, settings: ScreeningSetting
             )
         return None
     ladder = [{"calculator": calculator, "settings": settings.as_dict()}]
-    if options.fallback is not None:
-        ladder.append(fallback_step(options.fallback, options.fallback_settings, settings))
-    else:
+    if not options.fallback:
         _refuse_without_fallback(options)
+    ladder += _fallback_steps(options.fallback, options.fallback_settings, calculator, settings)
     tolerance, at = _once("--tolerance", options.tolerance), _once("--at", options.at)
     return Work(
         ladder=ladder,
@@ -147,20 +149,39 @@ def _refuse_without_fallback(options: RoutingOptions) -> None:
         )
 
 
+def _fallback_steps(
+    fallbacks: Sequence[str], file: Path | None, calculator: str, settings: ScreeningSettings
+) -> list[dict[str, Any]]:
+    """Return the steps of better methods; few cells start from the potential of the screen."""
+    few_cells = any(one.startswith(FEW_CELLS) for one in fallbacks)
+    if file is not None and not few_cells and _read(file).get("few_cells") is not None:
+        raise SettingError(
+            "has settings of few displaced cells, and no method uses them",
+            subject=str(file),
+            hint=f"Name one, for instance --fallback {FEW_CELLS}gpaw",
+        )
+    prior = calculator if few_cells and not is_first_principles(calculator) else ""
+    return [fallback_step(one, file, settings, prior=prior) for one in fallbacks]
+
+
 def fallback_step(
-    calculator: str, file: Path | None, settings: ScreeningSettings
+    calculator: str, file: Path | None, settings: ScreeningSettings, *, prior: str = ""
 ) -> dict[str, Any]:
-    """Return the step of the better method.
+    """Return the step of a better method.
 
     Parameters
     ----------
     calculator
-        Its calculator.
+        Its calculator; after ``few-cells:`` force constants are learned from a few cells with
+        all atoms displaced, else from displacements of one atom after the other.
     file
         JSON with the settings that differ from those of the cheapest method; under ``vasp``
-        those of VASP. The displacement is the calculator's own unless it is given there.
+        those of VASP, under ``few_cells`` those of displaced cells, which the others do not
+        get. The displacement is the calculator's own unless it is given there.
     settings
         Of the cheapest method.
+    prior
+        Calculator whose force constants a few cells start from, unless the file names another.
 
     Raises
     ------
@@ -171,9 +192,15 @@ def fallback_step(
     base["phonons"] = base["phonons"] | {"displacement_angstrom": None, "adaptive": False}
     changes = {} if file is None else _read(file)
     vasp = changes.pop("vasp", None)
+    name = calculator.removeprefix(FEW_CELLS)
+    if name == calculator:
+        base["few_cells"] = changes["few_cells"] = None
+    elif base.get("few_cells") is None:
+        base["few_cells"] = asdict(FewCellSettings(prior=prior))
     merged = ScreeningSettings.from_dict(_merged(base, changes)).as_dict()
-    step: dict[str, Any] = {"calculator": calculator, "settings": merged}
-    return step | ({} if vasp is None else {"vasp": vasp})
+    step: dict[str, Any] = {"calculator": name.strip(), "settings": merged}
+    has_own = vasp is not None and name == calculator
+    return step | ({"vasp": vasp} if has_own else {})
 
 
 def _read(file: Path) -> dict[str, Any]:

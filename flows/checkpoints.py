@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.predictors import ForcePredictor
 from screening.calculators import DielectricResponse
 from screening.calculators.delegation import Delegating
 from screening.calculators.interface import DielectricCalculator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from screening.predictors.interface import Predictor
     from screening.structure import Crystal
 
-__all__ = ["Checkpointed", "force_id_of", "predict_resumably"]
+__all__ = ["Checkpointed", "force_id_of", "predict_resumably", "work_resumably"]
 
 IntArray = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -40,6 +41,8 @@ Geometry = tuple[FloatArray, FloatArray, IntArray]
 
 _Call = Callable[[FloatArray, FloatArray, IntArray], Arrays]
 Result = TypeVar("Result")
+_Asked = TypeVar("_Asked", bound="Predictor")
+_Made = TypeVar("_Made", Prediction, Prediction | None)
 
 PATIENCE_SECONDS = 86400.0
 """How long a process waits for a call that another one makes; then it makes it, too."""
@@ -334,13 +337,45 @@ def predict_resumably(
     ScreeningError
         Whatever the predictor raises; calls made before the failure stay remembered.
     """
-    from screening.predictors.potential_phonons import PotentialPhonons
+    return work_resumably(
+        predictor, lambda one: one.predict(crystal), crystal, database, prediction_id
+    )
 
-    if not isinstance(predictor, PotentialPhonons) or not predictor.calculator.is_first_principles:
-        return predictor.predict(crystal)
+
+def work_resumably(
+    predictor: _Asked,
+    work: Callable[[_Asked], _Made],
+    crystal: Crystal,
+    database: Database,
+    prediction_id: str | None = None,
+) -> _Made:
+    """Let a predictor work while its force calls from first principles are remembered.
+
+    Parameters
+    ----------
+    predictor
+        What works; a potential does so without memory.
+    work
+        Given the predictor, or its like whose calls are remembered; returns a prediction, or
+        None where there is none yet.
+    crystal, database, prediction_id
+        As `predict_resumably` has them.
+
+    Raises
+    ------
+    ScreeningError
+        Whatever the work raises; calls made before the failure stay remembered.
+    """
+    if not isinstance(predictor, ForcePredictor) or not predictor.calculator.is_first_principles:
+        return work(predictor)
     remembering = Checkpointed(predictor.calculator, database, crystal.material_id, prediction_id)
-    prediction = predictor.with_calculator(remembering).predict(crystal)
-    earlier, cost = remembering.remembered, prediction.cost
+    made = work(predictor.with_calculator(remembering))
+    return made if made is None else _with_remembered(made, remembering.remembered)
+
+
+def _with_remembered(prediction: Prediction, earlier: _Remembered) -> Prediction:
+    """Add what the calls took that were not made again."""
+    cost = prediction.cost
     cost = replace(
         cost,
         wall_seconds=max(0.0, cost.wall_seconds + earlier.seconds),

@@ -15,7 +15,13 @@ from typing import Any
 from flows.comparing import Comparison, static_energies
 from flows.knowledge import Knowledge, Predicted, read_knowledge
 from flows.ladder import Ladder, read_ladder
-from flows.uncertainty import Reference, Uncalibrated, Uncertainty, load_calibrations
+from flows.uncertainty import (
+    OwnSpread,
+    Reference,
+    Uncalibrated,
+    Uncertainty,
+    load_calibrations,
+)
 from screening.decisions.evidence import Evidence
 from screening.decisions.groups import GroupDecision, Polymorph, decide_group
 from screening.decisions.outcome import Answer, Decision, Outcome, Standing
@@ -28,6 +34,7 @@ from screening.decisions.questions import (
 )
 from screening.decisions.selection import Unit
 from screening.errors import InconsistentDataError
+from screening.predictors.interface import Tier
 from screening.uncertainty.estimates import raw_value
 from screening.uncertainty.interval import Interval
 from screening.uncertainty.samples import Sample
@@ -114,7 +121,7 @@ class Judge:
         Accepted risk of a wrong answer.
     calibrations
         By place in the ladder; a method without one settles nothing unless it is the
-        reference.
+        reference, or a few cells from first principles, which know how sure they are.
     """
 
     ladder: Ladder
@@ -159,6 +166,8 @@ class Judge:
         """Return where the intervals of a method come from."""
         if self.ladder.standing(level, self.alpha).is_reference:
             return Reference()
+        if self.ladder.steps[level].tier == Tier.FEW_DFT_CELLS:
+            return OwnSpread()
         return self.calibrations.get(level) or Uncalibrated()
 
     def _one(self, question: MaterialQuestion, known: Knowledge) -> Decided:

@@ -16,7 +16,17 @@ from screening.errors import ExecutableMissingError, ScreeningError
 
 __all__ = ["Check", "run_checks"]
 
-NEEDED = ("numpy", "pymatgen", "phonopy", "ase", "jobflow", "maggma", "spglib")
+NEEDED = (
+    "numpy",
+    "pymatgen",
+    "phonopy",
+    "phono3py",
+    "symfc",
+    "ase",
+    "jobflow",
+    "maggma",
+    "spglib",
+)
 OPTIONAL = {
     "chgnet": "Install phonoscreen with its extra 'chgnet'",
     "mace-torch": "Install phonoscreen with its extra 'mace'",

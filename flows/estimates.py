@@ -1,13 +1,15 @@
 """What a prediction by a method of the ladder will take: force calls and core-hours.
 
-The number of displaced supercells is exact for the crystal as it is stored; the steps of a
-relaxation and the core time of a call are learned from what the database holds of the same
-calculator, and are a default where it holds nothing. That of calculators from first principles
+The number of displaced supercells is exact for the crystal as it is stored, but where a few are
+displaced until they are enough; that number, the steps of a relaxation and the core time of a
+call are learned from what the database holds of the same calculator, and are a default, of cells
+the largest number allowed, where it holds nothing. That of calculators from first principles
 is scaled to their cutoffs and wave vectors; measured calls already contain them.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -111,6 +113,22 @@ class Estimator:
         ]
         return float(median(steps)) if steps else float(DEFAULT_RELAXATION_CALLS)
 
+    @cached_property
+    def n_cells(self) -> int:
+        """Displaced cells where a few are enough: the median, or the largest number allowed.
+
+        Zero where one atom is displaced after the other.
+        """
+        few_cells = self._settings.few_cells
+        if few_cells is None:
+            return 0
+        keys = [row["prediction_id"] for row in self._costs]
+        rows = self._database.phonons.query(in_values("prediction_id", keys), ["n_displaced_cells"])
+        counts = [row["n_displaced_cells"] for row in rows if row.get("n_displaced_cells")]
+        return (
+            min(math.ceil(median(counts)), few_cells.max_cells) if counts else few_cells.max_cells
+        )
+
     def of(self, structure: Structure) -> Estimate:
         """Estimate the prediction of one crystal, given its primitive cell.
 
@@ -123,7 +141,7 @@ class Estimator:
         matrix = choose_supercell(structure, phonons.supercell, phonons.symprec_angstrom)
         length = phonons.displacement_angstrom or 0.01  # which does not change their number
         plan = plan_displacements(structure, matrix, length, phonons.symprec_angstrom)
-        n_displacements, n_atoms = len(plan.displaced_atoms), len(plan.numbers)
+        n_displacements, n_atoms = self.n_cells or len(plan.displaced_atoms), len(plan.numbers)
         numbers = Counter(int(site.specie.Z) for site in structure)
         own = self._size(numbers)
         large = own * n_atoms / len(structure)

@@ -17,16 +17,19 @@ from flows.catalogue import crystal_of
 from flows.events import Outcome
 from flows.materials import abandoned, screen_material
 from flows.predictors import cached_predictor
-from flows.resources import Resource, tagged
+from flows.resources import Resource, resource_for, tagged
 from screening.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
     from flows.rounds import Escalation
+    from screening.predictors.gaussian_process import GaussianProcessPhonons
+    from screening.predictors.interface import Predictor
     from screening.predictors.potential_phonons import PotentialPhonons
 
 __all__ = [
     "build_summaries_job",
     "decide_job",
+    "displaced_cell_job",
     "displacements_job",
     "finish_phonons_job",
     "import_job",
@@ -186,20 +189,21 @@ def _dft_predictor(calculator: str, settings: dict[str, Any]) -> PotentialPhonon
     predictor = cached_predictor(calculator, settings)
     if not isinstance(predictor, PotentialPhonons) or not predictor.calculator.is_first_principles:
         raise SettingError(
-            "does not compute from first principles",
+            "does not displace one atom after the other from first principles",
             subject=calculator,
-            hint="Screen with potentials in batches: ScreenBatchMaker",
+            hint="Screen with potentials in batches: ScreenBatchMaker; a few displaced cells are "
+            "for GaussianProcessMaker",
         )
     return predictor
 
 
-def _check_program(predictor: PotentialPhonons, model_digest: str) -> None:
+def _check_program(predictor: Predictor, model_digest: str, settings_digest: str = "") -> None:
     """Refuse to compute what nobody would find again.
 
     Raises
     ------
     SettingError
-        If another program or other potentials are expected.
+        If another program, other potentials or other weights of a prior are expected.
     """
     if model_digest not in {"", predictor.model_digest}:
         raise SettingError(
@@ -208,6 +212,85 @@ def _check_program(predictor: PotentialPhonons, model_digest: str) -> None:
             subject=predictor.model,
             hint="Install the same versions on both",
         )
+    if settings_digest not in {"", predictor.settings_digest}:
+        raise SettingError(
+            "the weights of the prior on this worker are not those of the machine that launched "
+            "the screen",
+            subject="few_cells.prior",
+            hint="Install the same versions on both",
+        )
+
+
+@job
+def displaced_cell_job(
+    database_uri: str,
+    material_id: str,
+    calculator: str,
+    settings: dict[str, Any],
+    n_cells: int = 1,
+    expected: Sequence[str] = ("", ""),
+) -> dict[str, str] | Response[Any]:
+    """Predict one material from displaced cells, or go on with a job for the next cell.
+
+    Parameters
+    ----------
+    database_uri, material_id
+        Where the crystal is, and which one.
+    calculator, settings
+        What to compute with, as :func:`flows.predictors.cached_predictor` takes it; the settings
+        have ``few_cells``.
+    n_cells
+        Displaced cells whose forces may be asked for, at least the first ones of the settings.
+    expected
+        SHA-256 of the program, and of the settings with the weights of the prior, that whoever
+        asked for it expects; empty for any.
+
+    Returns
+    -------
+    dict or Response
+        Outcome and detail where nothing is left to do or what is expected is not there, else
+        the next job.
+
+    Raises
+    ------
+    ModelError, SettingError
+        If the program is not there and none is expected.
+    """
+    from flows.few_cells import advance_material
+    from stores.connect import open_database
+
+    try:
+        predictor = _few_cell_predictor(calculator, settings)
+        _check_program(predictor, *expected)
+    except (ModelError, SettingError) as error:
+        if not any(expected):
+            raise
+        return {"outcome": Outcome.FAILED.value, "detail": f"{error.code}: {error.message}"}
+    n_cells = max(n_cells, predictor.few_cells.initial_cells)
+    with open_database(database_uri) as database:
+        crystal = crystal_of(database, material_id)
+        event = advance_material(database, crystal, predictor, n_cells)
+    if event.outcome is not Outcome.STARTED:
+        return {"outcome": event.outcome.value, "detail": event.detail}
+    following = displaced_cell_job(
+        database_uri, material_id, calculator, settings, n_cells + 1, list(expected)
+    )
+    following.name = f"displaced cell {n_cells + 1} of {crystal.formula}"
+    return Response(replace=tagged(following, resource_for(calculator)))
+
+
+def _few_cell_predictor(calculator: str, settings: dict[str, Any]) -> GaussianProcessPhonons:
+    """Return the predictor, refusing settings that name no few cells."""
+    from screening.predictors.gaussian_process import GaussianProcessPhonons
+
+    predictor = cached_predictor(calculator, settings)
+    if not isinstance(predictor, GaussianProcessPhonons):
+        raise SettingError(
+            "the settings say nothing of displaced cells",
+            subject="few_cells",
+            hint="Use GaussianProcessMaker, or the prefix few-cells: before a calculator",
+        )
+    return predictor
 
 
 @job(config=_WHATEVER_BECAME_OF_OTHERS)

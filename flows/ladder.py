@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.makers.batch import ScreenBatchMaker
 from flows.makers.dft import DftPhononMaker
+from flows.makers.gaussian_process import GaussianProcessMaker
 from flows.predictors import cached_predictor
 from screening.decisions.outcome import Standing
 from screening.errors import SettingError
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from screening.prediction import Prediction
     from screening.structure import Crystal
 
-__all__ = ["VASP", "Ladder", "NamedMethod", "Step", "read_ladder"]
+__all__ = ["FEW_CELLS", "VASP", "Ladder", "NamedMethod", "Step", "read_ladder"]
 
 VASP = "vasp"
 """Calculator of a step that only runs as a flow of its own jobs."""
+
+FEW_CELLS = "few-cells:"
+"""Before a calculator's name: force constants are learned from a few displaced cells."""
 
 _KEYS = frozenset({"calculator", "settings", "vasp", "method"})
 
@@ -94,7 +98,8 @@ class Step:
     calculator
         As :func:`screening.calculators.load_calculator` reads it, or ``vasp``.
     settings
-        :meth:`screening.settings.ScreeningSettings.as_dict`; empty for the defaults.
+        :meth:`screening.settings.ScreeningSettings.as_dict`; empty for the defaults. With
+        ``few_cells`` its force constants are learned from a few displaced cells.
     vasp
         Fields of :class:`flows.makers.vasp_settings.VaspSettings`; only for VASP.
     predictor
@@ -110,6 +115,16 @@ class Step:
     def tier(self) -> int:
         """Tier of its predictions."""
         return int(self.predictor.tier)
+
+    @property
+    def has_few_cells(self) -> bool:
+        """Whether it learns force constants from a few displaced cells."""
+        return self.settings.get("few_cells") is not None
+
+    @property
+    def name(self) -> str:
+        """What people call it: the model, and how it is used where that is not the usual way."""
+        return f"{FEW_CELLS if self.has_few_cells else ''}{self.predictor.model}"
 
     def maker(self) -> ScreenBatchMaker:
         """Return the maker that predicts batches on this machine.
@@ -134,6 +149,14 @@ class Step:
 
             maker = VaspPhononMaker(settings=dict(self.settings), vasp=dict(self.vasp))
             return maker.make(database_uri, material_id)
+        if self.has_few_cells:
+            few_cells = GaussianProcessMaker(
+                calculator=self.calculator,
+                settings=dict(self.settings),
+                model_digest=self.predictor.model_digest,
+                settings_digest=self.predictor.settings_digest,
+            )
+            return few_cells.make(database_uri, material_id)
         fallback = DftPhononMaker(
             calculator=self.calculator,
             settings=dict(self.settings),
@@ -227,8 +250,9 @@ def read_ladder(values: Sequence[Mapping[str, Any]]) -> Ladder:
                 f"{upper.calculator} (tier {upper.tier}) is not above "
                 f"{lower.calculator} (tier {lower.tier})",
                 subject="ladder",
-                hint="Name methods from the cheapest to the best: a potential is tier 1, "
-                "calculations from first principles are tier 3",
+                hint="Name methods from the cheapest to the best: a potential is tier 1, a few "
+                f"cells from first principles ({FEW_CELLS}gpaw) are tier 2, all displacements "
+                "(gpaw) tier 3",
             )
     return Ladder(steps)
 
@@ -245,9 +269,21 @@ def _step(values: Mapping[str, Any]) -> Step:
     if calculator == VASP:
         from flows.makers.vasp import VaspPhononMaker
 
+        _refuse_few_cells(settings)
         predictor: Predictor = VaspPhononMaker(settings=settings, vasp=vasp).predictor()
     elif vasp:
         raise SettingError("settings of VASP for another calculator", subject=calculator)
     else:
         predictor = cached_predictor(calculator, settings)
     return Step(calculator, settings, vasp, predictor)
+
+
+def _refuse_few_cells(settings: Mapping[str, Any]) -> None:
+    """Refuse what the jobs of VASP do not do: they displace one atom after the other."""
+    if settings.get("few_cells") is not None:
+        raise SettingError(
+            "VASP does not compute a few displaced cells as a flow",
+            subject=f"{FEW_CELLS}{VASP}",
+            hint="Write the cells with phonoscreen gp plan, compute them, and read them with "
+            "phonoscreen gp fit",
+        )

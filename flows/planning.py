@@ -36,7 +36,7 @@ class StepPlan:
         Materials it would predict: the cheapest method all others, a better one the worst case
         that every material is escalated.
     n_force_calls
-        Of these.
+        Of these; of a few displaced cells as many as were enough before, else all allowed.
     supercell_atoms
         Atoms of the smallest and of the largest supercell; None without materials.
     core_hours
@@ -192,7 +192,7 @@ def _plan_step(
     expected = _expected(level, share, known, estimates)
     return StepPlan(
         tier=step.tier,
-        calculator=step.predictor.model,
+        calculator=step.name,
         n_done=len(done),
         n_failed=len(failed),
         n_materials=len(estimates),

@@ -5,11 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from screening.predictors.interface import Predictor
 
-__all__ = ["cached_predictor"]
+if TYPE_CHECKING:
+    from screening.calculators import ForceCalculator
+
+__all__ = ["ForcePredictor", "cached_predictor"]
+
+
+@runtime_checkable
+class ForcePredictor(Predictor, Protocol):
+    """A predictor that asks a force calculator, and could ask another one."""
+
+    @property
+    def calculator(self) -> ForceCalculator:
+        """The calculator that it asks for energies and forces."""
+        ...
+
+    def with_calculator(self, calculator: ForceCalculator) -> Self:
+        """Return the same predictor around another calculator, settings and all."""
+        ...
 
 
 def cached_predictor(calculator: str, settings: Mapping[str, Any]) -> Predictor:
@@ -20,7 +37,8 @@ def cached_predictor(calculator: str, settings: Mapping[str, Any]) -> Predictor:
     calculator
         A specification as :func:`screening.calculators.load_calculator` reads it.
     settings
-        :meth:`screening.predictors.ScreeningSettings.as_dict`.
+        :meth:`screening.settings.ScreeningSettings.as_dict`. With ``few_cells`` the predictor
+        learns force constants from displaced cells; otherwise it displaces atom after atom.
 
     Raises
     ------
@@ -39,5 +57,10 @@ def _predictor(calculator: str, settings_json: str) -> Predictor:
 
     settings = ScreeningSettings.from_dict(json.loads(settings_json))
     loaded = load_calculator(calculator)
+    if settings.few_cells is not None:
+        from screening.predictors.gaussian_process import GaussianProcessPhonons
+
+        named = settings.few_cells.prior
+        return GaussianProcessPhonons(loaded, settings, load_calculator(named) if named else None)
     kind = FirstPrinciplesPhonons if loaded.is_first_principles else PotentialPhonons
     return kind(loaded, settings)

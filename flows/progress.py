@@ -123,7 +123,7 @@ def route_with_progress(
     with ScreenProgress(len(names), console) as progress:
 
         def announce(step: Step, total: int) -> None:
-            progress.begin(f"tier {step.tier}, {step.predictor.model}", total)
+            progress.begin(f"tier {step.tier}, {step.name}", total)
 
         return route(
             database_uri,

@@ -124,7 +124,8 @@ class RoutingReport:
     steps
         What every method did.
     n_calculations, core_hours
-        Materials that were escalated in this run, and what that took; estimated where it failed.
+        Escalations in this run, of a material to each better method one, and what they took;
+        estimated where they failed.
     waiting
         Materials without a result: being computed by another process, or given up by it; also
         polymorphs of them that were never asked about.
@@ -305,7 +306,7 @@ def _step_report(step: Step, events: Iterable[MaterialEvent]) -> StepReport:
     failed = {Outcome.FAILED, Outcome.FAILED_BEFORE}
     return StepReport(
         tier=step.tier,
-        calculator=step.predictor.model,
+        calculator=step.name,
         outcomes=dict(Counter(event.outcome.value for event in events)),
         failures=tuple(event for event in events if event.outcome in failed),
     )

@@ -1,4 +1,4 @@
-"""Where decisions get their intervals from: a calibration, nothing, or the reference itself."""
+"""Where decisions get their intervals from: a calibration, the method itself, or nothing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from flows.ladder import Ladder
 from screening.decisions.evidence import exact_interval
 from screening.decisions.questions import GroupQuestion, Question
 from screening.prediction import Verdict
-from screening.predictors.interface import Predictor
+from screening.predictors.interface import Predictor, Tier
 from screening.quantities import Property, Quantity
+from screening.stability import CRITERIA, DEFAULT_CRITERION
 from screening.uncertainty.calibration import (
     DEFAULT_TEMPERATURES_K,
     Calibration,
     default_quantities,
 )
-from screening.uncertainty.estimates import estimate_difference, raw_value
+from screening.uncertainty.estimates import estimate, estimate_difference, raw_value
 from screening.uncertainty.interval import Interval, opened
 from screening.uncertainty.risk import StabilityJudgement
 from screening.uncertainty.samples import Sample
@@ -31,6 +32,7 @@ from stores.connect import Database
 
 __all__ = [
     "MAX_TEMPERATURES",
+    "OwnSpread",
     "Reference",
     "Uncalibrated",
     "Uncertainty",
@@ -124,6 +126,87 @@ class Uncalibrated(Reference):
         return replace(super().stability(sample, alpha), verdict=Verdict.UNDETERMINED)
 
 
+class OwnSpread:
+    """A method that says itself how sure it is: intervals of its own posterior distribution.
+
+    For a few cells from first principles, of which the next tier displaces one atom after the
+    other. Standard deviations come from draws of the force constants, widened where cells that
+    were left out show them to be too narrow. They do not know what displacements of finite
+    length add, which grows with their square; for that stands what
+    `screening.uncertainty.estimates` takes as the least deviation of any method. Several
+    intervals hold together in the manner of Bonferroni. Without a spread they are open.
+    """
+
+    tables: Collection[str] = ()
+
+    def intervals(
+        self, sample: Sample, quantities: Sequence[Quantity], alpha: float
+    ) -> tuple[Interval, ...]:
+        """Intervals around the values as predicted."""
+        risk = alpha / max(1, len(quantities))
+        return tuple(
+            _around(one, raw_value(sample, one), _own_half_width(sample, one, risk), alpha)
+            for one in quantities
+        )
+
+    def differences(
+        self, samples: Sequence[Sample], quantities: Sequence[Quantity], alpha: float
+    ) -> Mapping[tuple[str, str], tuple[Interval, ...]]:
+        """Intervals around the differences; static energies are exact, the crystals err apart."""
+        pairs = list(combinations(samples, 2))
+        risk = alpha / max(1, len(pairs) * len(quantities))
+        return {
+            (pair[0].material_id, pair[1].material_id): tuple(
+                _around(
+                    one,
+                    estimate_difference(*pair, one, 0.0, 1.0).value,
+                    math.hypot(*(_own_half_width(x, _vibration(one), risk) for x in pair)),
+                    alpha,
+                )
+                for one in quantities
+            )
+            for pair in pairs
+        }
+
+    def stability(self, sample: Sample, alpha: float) -> StabilityJudgement:
+        """Return the verdict of the method where the lowest frequency is sure enough for it.
+
+        It must be further than half its interval from where the default criterion gives no
+        verdict.
+        """
+        lowest = sample.lowest_frequency_thz
+        half = _own_half_width(sample, Quantity(Property.LOWEST_FREQUENCY), alpha)
+        criterion = CRITERIA[DEFAULT_CRITERION]
+        above = criterion.threshold_thz + criterion.abstention_thz + half
+        below = criterion.threshold_thz - criterion.abstention_thz - half
+        sure = {Verdict.STABLE: lowest > above, Verdict.UNSTABLE: lowest < below}
+        verdict = sample.verdict if sure.get(sample.verdict, False) else Verdict.UNDETERMINED
+        return StabilityJudgement(verdict, lowest, above, below)
+
+    def novelty(self, sample: Sample) -> float:  # noqa: ARG002 - the same for all
+        """Return zero: it learns from each crystal itself."""
+        return 0.0
+
+
+def _around(quantity: Quantity, value: float, half_width: float, alpha: float) -> Interval:
+    return Interval(quantity, value, value - half_width, value + half_width, coverage=1.0 - alpha)
+
+
+def _vibration(difference: Quantity) -> Quantity:
+    """Return what of each polymorph enters a difference."""
+    return Quantity(Property.FREE_ENERGY, difference.temperature_k)
+
+
+def _own_half_width(sample: Sample, quantity: Quantity, alpha: float) -> float:
+    """Half the width of the interval of a method's own spread, infinite without one."""
+    from scipy.stats import t
+
+    if sample.spread is None:
+        return math.inf
+    quantile = float(t.ppf(1.0 - 0.5 * alpha, sample.spread.n_members - 1))
+    return quantile * estimate(sample, quantity, 0.0, 0.0).deviation
+
+
 def load_calibrations(
     database: Database, ladder: Ladder, alpha: float, questions: Iterable[Question] = ()
 ) -> dict[int, Uncertainty]:
@@ -134,7 +217,8 @@ def load_calibrations(
     database
         Whose calibrations compete with those that are shipped.
     ladder
-        The methods; those below the reference are looked for.
+        The methods; those below the reference are looked for, but not those that say
+        themselves how sure they are.
     alpha
         Accepted risk.
     questions
@@ -144,7 +228,7 @@ def load_calibrations(
     quantities = _quantities(questions)
     found: dict[int, Uncertainty] = {}
     for level, step in enumerate(ladder.steps):
-        if step.predictor is reference:
+        if step.predictor is reference or step.tier == Tier.FEW_DFT_CELLS:
             continue
         calibration = find_calibration(database, step.predictor, reference, alpha, quantities)
         if calibration is not None:
@@ -172,7 +256,12 @@ def notes_on_calibrations(
         for one in calibrations.values()
         if isinstance(one, Calibration)
     )
-    return tuple(dict.fromkeys(note for note in found if note))
+    own = (
+        f"{step.name}: intervals are those of its own posterior distribution"
+        for level, step in enumerate(ladder.steps)
+        if step.tier == Tier.FEW_DFT_CELLS and not ladder.standing(level, alpha).is_reference
+    )
+    return tuple(dict.fromkeys((*(note for note in found if note), *own)))
 
 
 def _reference_of(ladder: Ladder, alpha: float) -> Predictor | None:

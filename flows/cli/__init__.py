@@ -7,6 +7,7 @@ import sys
 
 import flows.cli.calibrating
 import flows.cli.database
+import flows.cli.gp
 import flows.cli.launching
 import flows.cli.repairing
 import flows.cli.routing

@@ -9,7 +9,7 @@ import typer
 
 from stores.connect import DEFAULT_URI
 
-__all__ = ["ExitCode", "Json", "app", "database_uri"]
+__all__ = ["ExitCode", "Json", "app", "chosen_database_uri", "database_uri"]
 
 
 class ExitCode(IntEnum):
@@ -32,13 +32,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_state = {"database_uri": ""}
+_state = {"database_uri": "", "chosen": ""}
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 
 
 @app.callback()
 def _database(
+    context: typer.Context,
     uri: Annotated[
         str,
         typer.Option(
@@ -49,9 +50,16 @@ def _database(
     ] = DEFAULT_URI,
 ) -> None:
     """Choose the database of the command."""
+    source = context.get_parameter_source("uri")
     _state["database_uri"] = uri
+    _state["chosen"] = uri if source is not None and source.name == "COMMANDLINE" else ""
 
 
 def database_uri() -> str:
     """Return the database that the user chose."""
     return _state["database_uri"]
+
+
+def chosen_database_uri() -> str:
+    """Return the database that was named on the command line, empty where none was."""
+    return _state["chosen"]

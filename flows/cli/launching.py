@@ -117,8 +117,8 @@ def launch(  # noqa: PLR0913 - every option is an argument
         stability_criterion=criterion,
     )
     options = RoutingOptions(
-        tuple(question or ()), tolerance, at, alpha, fallback, fallback_settings, max_dft,
-        budget_hours,
+        tuple(question or ()), tolerance, at, alpha, tuple(fallback or ()), fallback_settings,
+        max_dft, budget_hours,
     )  # fmt: skip
     work = work_of(options, calculator, chosen)
     report = submit(

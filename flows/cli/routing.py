@@ -60,26 +60,30 @@ Alpha = Annotated[
     typer.Option(help="Accepted risk of a wrong answer, below 0.5. [default: 0.1]"),
 ]
 Fallback = Annotated[
-    str | None,
-    typer.Option(help="Calculator of the better method: gpaw, espresso, 'gpaw(ecut_ev=400)', ..."),
+    list[str] | None,
+    typer.Option(
+        help="Calculator of a better method: gpaw, espresso, 'gpaw(ecut_ev=400)', ... With "
+        "'few-cells:' before it, force constants are learned from a few cells with all atoms "
+        "displaced. May be repeated, the cheapest first: --fallback few-cells:gpaw "
+        "--fallback gpaw."
+    ),
 ]
 FallbackSettings = Annotated[
     Path | None,
-    typer.Option(help="JSON file with settings of the better method that differ."),
+    typer.Option(help="JSON file with settings of the better methods that differ."),
 ]
 MaxDft = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="At most this many of the materials get the better method, earlier runs included.",
+        help="At most this many calculations by better methods, earlier runs included.",
     ),
 ]
 BudgetHours = Annotated[
     float | None,
     typer.Option(
         min=0.0,
-        help="Core-hours that the better method may take for these materials, earlier runs "
-        "included.",
+        help="Core-hours that better methods may take for these materials, earlier runs included.",
     ),
 ]
 DftTimeLimit = Annotated[
@@ -134,8 +138,8 @@ def plan(  # noqa: PLR0913 - every option is an argument
         stability_criterion=criterion,
     )
     options = RoutingOptions(
-        tuple(question or ()), tolerance, at, alpha, fallback, fallback_settings, max_dft,
-        budget_hours,
+        tuple(question or ()), tolerance, at, alpha, tuple(fallback or ()), fallback_settings,
+        max_dft, budget_hours,
     )  # fmt: skip
     work = work_of(options, calculator, chosen)
     names, _ = wanted_materials(paths or [], query)

@@ -104,8 +104,8 @@ def screen(  # noqa: PLR0913 - every option is an argument
         stability_criterion=criterion,
     )
     options = RoutingOptions(
-        tuple(question or ()), tolerance, at, alpha, fallback, fallback_settings, max_dft,
-        budget_hours, dft_time_limit,
+        tuple(question or ()), tolerance, at, alpha, tuple(fallback or ()), fallback_settings,
+        max_dft, budget_hours, dft_time_limit,
     )  # fmt: skip
     work = work_of(options, calculator, chosen)
     maker = ScreenBatchMaker(calculator=calculator, settings=chosen.as_dict())
@@ -194,6 +194,8 @@ def plot(
     kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
 ) -> None:
     """Draw bands, densities of states and thermodynamics of materials, rankings of compositions.
+
+    Thermal conductivities too, and the modes that carry them, where a method computed them.
 
     With --decisions the intervals that a screen with --question decided on, of all or of some.
     """

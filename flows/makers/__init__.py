@@ -2,11 +2,13 @@
 
 from flows.makers.batch import ImportMaker, ScreenBatchMaker, ScreenMaker, SummaryMaker
 from flows.makers.dft import DftPhononMaker
+from flows.makers.gaussian_process import GaussianProcessMaker
 from flows.makers.routing import RoutedScreenMaker
 from flows.makers.vasp import VaspPhononMaker
 
 __all__ = [
     "DftPhononMaker",
+    "GaussianProcessMaker",
     "ImportMaker",
     "RoutedScreenMaker",
     "ScreenBatchMaker",

@@ -7,6 +7,14 @@ here prints, queries or computes physics.
 from __future__ import annotations
 
 from flows.tables.calibration import payload_calibrations, table_calibration, table_known
+from flows.tables.gaussian_process import (
+    payload_cell_plan,
+    payload_conductivity,
+    payload_fit,
+    table_cell_plan,
+    table_conductivity,
+    table_fit,
+)
 from flows.tables.hull import table_hull
 from flows.tables.launches import payload_launch, table_launch
 from flows.tables.materials import table_failures, table_query, table_show
@@ -32,7 +40,10 @@ __all__ = [
     "Status",
     "experiments_of",
     "payload_calibrations",
+    "payload_cell_plan",
+    "payload_conductivity",
     "payload_fields",
+    "payload_fit",
     "payload_hull",
     "payload_launch",
     "payload_plan",
@@ -44,7 +55,10 @@ __all__ = [
     "payload_status",
     "payload_trail",
     "table_calibration",
+    "table_cell_plan",
+    "table_conductivity",
     "table_failures",
+    "table_fit",
     "table_hull",
     "table_known",
     "table_launch",

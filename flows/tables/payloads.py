@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from flows.tables.gaussian_process import GAUSSIAN_PROCESS_FIELDS
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "answer, answer_text.",
         "methods": "For every method: tier, calculator, outcomes.",
         "failures": "material_id, formula and detail of what failed now or before.",
-        "n_calculations": "Number of materials that were escalated.",
+        "n_calculations": "Number of escalations, of a material to each better method one.",
         "core_hours": "What the escalations took; estimated where they failed.",
         "waiting": "Materials without a result.",
-        "notes": "What intervals were calibrated against, where it is not the better method.",
+        "notes": "What intervals rest on, where it is no calibration against the better method.",
         "written": "Number of summary documents written, by collection.",
         "wall_seconds": "Duration of the run in s.",
     },
@@ -130,6 +131,7 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "next_step": "What is open, and what to do about it.",
         "calibrations": "Methods that the calibrations of the intervals compare, by their keys.",
     },
+    **GAUSSIAN_PROCESS_FIELDS,
 }
 
 
@@ -321,8 +323,8 @@ def payload_fields(kind: str) -> dict[str, str]:
     Parameters
     ----------
     kind
-        ``query``, ``rank``, ``show``, ``status``, ``screen``, ``repair``, ``routing``, ``plan``
-        or ``trail``.
+        ``query``, ``rank``, ``show``, ``status``, ``screen``, ``repair``, ``routing``, ``plan``,
+        ``trail``, ``gp-plan``, ``gp-fit`` or ``gp-kappa``.
 
     Raises
     ------

@@ -71,7 +71,7 @@ def _methods(report: RoutingReport, width: int | None) -> Table:
 def _lines(report: RoutingReport) -> list[str]:
     """Say what it took and what is open."""
     took = f"{report.core_hours:.3g} core-hours"
-    lines = [f"{report.n_calculations} materials escalated, {took}; {report.wall_seconds:.1f} s"]
+    lines = [f"{report.n_calculations} escalations, {took}; {report.wall_seconds:.1f} s"]
     if report.waiting:
         lines.append(
             f"{len(report.waiting)} without a result: being computed by another process; "

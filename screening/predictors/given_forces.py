@@ -18,7 +18,7 @@ from screening.settings import ScreeningSettings
 if TYPE_CHECKING:
     from screening.structure import Crystal
 
-__all__ = ["GivenForces", "force_data_digest"]
+__all__ = ["GivenForces", "array_digest", "force_data_digest"]
 
 _DIGEST_DECIMALS = 10
 
@@ -128,10 +128,24 @@ def force_data_digest(forces: ForceData, static_energy_ev_per_atom: float | None
         "dielectric_constant": forces.dielectric_constant,
         "static_energy": static_energy_ev_per_atom,
     }
-    return digest_of({name: _array_digest(name, values) for name, values in arrays.items()})
+    return digest_of({name: array_digest(name, values) for name, values in arrays.items()})
 
 
-def _array_digest(name: str, values: object) -> str | None:
+def array_digest(name: str, values: object) -> str | None:
+    """SHA-256 of an array, rounded to ten decimals; None of none.
+
+    Parameters
+    ----------
+    name
+        Names it in errors.
+    values
+        Numbers, or None.
+
+    Raises
+    ------
+    NonFiniteInputError
+        If a number is not finite.
+    """
     if values is None:
         return None
     numbers = np.array(values, dtype="<f8")  # one byte order, so that machines agree

@@ -12,7 +12,10 @@ from screening.prediction import Prediction
 if TYPE_CHECKING:
     from screening.structure import Crystal
 
-__all__ = ["GIVEN_FORCES", "Predictor", "Tier", "prediction_key"]
+__all__ = ["GIVEN_CELLS", "GIVEN_FORCES", "Predictor", "Tier", "prediction_key"]
+
+GIVEN_CELLS = "given-cells"
+"""Method of predictions learned from displaced cells whose forces were computed elsewhere."""
 
 GIVEN_FORCES = "given-forces"
 """Method of predictions from forces that were computed elsewhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from screening.predictors.interface import GIVEN_FORCES
+from screening.predictors.interface import GIVEN_CELLS, GIVEN_FORCES
 
 __all__ = ["closeness", "method_family"]
 
@@ -44,8 +44,8 @@ def method_family(
     ... )
     'potential-phonons/1/chgnet:0.3.0@0123456789ab/as-given'
     """
-    if method == GIVEN_FORCES:
-        return f"{GIVEN_FORCES}/{model}"
+    if method in {GIVEN_CELLS, GIVEN_FORCES}:
+        return f"{method}/{model}"
     geometry = "as-given" if settings.get("relaxation") is None else "relaxed"
     return f"{method}/{method_version}/{model}@{model_digest[:_DIGITS]}/{geometry}"
 

@@ -46,7 +46,7 @@ def test_plan_screen_and_why_tell_one_story(phonoscreen, common, crystals):
 def test_tables_for_people(phonoscreen, common, crystals):
     code, out, _ = phonoscreen("screen", crystals, *common, *ASKED, "--max-dft", 1, "-w", 0)
     assert code == ExitCode.DONE
-    for part in ("budget_exhausted", "reference_method", "1 materials escalated"):
+    for part in ("budget_exhausted", "reference_method", "1 escalations"):
         assert part in out
     _, out, _ = phonoscreen("plan", *common, *ASKED)
     assert "core-" in out

@@ -99,7 +99,7 @@ def test_what_is_done_is_not_done_again(uri, names, dft):
 
 def test_a_potential_is_refused(uri, names, dft):
     flow = replace(dft, calculator=EMT).make(uri, names[0])
-    with pytest.raises(SettingError, match="does not compute from first principles"):
+    with pytest.raises(SettingError, match="does not displace one atom after the other"):
         run_locally(flow, log=False, raise_immediately=True)
 
 

@@ -153,7 +153,7 @@ def test_tables_of_routing_and_plan(uri, copper, ladder):
     report = run(uri, copper, ladder)
     text = shown(tables.table_routing(report))
     assert "reference_method" in text
-    assert "1 materials escalated" in text
+    assert "1 escalations" in text
     plan = plan_work(uri, [copper], ladder, QUESTION, 0.1, Budget(core_hours=2.5))
     text = shown(tables.table_plan(plan))
     assert "2.5 core-hours" in text

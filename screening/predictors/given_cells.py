@@ -1,0 +1,277 @@
+"""Phonons from forces of displaced cells that someone else computed, usually by DFT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from screening.anharmonic import DisplacedCells, ForceConstants
+from screening.calculators import ForceCalculator
+from screening.digest import digest_of
+from screening.errors import InconsistentDataError, SettingError
+from screening.few_cells import FewCellSettings
+from screening.gaussian_process.basis import ForceConstantBasis
+from screening.gaussian_process.checks import CellsReport, check_cells
+from screening.gaussian_process.conductivity_samples import (
+    ConductivitySamples,
+    conductivity_samples,
+)
+from screening.gaussian_process.fit import GaussianProcessFit, basis_for, fit_force_constants
+from screening.gaussian_process.prior_mean import prior_force_constants
+from screening.prediction import Prediction
+from screening.predictors.assembly import physics_warnings
+from screening.predictors.given_forces import array_digest
+from screening.predictors.interface import GIVEN_CELLS, Tier
+from screening.predictors.learned_physics import learned_physics
+from screening.predictors.metering import Meter
+from screening.settings import ScreeningSettings
+
+if TYPE_CHECKING:
+    from screening.structure import Crystal
+
+__all__ = ["GivenCells", "displaced_cells_digest"]
+
+Progress = Callable[[int, int], None]
+
+_HARMONIC = 2
+
+
+class GivenCells:
+    """A prediction for the one crystal whose displaced cells are given.
+
+    Parameters
+    ----------
+    cells
+        Forces of displaced supercells, with Born charges where known.
+    settings
+        With ``few_cells``, of which only the fit, the draws, the prior and the conductivity
+        have a meaning here; also mesh, thermodynamics and stability. None takes the defaults.
+    source
+        Where the forces come from, for example ``PBE``.
+    prior
+        Calculator whose force constants are expected beforehand: the one that
+        ``few_cells.prior`` names.
+    static_energy_ev_per_atom
+        Energy without vibrations by the same source in eV/atom, None where unknown.
+    harmonic_cells
+        Displaced cells of a larger supercell of the same crystal; its second-order force
+        constants replace those of ``cells`` in the conductivity.
+
+    Attributes
+    ----------
+    drawn
+        Conductivity of mean and draws of the last prediction, None where it was not asked for.
+
+    Raises
+    ------
+    NonFiniteInputError
+        If the energy is not finite.
+    ScreeningError
+        As `screening.gaussian_process.checks.check_cells` says; `SettingError` if the settings
+        name a prior and none is given, or the other way round.
+    """
+
+    method = GIVEN_CELLS
+    method_version = 1
+    tier = Tier.FEW_DFT_CELLS
+
+    def __init__(
+        self,
+        cells: DisplacedCells,
+        settings: ScreeningSettings | None = None,
+        *,
+        source: str = "given",
+        prior: ForceCalculator | None = None,
+        static_energy_ev_per_atom: float | None = None,
+        harmonic_cells: DisplacedCells | None = None,
+    ) -> None:
+        settings = settings or ScreeningSettings()
+        self.few_cells = settings.few_cells or FewCellSettings()
+        if bool(self.few_cells.prior) != (prior is not None):
+            raise SettingError(
+                "the settings name a prior and none is given, or the other way round",
+                subject="few_cells.prior",
+            )
+        self._cells, self._harmonic_cells = cells, harmonic_cells
+        self._settings = replace(settings, few_cells=self.few_cells)
+        self._prior, self._energy = prior, static_energy_ev_per_atom
+        self.drawn: ConductivitySamples | None = None
+        check_cells(cells)
+        self.model = source
+        self.model_digest = self._digest()
+        self.settings: Mapping[str, object] = _relevant(self._settings, prior)
+        self.settings_digest = digest_of(dict(self.settings))
+
+    def _digest(self) -> str:
+        """SHA-256 of all that is given."""
+        sets = (self._cells, self._harmonic_cells)
+        given = [None if one is None else displaced_cells_digest(one) for one in sets]
+        return digest_of([*given, array_digest("static_energy", self._energy)])
+
+    @cached_property
+    def basis(self) -> ForceConstantBasis:
+        """Independent force constants of the supercell."""
+        return basis_for(self._cells, self.few_cells.fit)
+
+    @cached_property
+    def report(self) -> CellsReport:
+        """What was found in the forces.
+
+        Raises
+        ------
+        InconsistentDataError
+            If the displacements do not explain the forces.
+        """
+        design = self.basis.design(_HARMONIC, self._cells.displacements_angstrom)
+        return check_cells(self._cells, design)
+
+    @cached_property
+    def fit(self) -> GaussianProcessFit:
+        """Force constants with their distribution.
+
+        Raises
+        ------
+        ScreeningError
+            As `report`, and as the prior says.
+        """
+        assert self.report is not None  # what is wrong with the forces is said first
+        expected = None
+        if self._prior is not None:
+            expected = prior_force_constants(
+                self._cells,
+                self._prior,
+                self.few_cells.fit,
+                n_cells=self.few_cells.prior_cells,
+                length_angstrom=self.few_cells.displacement_angstrom,
+                seed=self.few_cells.seed,
+                basis=self.basis,
+            )
+        return fit_force_constants(self._cells, self.few_cells.fit, expected, self.basis)
+
+    def _conductivity(self, progress: Progress | None) -> ConductivitySamples | None:
+        if self.few_cells.conductivity is None:
+            return None
+        return conductivity_samples(
+            self.fit,
+            self.few_cells.conductivity,
+            self.few_cells.n_conductivity_samples,
+            self.few_cells.seed,
+            second_order=self._larger_harmonic(),
+            progress=progress,
+        )
+
+    def _larger_harmonic(self) -> ForceConstants | None:
+        if self._harmonic_cells is None:
+            return None
+        settings = replace(self.few_cells.fit, max_order=_HARMONIC)
+        return fit_force_constants(self._harmonic_cells, settings).force_constants
+
+    def _larger_notes(self) -> tuple[str, ...]:
+        larger = self._harmonic_cells
+        if larger is None or self.drawn is None:
+            return ()
+        said = f"{larger.n_cells} cells of a supercell of {larger.n_atoms} atoms, taken as exact"
+        return (f"second-order force constants of the conductivity are those of {said}",)
+
+    def predict(self, crystal: Crystal, progress: Progress | None = None) -> Prediction:
+        """Predict the crystal that the cells belong to.
+
+        Parameters
+        ----------
+        crystal
+            What the cells are of.
+        progress
+            Called with the number of conductivities done and that of all.
+
+        Raises
+        ------
+        InconsistentDataError
+            If this is another crystal, or a conductivity is asked for and has no value.
+        ScreeningError
+            As `report` and `fit`, and as
+            `screening.gaussian_process.conductivity_samples.conductivity_samples` says.
+        """
+        from screening.structure import canonical_crystal
+
+        meter = Meter()
+        own = canonical_crystal(self._cells.primitive, subject=crystal.formula)
+        if own.digest != crystal.digest:
+            raise InconsistentDataError(
+                f"the cells belong to {own.formula} ({own.space_group_symbol}), another crystal",
+                subject=crystal.material_id,
+            )
+        without = replace(self.few_cells, conductivity=None, target=FewCellSettings.target)
+        learned = learned_physics(self.fit, self._settings, without)
+        self.drawn = drawn = self._conductivity(progress)
+        physics = learned.physics
+        return Prediction(
+            method=self.method,
+            method_version=self.method_version,
+            tier=self.tier,
+            model=self.model,
+            model_digest=self.model_digest,
+            structure_digest=crystal.digest,
+            settings=self.settings,
+            settings_digest=self.settings_digest,
+            structure=self._cells.primitive.copy(),
+            thermodynamics=physics.thermodynamics,
+            stability=physics.stability,
+            cost=meter.cost(),
+            static_energy_ev_per_atom=self._energy,
+            static_energy_source=None if self._energy is None else self.model,
+            spread=learned.spread,
+            force_constants=self.fit.force_constants,
+            displaced_cells=self._cells,
+            conductivity=drawn.mean if drawn else None,
+            conductivity_std_w_per_m_k=drawn.std_w_per_m_k if drawn else None,
+            density_of_states=physics.density_of_states,
+            band_structure=physics.bands,
+            warnings=(
+                *self.report.notes,
+                *learned.notes,
+                *self._larger_notes(),
+                *physics_warnings(physics),
+            ),
+        )
+
+
+def displaced_cells_digest(cells: DisplacedCells) -> str:
+    """SHA-256 over all numbers of a set of displaced cells, rounded to ten decimals.
+
+    Raises
+    ------
+    NonFiniteInputError
+        If a number is not finite.
+    """
+    arrays = {
+        "lattice": cells.primitive.lattice.matrix,
+        "positions": cells.primitive.frac_coords,
+        "numbers": [site.specie.Z for site in cells.primitive],
+        "supercell_matrix": cells.supercell_matrix,
+        "supercell_positions": cells.supercell_scaled_positions,
+        "supercell_numbers": cells.supercell_numbers,
+        "displacements": cells.displacements_angstrom,
+        "forces": cells.forces_ev_per_angstrom,
+        "residual_forces": cells.residual_forces_ev_per_angstrom,
+        "born_charges": cells.born_charges_e,
+        "dielectric_constant": cells.dielectric_constant,
+    }
+    return digest_of({name: array_digest(name, values) for name, values in arrays.items()})
+
+
+def _relevant(settings: ScreeningSettings, prior: ForceCalculator | None) -> dict[str, object]:
+    """Return the settings that change numbers once displaced cells are given."""
+    everything = settings.as_dict()
+    phonons, few_cells = everything["phonons"], everything["few_cells"]
+    names = ["fit", "n_samples", "seed"]
+    names += ["prior", "prior_cells", "displacement_angstrom"] if prior is not None else []
+    names += ["conductivity", "n_conductivity_samples"] if few_cells["conductivity"] else []
+    found: dict[str, Any] = {
+        "mesh_length_angstrom": phonons["mesh_length_angstrom"],
+        "thermodynamics": everything["thermodynamics"],
+        "stability_criterion": everything["stability_criterion"],
+        "few_cells": {name: few_cells[name] for name in names},
+    }
+    return found if prior is None else found | {"prior_digest": prior.digest}
