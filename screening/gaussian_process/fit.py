@@ -283,6 +283,7 @@ def _notes(
             f"{ratio:.1f} unknowns per equation; what the forces do not determine follows from "
             "the prior, and its uncertainty is wide"
         )
-    if settings.subtract_dipoles and cells.born_charges_e is None:
+    is_compound = len(cells.primitive.composition) > 1
+    if settings.subtract_dipoles and is_compound and cells.born_charges_e is None:
         found.append("no Born charges: long-range forces of a polar crystal are not treated apart")
     return tuple(found)

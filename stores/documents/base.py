@@ -37,7 +37,16 @@ __all__ = [
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the plain document of one schema version into that of the next."""
 
-_PACKAGES = ("phonoscreen", "numpy", "phonopy", "pydantic", "pymatgen", "spglib")
+_PACKAGES = (
+    "phonoscreen",
+    "numpy",
+    "phono3py",
+    "phonopy",
+    "pydantic",
+    "pymatgen",
+    "spglib",
+    "symfc",
+)
 _UNDIGESTED = frozenset({"_id", "last_updated", "content_digest"})
 
 
