@@ -39,6 +39,7 @@ from screening.conductivity_checks import (
     check_force_constants,
     check_frequencies,
     check_scattered,
+    check_size,
 )
 from screening.conductivity_records import (
     DEFAULT_CONDUCTIVITY_MESH_LENGTH_ANGSTROM,
@@ -308,6 +309,7 @@ def _record(
     for name, values in arrays.items():
         if not np.all(np.isfinite(values)):
             raise CalculatorFailedError("a value is not finite", subject=name)
+    check_size(np.array(settings.temperatures_k), arrays["conductivity_w_per_m_k"])
     return ThermalConductivity(
         method=settings.method,
         mesh=(first, second, third),

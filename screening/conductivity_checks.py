@@ -21,6 +21,7 @@ __all__ = [
     "check_force_constants",
     "check_frequencies",
     "check_scattered",
+    "check_size",
 ]
 
 CUTOFF_THZ = 1e-4
@@ -31,6 +32,8 @@ _SAME_CELL_ANGSTROM = 1e-4
 _MAX_COLLISION_BYTES = 8 * 1024**3
 _STANDING_ANGSTROM_PER_PS = 1e-6  # group velocities that symmetry makes zero stay below
 _N_TRANSLATIONS = 3
+_COLDEST_KELVIN = 100.0
+_LARGEST_W_PER_M_K = 1e5  # diamond has 1e4 at 100 K
 
 
 def check_force_constants(constants: ForceConstants, harmonic: ForceConstants) -> None:
@@ -179,4 +182,32 @@ def check_scattered(
             f" {frequencies_thz[point, branch]:.3f} THz at {np.round(q_points[point], 4).tolist()}",
             subject="linewidths_thz",
             hint="Take a denser mesh, or include isotopes or a boundary mean free path",
+        )
+
+
+def check_size(temperatures_k: FloatArray, conductivity_w_per_m_k: FloatArray) -> None:
+    """Refuse conductivities that no crystal has.
+
+    Parameters
+    ----------
+    temperatures_k
+        Shape (temperature,).
+    conductivity_w_per_m_k
+        Shape (temperature, 3, 3).
+
+    Raises
+    ------
+    InconsistentDataError
+        If one is larger than ten times diamond's, where crystals are not so cold that boundaries
+        alone limit them.
+    """
+    largest = np.abs(conductivity_w_per_m_k).max(axis=(1, 2))
+    absurd = (largest > _LARGEST_W_PER_M_K) & (temperatures_k >= _COLDEST_KELVIN)
+    if np.any(absurd):
+        where = int(np.argmax(absurd))
+        raise InconsistentDataError(
+            f"a conductivity of {largest[where]:.2g} W/m/K at {temperatures_k[where]:g} K: third-order"
+            " force constants near zero",
+            subject="third_order_ev_per_angstrom3",
+            hint="Check that the displacements are large enough to show third order in the forces",
         )

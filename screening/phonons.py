@@ -325,7 +325,7 @@ def _yaml_displacements(data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         raise InconsistentDataError(
             "the file displaces all atoms at once",
             subject="displacements",
-            hint="Force constants are made of displacements of one atom at a time",
+            hint="Learn force constants from it with: phonoscreen gp fit FILE",
         )
     return list(entries)
 

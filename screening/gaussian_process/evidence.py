@@ -39,7 +39,7 @@ _CUBIC = 3
 _SHARE_OF_ANHARMONIC_FORCES = 0.02
 _USUAL_NOISE = 0.01  # of the forces
 _WORST = 1e25
-_EVIDENCE_ROWS = 800  # of more rows a part is enough to choose the decay
+_EVIDENCE_ROWS = (200, 400, 800)  # of more rows a part is enough to choose the decay
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,8 +282,9 @@ def maximise_evidence(
 ) -> tuple[Hyperparameters, float]:
     """Choose variances, decays and noise by the evidence.
 
-    From the first rows alone several starting points are tried; the best goes on with more
-    rows, and at last all rows choose variances and noise at that decay.
+    From the first rows several starting points are tried, and again with more, beside where
+    the search ended: few rows may have a maximum of their own. At last all rows choose
+    variances and noise at that decay.
 
     Parameters
     ----------
@@ -299,20 +300,30 @@ def maximise_evidence(
     hyperparameters, log_evidence
         The best ones and the evidence that all forces give them.
     """
-    few = _first_rows(observations, _EVIDENCE_ROWS // 4)
-    starts = [
-        _start(few, locality, exponent, noise_floor_ev_per_angstrom, noise)
-        for exponent in (_STARTING_EXPONENTS if locality.decay is not Decay.NONE else (1.0,))
-        for noise in _starting_noises(few, noise_floor_ev_per_angstrom)
-    ]
-    found = max((_climb(few, locality, one) for one in starts), key=lambda pair: pair[1])
-    some = _first_rows(observations, _EVIDENCE_ROWS)
-    if some.n_all_rows > few.n_all_rows:
-        found = _climb(some, locality, found[0])
+    floor = noise_floor_ev_per_angstrom
+    found: list[tuple[Hyperparameters, float]] = []
+    seen = 0
+    for n_rows in _EVIDENCE_ROWS:
+        some = _first_rows(observations, n_rows)
+        if some.n_all_rows == seen:  # there are no more
+            break
+        fresh = _starts(some, locality, floor) if n_rows < _EVIDENCE_ROWS[-1] else []
+        tried = [*(one for one, _ in found), *fresh]
+        found = [max((_climb(some, locality, one) for one in tried), key=lambda pair: pair[1])]
+        seen = some.n_all_rows
     every = observations.reduced()
-    if every.n_all_rows > some.n_all_rows:
-        found = _climb(every, locality, found[0], fixed_decay=True)
-    return found
+    if every.n_all_rows > seen:
+        return _climb(every, locality, found[0][0], fixed_decay=True)
+    return found[0]
+
+
+def _starts(observations: Observations, locality: Locality, floor: float) -> list[Hyperparameters]:
+    exponents = _STARTING_EXPONENTS if locality.decay is not Decay.NONE else (1.0,)
+    return [
+        _start(observations, locality, exponent, floor, noise)
+        for exponent in exponents
+        for noise in _starting_noises(observations, floor)
+    ]
 
 
 def _first_rows(observations: Observations, n_rows: int) -> Observations:

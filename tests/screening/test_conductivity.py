@@ -319,6 +319,12 @@ def test_a_broken_sum_rule_is_refused(nickel):
         thermal_conductivity(replace(nickel, second_order_ev_per_angstrom2=broken), COARSE)
 
 
+def test_a_conductivity_that_no_crystal_has_is_refused(nickel):
+    weak = replace(nickel, third_order_ev_per_angstrom3=1e-4 * nickel.third_order_ev_per_angstrom3)
+    with pytest.raises(InconsistentDataError, match="third-order force constants near zero"):
+        thermal_conductivity(weak, PURE)
+
+
 def test_modes_that_nothing_scatters_are_refused():
     frequencies, q_points = np.array([[0.0, 2.0, 3.0]]), np.array([[0.5, 0.0, 0.25]])
     velocities = np.array([[[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 0.0]]])
