@@ -206,8 +206,8 @@ def check_size(temperatures_k: FloatArray, conductivity_w_per_m_k: FloatArray) -
     if np.any(absurd):
         where = int(np.argmax(absurd))
         raise InconsistentDataError(
-            f"a conductivity of {largest[where]:.2g} W/m/K at {temperatures_k[where]:g} K: third-order"
-            " force constants near zero",
+            f"a conductivity of {largest[where]:.2g} W/m/K at {temperatures_k[where]:g} K:"
+            " third-order force constants near zero",
             subject="third_order_ev_per_angstrom3",
             hint="Check that the displacements are large enough to show third order in the forces",
         )

@@ -8,6 +8,7 @@ import sys
 import flows.cli.calibrating
 import flows.cli.database
 import flows.cli.gp
+import flows.cli.gp_learn
 import flows.cli.launching
 import flows.cli.repairing
 import flows.cli.routing

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.app import ExitCode, Json, app, chosen_database_uri, database_uri
+from flows.cli.app import ExitCode, Json, chosen_database_uri, database_uri
+from flows.cli.gp_kernels import RbfOptions, fit_rbf, is_rbf
+from flows.cli.gp_options import (
+    Cells,
+    Cutoff,
+    Db,
+    Files,
+    Material,
+    Order,
+    OutFolder,
+    PlanDb,
+    Prior,
+    Source,
+    Supercell,
+    gp,
+    read,
+    working,
+)
 from flows.cli.options import MaxAtoms, MinLength
-from flows.cli.output import err, out, print_json, print_lines, print_paths
+from flows.cli.output import out, print_json, print_lines, print_paths
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
@@ -23,60 +38,6 @@ if TYPE_CHECKING:
     from screening.structure import Crystal
 
 __all__: list[str] = []
-
-gp = typer.Typer(
-    name="gp",
-    help="Force constants and thermal conductivity from a few cells with all atoms displaced.",
-    no_args_is_help=True,
-)
-app.add_typer(gp)
-
-Files = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        help="Displaced cells with forces, of one supercell: yaml of phono3py or phonopy, extxyz, "
-        "or a folder."
-    ),
-]
-Supercell = Annotated[
-    Path | None,
-    typer.Option(
-        "--supercell",
-        help="File of the undisplaced supercell, for extxyz: supercell.yaml of 'gp plan', POSCAR.",
-    ),
-]
-Cutoff = Annotated[
-    float | None,
-    typer.Option(
-        help="Largest distance of atoms in third-order force constants in Å. "
-        "[default: as far as they are few]"
-    ),
-]
-Cells = Annotated[int | None, typer.Option(min=1, help="Only this many cells, the first ones.")]
-Prior = Annotated[
-    str | None,
-    typer.Option(help="Calculator whose force constants are expected beforehand: chgnet, ..."),
-]
-Source = Annotated[
-    str,
-    typer.Option(help="Where the forces come from, with the functional: PBE, 'VASP PBEsol', ..."),
-]
-Db = Annotated[
-    str | None,
-    typer.Option(
-        "--db",
-        help="Store the prediction in this database, sqlite:///file.db or mongodb://host/name; "
-        "may also stand before 'gp'.",
-    ),
-]
-PlanDb = Annotated[str | None, typer.Option("--db", help="Database of --material.")]
-OutFolder = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder: write files of phonopy and phono3py.")
-]
-Material = Annotated[
-    str | None,
-    typer.Option("--material", "-m", help="Material of the database: id, its start, or label."),
-]
 
 
 @gp.command("plan")
@@ -99,7 +60,7 @@ def plan_command(  # noqa: PLR0913 - every option is an argument
     ] = None,
     min_length: MinLength = None,
     max_atoms: MaxAtoms = None,
-    order: Annotated[int, typer.Option(help="2 for harmonic force constants alone.")] = 3,
+    order: Order = 3,
     cutoff: Cutoff = None,
     seed: Annotated[int, typer.Option(min=0, help="Other cells for another one.")] = 0,
     db: PlanDb = None,
@@ -130,7 +91,7 @@ def plan_command(  # noqa: PLR0913 - every option is an argument
     few_cells = FewCellSettings(displacement_angstrom=displacement, seed=seed, fit=fit)
     settings = screening_settings(min_length_angstrom=min_length, max_atoms=max_atoms)
     matrix = None if supercell is None else parse_supercell(supercell)
-    with _working("counting force constants"):
+    with working("counting force constants"):
         found = plan_cells(crystal, cells, replace(settings, few_cells=few_cells), matrix)
     written = write_plan(found, folder)
     if as_json:
@@ -145,10 +106,21 @@ def fit_command(  # noqa: PLR0913 - every option is an argument
     *,
     supercell: Supercell = None,
     cells: Cells = None,
-    order: Annotated[int, typer.Option(help="2 for harmonic force constants alone.")] = 3,
+    order: Order = 3,
     cutoff: Cutoff = None,
     prior: Prior = None,
     source: Source = "given",
+    kernel: Annotated[
+        str,
+        typer.Option(
+            help="polynomial (force constants with symmetry), or squared exponentials, for "
+            "comparison: symmetrised-rbf (averaged over the space group), rbf (as published)."
+        ),
+    ] = "polynomial",
+    length_scale: Annotated[
+        str | None,
+        typer.Option(help="Of an rbf: scaled, evidence, or a number in Å. [default: scaled]"),
+    ] = None,
     temperatures: Annotated[str, typer.Option(help="In K: 300,1000 or 0:1000:100.")] = "300",
     db: Db = None,
     folder: OutFolder = None,
@@ -160,8 +132,13 @@ def fit_command(  # noqa: PLR0913 - every option is an argument
     from flows.options import parse_temperatures
 
     grid = parse_temperatures(temperatures)
+    unused: dict[str, object] = {"--cutoff": cutoff, "--prior": prior}
+    if is_rbf(kernel, length_scale, unused, db or chosen_database_uri()):
+        options = RbfOptions(kernel, length_scale, order, source, grid)
+        fit_rbf(read(files, supercell, cells), options, folder, as_json=as_json)
+        return
     few_cells = _few_cells(order, cutoff, prior)
-    predictor = predictor_of(_read(files, supercell, cells), few_cells, source)
+    predictor = predictor_of(read(files, supercell, cells), few_cells, source)
     fitted = _fitted(predictor)
     intervals = intervals_of(fitted.prediction, grid)
     material_id = _stored(fitted, predictor, _named(files), db or chosen_database_uri())
@@ -243,7 +220,7 @@ def kappa_command(  # noqa: PLR0913 - every option is an argument
     owner = ""
     if material is None:
         few_cells = replace(_few_cells(3, cutoff, prior), **changes)
-        given_cells = _read(files, supercell, cells)
+        given_cells = read(files, supercell, cells)
         larger = None if no_phonon_supercell else _larger(files)
         predictor = predictor_of(given_cells, few_cells, source, harmonic_cells=larger)
     else:
@@ -275,25 +252,11 @@ def _stored_crystal(name: str, db: str | None) -> Crystal:
         return crystal_of(database, find_material(database, name))
 
 
-def _read(files: list[Path] | None, supercell: Path | None, n_cells: int | None) -> DisplacedCells:
-    from flows.cell_files import first_cells, read_cells
-
-    if not files:
-        raise SettingError(
-            "no file is given",
-            subject="gp",
-            hint="Give displaced cells with forces, for example phonoscreen gp fit NaCl.yaml",
-        )
-    with _working("reading"):
-        cells = read_cells(files, supercell)
-    return cells if n_cells is None else first_cells(cells, n_cells)
-
-
 def _larger(files: list[Path] | None) -> DisplacedCells | None:
     """Look for cells of a larger supercell for second order."""
     from flows.cell_files import read_harmonic_cells
 
-    with _working("reading"):
+    with working("reading"):
         return read_harmonic_cells(files or [])
 
 
@@ -321,7 +284,7 @@ def _predictor_of_material(
 def _fitted(predictor: GivenCells) -> FittedCells:
     from flows.given_cells import fit_cells
 
-    with _working("fitting") as say:
+    with working("fitting") as say:
         return fit_cells(
             predictor, lambda done, total: say(f"{done} of {total} conductivities are done")
         )
@@ -358,10 +321,3 @@ def _print_ends(material_id: str | None, written: list[Path]) -> None:
 
 def _named(files: list[Path] | None) -> str:
     return ", ".join(path.name for path in files or ())
-
-
-@contextmanager
-def _working(what: str) -> Iterator[Any]:
-    """Show on a terminal what is going on; gives a function that says what comes next."""
-    with err.status(what) as status:
-        yield status.update

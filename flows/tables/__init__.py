@@ -16,6 +16,12 @@ from flows.tables.gaussian_process import (
     table_fit,
 )
 from flows.tables.hull import table_hull
+from flows.tables.kernels import (
+    payload_kernel_fit,
+    payload_learning,
+    table_kernel_fit,
+    table_learning,
+)
 from flows.tables.launches import payload_launch, table_launch
 from flows.tables.materials import table_failures, table_query, table_show
 from flows.tables.payloads import (
@@ -45,7 +51,9 @@ __all__ = [
     "payload_fields",
     "payload_fit",
     "payload_hull",
+    "payload_kernel_fit",
     "payload_launch",
+    "payload_learning",
     "payload_plan",
     "payload_query",
     "payload_ranking",
@@ -60,8 +68,10 @@ __all__ = [
     "table_failures",
     "table_fit",
     "table_hull",
+    "table_kernel_fit",
     "table_known",
     "table_launch",
+    "table_learning",
     "table_plan",
     "table_query",
     "table_ranking",

@@ -17,21 +17,28 @@ from screening.quantities import Property
 if TYPE_CHECKING:
     from flows.cell_plans import CellPlan
     from flows.given_cells import FittedCells
+    from screening.gaussian_process.checks import CellsReport
     from screening.gaussian_process.conductivity_samples import ConductivitySamples
     from screening.gaussian_process.evidence import Hyperparameters
     from screening.uncertainty.interval import Interval
 
 __all__ = [
+    "CRYSTAL_FIELDS",
+    "DIGITS",
     "GAUSSIAN_PROCESS_FIELDS",
+    "cells_text",
+    "facts",
+    "matrix_text",
     "payload_cell_plan",
     "payload_conductivity",
     "payload_fit",
     "table_cell_plan",
     "table_conductivity",
     "table_fit",
+    "warning_lines",
 ]
 
-_CRYSTAL_FIELDS = {
+CRYSTAL_FIELDS = {
     "formula": "Reduced formula.",
     "space_group_symbol": "International symbol.",
     "n_supercell_atoms": "Atoms of the supercell.",
@@ -47,12 +54,12 @@ _RESULT_FIELDS = {
     "warnings": "What to know before using the numbers.",
 }
 GAUSSIAN_PROCESS_FIELDS: Mapping[str, Mapping[str, str]] = {
-    "gp-plan": _CRYSTAL_FIELDS
+    "gp-plan": CRYSTAL_FIELDS
     | {
         "displacement_angstrom": "Root mean square displacement of an atom in Å.",
         "written": "Files.",
     },
-    "gp-fit": _CRYSTAL_FIELDS
+    "gp-fit": CRYSTAL_FIELDS
     | {
         "orders": "For every order: number of unknowns, variance between nearest neighbours in "
         "(eV/Å^order)² and exponent of the decay.",
@@ -65,7 +72,7 @@ GAUSSIAN_PROCESS_FIELDS: Mapping[str, Mapping[str, str]] = {
         "verdict": "Dynamical stability.",
     }
     | _RESULT_FIELDS,
-    "gp-kappa": _CRYSTAL_FIELDS
+    "gp-kappa": CRYSTAL_FIELDS
     | {
         "method": "rta or direct.",
         "mesh": "Points along the reciprocal vectors.",
@@ -82,7 +89,7 @@ GAUSSIAN_PROCESS_FIELDS: Mapping[str, Mapping[str, str]] = {
 """Names and meanings of the fields of the payloads."""
 
 _ORDER_NAMES = {1: "first", 2: "second", 3: "third"}
-_DIGITS = {
+DIGITS = {
     Property.FREE_ENERGY: 2,
     Property.ENTROPY: 4,
     Property.HEAT_CAPACITY: 4,
@@ -96,7 +103,7 @@ def table_cell_plan(plan: CellPlan, written: Sequence[Path]) -> Group:
     cells = plan.cells
     rows = [
         ["crystal", f"{plan.formula} {plan.space_group_symbol}"],
-        ["supercell", f"{cells.n_atoms} atoms, {_matrix_text(cells.supercell_matrix)}"],
+        ["supercell", f"{cells.n_atoms} atoms, {matrix_text(cells.supercell_matrix)}"],
         ["displaced cells", f"{cells.n_cells}, every atom by {_displacement(plan):.3g} Å"],
         ["forces", str(plan.n_forces)],
         ["force constants", f"{plan.n_unknowns} independent ones up to order {plan.max_order}"],
@@ -108,7 +115,7 @@ def table_cell_plan(plan: CellPlan, written: Sequence[Path]) -> Group:
         "save frames with forces as extxyz; then:\n"
         f"  phonoscreen gp fit FORCES.extxyz --supercell {supercell}"
     )
-    return Group(_facts(rows), Text(following))
+    return Group(facts(rows), Text(following))
 
 
 def payload_cell_plan(plan: CellPlan, written: Iterable[Path]) -> dict[str, Any]:
@@ -146,15 +153,15 @@ def table_fit(
     verdict = fitted.prediction.stability.verdict.value
     caption = f"Intervals of the posterior distribution. Dynamical stability: {verdict}."
     return Group(
-        _facts(_fit_rows(fitted)),
+        facts(_fit_rows(fitted)),
         make_table(columns, rows, caption=caption, width=width),
-        *_warnings(fitted),
+        *warning_lines(fitted.prediction.warnings),
     )
 
 
 def _quantity_row(one: Interval) -> list[str]:
     kind, temperature = one.quantity.kind, one.quantity.temperature_k
-    digits = _DIGITS[kind]
+    digits = DIGITS[kind]
     return [
         kind.value.replace("_", " "),
         "" if temperature is None else f"{temperature:g}",
@@ -167,12 +174,10 @@ def _quantity_row(one: Interval) -> list[str]:
 def _fit_rows(fitted: FittedCells) -> list[list[str]]:
     """Say in words what was fitted to what, and what the evidence chose."""
     fit, report, chosen = fitted.fit, fitted.report, fitted.fit.hyperparameters
-    kind = "one or two atoms displaced in each" if report.systematic else "all atoms displaced"
-    rms = report.displacement_rms_angstrom
     rows = [
         ["crystal", f"{fitted.crystal.formula} {fitted.crystal.space_group_symbol}"],
-        ["supercell", f"{fit.cells.n_atoms} atoms, {_matrix_text(fit.cells.supercell_matrix)}"],
-        ["displaced cells", f"{fit.cells.n_cells}, {kind}, {rms:.3g} Å (rms)"],
+        ["supercell", f"{fit.cells.n_atoms} atoms, {matrix_text(fit.cells.supercell_matrix)}"],
+        ["displaced cells", cells_text(report)],
         ["forces from", fitted.prediction.model],
         ["force constants", _unknowns_text(fitted)],
         ["unknowns per equation", f"{fit.unknowns_per_equation:.2f}"],
@@ -183,6 +188,12 @@ def _fit_rows(fitted: FittedCells) -> list[list[str]]:
         share = f"{100 * report.linear.residual:.2g} % of the forces"
         rows.append(["not harmonic", share])
     return rows
+
+
+def cells_text(report: CellsReport) -> str:
+    """Say how many cells there are, and how atoms are displaced in them."""
+    kind = "one or two atoms displaced in each" if report.systematic else "all atoms displaced"
+    return f"{report.n_cells}, {kind}, {report.displacement_rms_angstrom:.3g} Å (rms)"
 
 
 def _unknowns_text(fitted: FittedCells) -> str:
@@ -286,9 +297,9 @@ def table_conductivity(
     mesh = " x ".join(map(str, found.mesh))
     caption = f"{solved}, mesh {mesh}; intervals from {drawn.n_samples} draws of the posterior."
     return Group(
-        _facts(_fit_rows(fitted)),
+        facts(_fit_rows(fitted)),
         make_table(columns, rows, caption=caption, width=width),
-        *_warnings(fitted),
+        *warning_lines(fitted.prediction.warnings),
     )
 
 
@@ -349,7 +360,7 @@ def _results(
     }
 
 
-def _facts(rows: Sequence[Sequence[str]]) -> Table:
+def facts(rows: Sequence[Sequence[str]]) -> Table:
     """Two columns without a frame."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -359,11 +370,13 @@ def _facts(rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _warnings(fitted: FittedCells) -> Iterable[Text]:
-    return (Text(f"! {line}", style="yellow") for line in fitted.prediction.warnings)
+def warning_lines(warnings: Iterable[str]) -> Iterable[Text]:
+    """Mark what to know before using the numbers."""
+    return (Text(f"! {line}", style="yellow") for line in warnings)
 
 
-def _matrix_text(matrix: Any) -> str:
+def matrix_text(matrix: Any) -> str:
+    """Write the vectors of a supercell in primitive vectors."""
     return f"vectors {'; '.join(' '.join(map(str, row)) for row in np.asarray(matrix).tolist())}"
 
 

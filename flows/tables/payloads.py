@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.tables.gaussian_process import GAUSSIAN_PROCESS_FIELDS
+from flows.tables.kernels import KERNEL_FIELDS
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ _COMPUTED_FIELDS: Mapping[str, Mapping[str, str]] = {
         "calibrations": "Methods that the calibrations of the intervals compare, by their keys.",
     },
     **GAUSSIAN_PROCESS_FIELDS,
+    **KERNEL_FIELDS,
 }
 
 
@@ -324,7 +326,7 @@ def payload_fields(kind: str) -> dict[str, str]:
     ----------
     kind
         ``query``, ``rank``, ``show``, ``status``, ``screen``, ``repair``, ``routing``, ``plan``,
-        ``trail``, ``gp-plan``, ``gp-fit`` or ``gp-kappa``.
+        ``trail``, ``gp-plan``, ``gp-fit``, ``gp-fit-rbf``, ``gp-kappa`` or ``gp-learn``.
 
     Raises
     ------
