@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flows.given_cells import FittedCells
     from screening.gaussian_process.checks import CellsReport
     from screening.gaussian_process.conductivity_samples import ConductivitySamples
-    from screening.gaussian_process.evidence import Hyperparameters
+    from screening.gaussian_process.observations import Hyperparameters
     from screening.uncertainty.interval import Interval
 
 __all__ = [

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from pymatgen.core import Structure
 from scipy.sparse import csr_array
 
 from screening.errors import InconsistentDataError, SettingError, WrongShapeError
+from screening.gaussian_process.symfc_basis import IndependentColumns, SymfcSupercell
 from screening.prediction import FloatArray, frozen_array
 from screening.repeated_cell import RepeatedCell
 from screening.supercell_symmetry import (
@@ -94,6 +94,8 @@ class ForceConstantBasis:
         The bases in ascending order; those without columns are left out.
     nearest_angstrom
         Distance of nearest neighbours in Å.
+    third_order_cutoff_angstrom
+        Largest distance in Å of two atoms of a triplet; None where there is no limit.
     """
 
     n_sites: int
@@ -102,6 +104,7 @@ class ForceConstantBasis:
     translations: IntArray
     orders: tuple[OrderBasis, ...]
     nearest_angstrom: float
+    third_order_cutoff_angstrom: float | None = None
 
     @property
     def n_unknowns(self) -> int:
@@ -171,28 +174,31 @@ class ForceConstantBasis:
                 subject="displacements_angstrom",
             )
         n_columns = self.order(order).n_columns
-        found = np.empty((len(displacements_angstrom), self.n_atoms * 3, n_columns))
-        filled = 0
-        for block in self._blocks(order, displacements_angstrom):
-            found[filled : filled + len(block)] = block
-            filled += len(block)
+        found = np.empty((len(displacements_angstrom), self.n_atoms, 3, n_columns))
+        for cells, atoms, forces in self._blocks(order, displacements_angstrom):
+            found[cells[:, None], atoms] = forces
         return found.reshape(-1, n_columns)
 
-    def _blocks(self, order: int, displacements: FloatArray) -> Iterator[FloatArray]:
-        """Yield the forces of a few cells at a time, shape (cell, atom and axis, column)."""
+    def _blocks(
+        self, order: int, displacements: FloatArray
+    ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+        """Yield the forces of a few translated cells at a time.
+
+        Each is translated back to the first cell of the crystal, whose force constants are known:
+        cells (row,), atoms (row, site) and forces (row, site, axis, column).
+        """
         basis = self.order(order)
         contraction = _contraction(basis, self.n_sites, self.n_atoms)
-        size = max(contraction.shape[0], contraction.shape[1]) * len(self.translations)
-        step = max(1, _BATCH_NUMBERS // size)
         targets = self.translations[:, self.rows]
-        for start in range(0, len(displacements), step):
-            some = displacements[start : start + step]
-            moved = some[:, self.translations].reshape(-1, 3 * self.n_atoms)
-            forces = (contraction @ _powers(moved, order - 1).T).T
-            shaped = forces.reshape(len(some), *targets.shape, 3, basis.n_columns)
-            ordered = np.empty((len(some), self.n_atoms, 3, basis.n_columns))
-            ordered[:, targets] = shaped
-            yield ordered.reshape(len(some), -1, basis.n_columns)
+        n_rows = len(displacements) * len(self.translations)
+        step = max(1, _BATCH_NUMBERS // max(contraction.shape))
+        for start in range(0, n_rows, step):
+            rows = np.arange(start, min(start + step, n_rows))
+            cells, moves = np.divmod(rows, len(self.translations))
+            moved = displacements[cells[:, None], self.translations[moves]]
+            products = _powers(moved.reshape(len(rows), -1), order - 1)
+            forces = (contraction @ products.T).T
+            yield cells, targets[moves], forces.reshape(len(rows), self.n_sites, 3, -1)
 
 
 def _powers(displacements: FloatArray, degree: int) -> FloatArray:
@@ -256,7 +262,7 @@ def force_constant_basis(
     scaled = (cell.primitive.frac_coords[sites] + cells) @ np.linalg.inv(matrix)
     symmetry = SupercellSymmetry(cell.primitive, matrix, sites, cells, symprec_angstrom)
     lattice = np.asarray(matrix @ cell.primitive.lattice.matrix)
-    supercell = _Supercell(lattice, scaled, numbers, symmetry.symmetry_operations)
+    supercell = SymfcSupercell(lattice, scaled, numbers, symmetry.symmetry_operations)
     distances = _distances(cell.primitive, matrix, scaled)
     rows = np.array([np.flatnonzero(sites == site)[0] for site in range(len(cell.primitive))])
     found = []
@@ -267,70 +273,13 @@ def force_constant_basis(
         found.append(_order_basis(raw, order, rows, sites, distances))
     kept = tuple(one for one in found if one.n_columns)
     nearest = float(np.min(distances[distances > _SAME_ATOM_ANGSTROM]))
-    return ForceConstantBasis(len(rows), len(numbers), rows, translations, kept, nearest)
-
-
-@dataclass(frozen=True, eq=False)
-class _Raw:
-    """What symfc found for one order: rows of its own choice."""
-
-    columns: csr_array
-    allowed: FloatArray
-    rows: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Supercell:
-    """A supercell as symfc takes it."""
-
-    lattice: FloatArray
-    scaled_positions: FloatArray
-    numbers: IntArray
-    operations: dict[str, Any]
-
-    def basis(self, order: int, cutoff_angstrom: float | None) -> _Raw:
-        """Compute the basis of one order."""
-        from symfc.basis_sets import FCBasisSetO2, FCBasisSetO3
-        from symfc.utils.utils import SymfcAtoms
-
-        atoms = SymfcAtoms(
-            cell=self.lattice, scaled_positions=self.scaled_positions, numbers=self.numbers
-        )
-        if order == 1:
-            return self._first_order(atoms)
-        if order not in (_HARMONIC, _CUBIC):
-            raise SettingError(f"order {order} is not supported", subject="orders")
-        kind = FCBasisSetO2 if order == _HARMONIC else FCBasisSetO3
-        try:
-            done = kind(atoms, cutoff=cutoff_angstrom, spacegroup_operations=self.operations).run()
-        except AssertionError as error:  # symfc's word for: symmetry leaves none
-            raise SettingError(
-                f"symmetry leaves no force constants of order {order} in a supercell of"
-                f" {len(self.numbers)} atoms",
-                subject="max_order",
-                hint="Take a larger supercell, or harmonic force constants alone (max_order 2)",
-            ) from error
-        assert done.blocked_basis_set is not None
-        allowed = np.asarray(done.blocked_basis_set.recover())
-        columns = csr_array(done.compact_compression_matrix)
-        return _Raw(columns, allowed, np.asarray(done.p2s_map, dtype=np.int64))
-
-    def _first_order(self, atoms: Any) -> _Raw:
-        """Find the forces that the symmetry permits; symfc has them for all atoms."""
-        from symfc.basis_sets import FCBasisSetO1
-
-        rows = np.arange(len(self.numbers))
-        try:
-            done = FCBasisSetO1(atoms, spacegroup_operations=self.operations).run()
-        except ValueError:  # symfc's word for: every atom is held by symmetry
-            return _Raw(csr_array((3 * len(rows), 0)), np.zeros((0, 0)), rows)
-        assert done.full_basis_set is not None
-        columns = csr_array(done.full_basis_set)
-        return _Raw(columns, np.eye(columns.shape[1]), rows)
+    return ForceConstantBasis(
+        len(rows), len(numbers), rows, translations, kept, nearest, third_order_cutoff_angstrom
+    )
 
 
 def _order_basis(
-    raw: _Raw, order: int, rows: IntArray, sites: IntArray, distances: FloatArray
+    raw: IndependentColumns, order: int, rows: IntArray, sites: IntArray, distances: FloatArray
 ) -> OrderBasis:
     """Put symfc's rows in the order of the sites, and add constraints and extents."""
     if order > 1 and raw.columns.shape[1] == 0:

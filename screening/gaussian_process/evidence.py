@@ -16,140 +16,31 @@ equations 2.30 and 5.9.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from screening.errors import InconsistentDataError
-from screening.gaussian_process.basis import OrderBasis
+from screening.gaussian_process.observations import Hyperparameters, Observations
 from screening.gaussian_process.prior import Locality, OrderPrior, OrderScale
 from screening.gaussian_process.settings import Decay
 from screening.prediction import FloatArray
 
-__all__ = ["Hyperparameters", "Observations", "covariance", "log_evidence", "maximise_evidence"]
+__all__ = ["covariance", "log_evidence", "maximise_evidence"]
 
 _EXPONENT_BOUNDS = (0.2, 12.0)
-_STARTING_EXPONENTS = (1.5, 4.0)
+_STARTING_EXPONENTS = (4.0, 1.5)
 _LOG_VARIANCE_SPAN = 16.0
-_LOG_NOISE_BOUNDS = (-25.0, 2.0)
+_LEAST_EXCESS_NOISE, _LARGEST_LOG_NOISE = 0.01, 2.0  # of the floor's variance; (eV/Å)²
 _CUBIC = 3
 _SHARE_OF_ANHARMONIC_FORCES = 0.02
 _USUAL_NOISE = 0.01  # of the forces
 _WORST = 1e25
+_TOLERANCE = 1e-6  # the evidence of a thousand forces to a thousandth
 _EVIDENCE_ROWS = (200, 400, 800)  # of more rows a part is enough to choose the decay
-
-
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """Forces and what they are linear in.
-
-    Attributes
-    ----------
-    bases
-        The orders.
-    designs
-        Forces in eV/Å of unit amplitudes, one array of shape (row, column) for each order.
-    forces_ev_per_angstrom
-        Forces without residual and known parts, shape (row,).
-    means
-        Forces of each part of a prior mean, shape (part, row).
-    mean_scale_std
-        Standard deviation of the factor that multiplies each part.
-    n_hidden_rows
-        Rows of noise alone that an orthogonal transformation has put aside.
-    """
-
-    bases: tuple[OrderBasis, ...]
-    designs: tuple[FloatArray, ...]
-    forces_ev_per_angstrom: FloatArray
-    means: FloatArray
-    mean_scale_std: float
-    n_hidden_rows: int = 0
-
-    @property
-    def n_rows(self) -> int:
-        """Rows that are kept."""
-        return len(self.forces_ev_per_angstrom)
-
-    @property
-    def n_all_rows(self) -> int:
-        """Rows that are kept or put aside."""
-        return self.n_rows + self.n_hidden_rows
-
-    def rows(self, selection: slice) -> Observations:
-        """Return some rows."""
-        return replace(
-            self,
-            designs=tuple(design[selection] for design in self.designs),
-            forces_ev_per_angstrom=self.forces_ev_per_angstrom[selection],
-            means=self.means[:, selection],
-        )
-
-    def reduced(self) -> Observations:
-        """Turn more rows than unknowns into as many as matter, without loss.
-
-        An orthogonal transformation of the rows leaves the likelihood as it is, and collects
-        what no force constant explains in one row.
-        """
-        widths = [design.shape[1] for design in self.designs]
-        n_kept = sum(widths) + len(self.means) + 1
-        if self.n_rows <= n_kept:
-            return self
-        stacked = np.column_stack([*self.designs, self.means.T, self.forces_ev_per_angstrom])
-        triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
-        edges = [int(edge) for edge in np.cumsum([0, *widths])]
-        return replace(
-            self,
-            designs=tuple(triangle[:, a:b] for a, b in pairwise(edges)),
-            forces_ev_per_angstrom=triangle[:, -1],
-            means=triangle[:, edges[-1] : -1].T,
-            n_hidden_rows=self.n_hidden_rows + self.n_rows - len(triangle),
-        )
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What the evidence chooses.
-
-    Attributes
-    ----------
-    scales
-        Variance and decay of every order.
-    log_excess_noise_variance
-        Logarithm of the variance of the noise above its floor, (eV/Å)².
-    noise_floor_ev_per_angstrom
-        Smallest standard deviation of a force in eV/Å.
-    """
-
-    scales: tuple[OrderScale, ...]
-    log_excess_noise_variance: float
-    noise_floor_ev_per_angstrom: float
-
-    @property
-    def noise_variance(self) -> float:
-        """Variance of a force in (eV/Å)²."""
-        return float(self.noise_floor_ev_per_angstrom**2 + np.exp(self.log_excess_noise_variance))
-
-    @property
-    def noise_ev_per_angstrom(self) -> float:
-        """Standard deviation of a force in eV/Å."""
-        return float(np.sqrt(self.noise_variance))
-
-    def vector(self) -> FloatArray:
-        """Return all that is optimised, as one array."""
-        flat = [(scale.log_variance, scale.exponent) for scale in self.scales]
-        return np.array([*np.ravel(flat), self.log_excess_noise_variance])
-
-    def with_vector(self, vector: FloatArray) -> Hyperparameters:
-        """Return the same with other values."""
-        scales = tuple(
-            replace(scale, log_variance=float(vector[2 * k]), exponent=float(vector[2 * k + 1]))
-            for k, scale in enumerate(self.scales)
-        )
-        return replace(self, scales=scales, log_excess_noise_variance=float(vector[-1]))
+_STARTS = (4, 1, 0)  # how many starting points are tried with each
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +71,7 @@ def _terms(
         observations.bases, observations.designs, hyperparameters.scales, strict=True
     ):
         prior = OrderPrior.at(basis, locality, scale.exponent)
-        spread = prior.covariance(design.T)
+        spread = prior.covariance(design.T, exact=False)
         found.append(_Term(design @ spread, spread, prior.weight_slopes))
     return found
 
@@ -282,9 +173,9 @@ def maximise_evidence(
 ) -> tuple[Hyperparameters, float]:
     """Choose variances, decays and noise by the evidence.
 
-    From the first rows several starting points are tried, and again with more, beside where
-    the search ended: few rows may have a maximum of their own. At last all rows choose
-    variances and noise at that decay.
+    A part of the rows, spread over cells and atoms, chooses among several starting points; a
+    larger one tries again from the likeliest of them, for few rows may have a maximum of their
+    own; at last all rows choose variances and noise at that decay.
 
     Parameters
     ----------
@@ -303,11 +194,11 @@ def maximise_evidence(
     floor = noise_floor_ev_per_angstrom
     found: list[tuple[Hyperparameters, float]] = []
     seen = 0
-    for n_rows in _EVIDENCE_ROWS:
-        some = _first_rows(observations, n_rows)
+    for stage, n_rows in enumerate(_EVIDENCE_ROWS):
+        some = _some_rows(observations, n_rows)
         if some.n_all_rows == seen:  # there are no more
             break
-        fresh = _starts(some, locality, floor) if n_rows < _EVIDENCE_ROWS[-1] else []
+        fresh = _starts(some, locality, floor)[: _STARTS[stage]]
         tried = [*(one for one, _ in found), *fresh]
         found = [max((_climb(some, locality, one) for one in tried), key=lambda pair: pair[1])]
         seen = some.n_all_rows
@@ -318,6 +209,7 @@ def maximise_evidence(
 
 
 def _starts(observations: Observations, locality: Locality, floor: float) -> list[Hyperparameters]:
+    """List starting points, the likeliest first."""
     exponents = _STARTING_EXPONENTS if locality.decay is not Decay.NONE else (1.0,)
     return [
         _start(observations, locality, exponent, floor, noise)
@@ -326,8 +218,12 @@ def _starts(observations: Observations, locality: Locality, floor: float) -> lis
     ]
 
 
-def _first_rows(observations: Observations, n_rows: int) -> Observations:
-    return observations.rows(slice(0, max(n_rows, 1))).reduced()
+def _some_rows(observations: Observations, n_rows: int) -> Observations:
+    """Take rows evenly from all, so that no cell, atom or direction is preferred."""
+    n_all = observations.n_rows
+    if n_rows >= n_all:
+        return observations.reduced()
+    return observations.rows(np.linspace(0, n_all - 1, n_rows).round().astype(np.int64)).reduced()
 
 
 def _starting_noises(observations: Observations, floor: float) -> tuple[float, ...]:
@@ -338,7 +234,7 @@ def _starting_noises(observations: Observations, floor: float) -> tuple[float, .
     """
     forces = observations.forces_ev_per_angstrom
     usual = _USUAL_NOISE * float(np.sqrt(forces @ forces / observations.n_all_rows))
-    return (floor, usual) if usual > floor else (floor,)
+    return (usual, floor) if usual > floor else (floor,)
 
 
 def _start(
@@ -380,7 +276,12 @@ def _climb(
     origin = start.vector()
     bounds = _bounds(start, fixed_decay=fixed_decay)
     result = minimize(
-        cost, origin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}
+        cost,
+        origin,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 40, "ftol": _TOLERANCE},
     )
     return start.with_vector(result.x), -float(result.fun)
 
@@ -392,4 +293,5 @@ def _bounds(start: Hyperparameters, *, fixed_decay: bool) -> Sequence[tuple[floa
         found.append((scale.log_variance - span, scale.log_variance + span))
         held = (scale.exponent, scale.exponent)
         found.append(held if fixed_decay else _EXPONENT_BOUNDS)
-    return [*found, _LOG_NOISE_BOUNDS]
+    least = float(np.log(_LEAST_EXCESS_NOISE * start.noise_floor_ev_per_angstrom**2))
+    return [*found, (least, _LARGEST_LOG_NOISE)]

@@ -16,13 +16,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
 from screening.gaussian_process.basis import ForceConstantBasis, force_constant_basis
 from screening.gaussian_process.cutoff import automatic_cutoff
 from screening.gaussian_process.dipole import dipole_amplitudes
-from screening.gaussian_process.evidence import Hyperparameters, Observations, maximise_evidence
+from screening.gaussian_process.evidence import maximise_evidence
+from screening.gaussian_process.observations import Hyperparameters, Observations
 from screening.gaussian_process.posterior import Amplitudes, Posterior, PriorMean, posterior_of
 from screening.gaussian_process.prior import Locality
 from screening.gaussian_process.settings import GaussianProcessSettings
@@ -181,7 +183,16 @@ def fit_force_constants(
     SettingError
         If a cutoff leaves no triplet.
     """
-    settings = settings or GaussianProcessSettings()
+    with threadpool_limits(1, user_api="blas"):  # numpy's and scipy's threads hinder each other
+        return _fit(cells, settings or GaussianProcessSettings(), prior_mean, basis)
+
+
+def _fit(
+    cells: DisplacedCells,
+    settings: GaussianProcessSettings,
+    prior_mean: ForceConstants | None,
+    basis: ForceConstantBasis | None,
+) -> GaussianProcessFit:
     _check(cells)
     basis = basis or basis_for(cells, settings)
     mean = _prior_mean(cells, basis, settings, prior_mean)
@@ -195,6 +206,13 @@ def fit_force_constants(
 
 def _check(cells: DisplacedCells) -> None:
     shape = (cells.n_cells, cells.n_atoms, 3)
+    still = np.asarray(cells.residual_forces_ev_per_angstrom)
+    if still.shape != shape[1:] or not np.all(np.isfinite(still)):
+        raise WrongShapeError(
+            f"finite values of shape {shape[1:]} are needed, not of {still.shape}",
+            subject="residual_forces_ev_per_angstrom",
+            hint="Give the forces on the undisplaced supercell, zeros where they are unknown",
+        )
     for name in ("displacements_angstrom", "forces_ev_per_angstrom"):
         values = np.asarray(getattr(cells, name))
         if values.shape != shape:
@@ -204,7 +222,9 @@ def _check(cells: DisplacedCells) -> None:
             raise NonFiniteForcesError(f"a value of cell {cell} is not finite", subject=name)
     if not np.any(cells.displacements_angstrom):
         raise InconsistentDataError(
-            f"none of {cells.n_cells} cells is displaced", subject="displacements_angstrom"
+            f"none of {cells.n_cells} cells is displaced",
+            subject="displacements_angstrom",
+            hint="Give cells with atoms off their places, and the forces on them",
         )
 
 
@@ -283,7 +303,14 @@ def _notes(
             f"{ratio:.1f} unknowns per equation; what the forces do not determine follows from "
             "the prior, and its uncertainty is wide"
         )
-    is_compound = len(cells.primitive.composition) > 1
-    if settings.subtract_dipoles and is_compound and cells.born_charges_e is None:
+    automatic = settings.third_order_cutoff_angstrom is None
+    if automatic and basis.third_order_cutoff_angstrom is not None:
+        found.append(
+            f"third-order force constants reach to {basis.third_order_cutoff_angstrom:.2f} Å: "
+            f"further ones would be more than {settings.max_unknowns}"
+        )
+    is_polar = not all(element.is_metal for element in cells.primitive.composition)
+    is_polar = is_polar and len(cells.primitive.composition) > 1
+    if settings.subtract_dipoles and is_polar and cells.born_charges_e is None:
         found.append("no Born charges: long-range forces of a polar crystal are not treated apart")
     return tuple(found)

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from screening.errors import InconsistentDataError
-from screening.gaussian_process.evidence import Hyperparameters, Observations, covariance
+from screening.gaussian_process.evidence import covariance
+from screening.gaussian_process.observations import Hyperparameters, Observations
 from screening.gaussian_process.prior import Locality, OrderPrior
 from screening.prediction import FloatArray
 

@@ -102,26 +102,28 @@ class OrderPrior:
         moving = np.abs(slopes * exponent) < _LARGEST_LOG_WEIGHT
         return cls(basis, weights, weights * slopes * moving)
 
-    def covariance(self, values: FloatArray) -> FloatArray:
+    def covariance(self, values: FloatArray, *, exact: bool = True) -> FloatArray:
         """Apply the covariance of the amplitudes at unit variance to values (column, ...).
 
         With weights W and constraints N it is W⁻¹ - W⁻¹ N (Nᵀ W⁻¹ N)⁻¹ Nᵀ W⁻¹: a normal
-        distribution under linear conditions.
+        distribution under linear conditions. They hold to the last digit only where ``exact``,
+        which costs as much again.
         """
         scaled = values / self.weights.reshape(-1, *(1,) * (values.ndim - 1))
-        return self._conditioned(scaled)
+        return self._conditioned(scaled, exact=exact)
 
     def sample(self, generator: np.random.Generator, n_samples: int) -> FloatArray:
         """Draw amplitudes at unit variance, shape (column, sample)."""
         free = generator.standard_normal((self.basis.n_columns, n_samples))
-        return self._conditioned(free / np.sqrt(self.weights)[:, None])
+        return self._conditioned(free / np.sqrt(self.weights)[:, None], exact=True)
 
-    def _conditioned(self, amplitudes: FloatArray) -> FloatArray:
+    def _conditioned(self, amplitudes: FloatArray, *, exact: bool) -> FloatArray:
         """Move amplitudes to the nearest ones, in the metric of the weights, that are allowed."""
         constraints = self.basis.constraints
         if constraints.shape[1] == 0:
             return amplitudes
         spread = constraints / self.weights[:, None]
         correction = np.linalg.solve(constraints.T @ spread, constraints.T @ amplitudes)
+        found = amplitudes - spread @ correction
         # rounding is amplified by the range of the weights: one projection removes it
-        return self.basis.allowed(amplitudes - spread @ correction)
+        return self.basis.allowed(found) if exact else np.asarray(found)

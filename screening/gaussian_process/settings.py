@@ -62,6 +62,12 @@ class GaussianProcessSettings:
     symprec_angstrom: float = 1e-5
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "decay", Decay(self.decay))
+        except ValueError as error:
+            raise SettingError(
+                f"{self.decay!r} is no decay", subject="decay", hint=f"Give {', '.join(Decay)}"
+            ) from error
         if self.max_order not in _ORDERS:
             raise SettingError(
                 f"{self.max_order} is no order that can be fitted",

@@ -85,6 +85,27 @@ def test_designs_are_the_forces_of_force_constants(case) -> None:
     assert np.allclose(found, expected.ravel(), rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
+def test_little_memory_gives_the_same_designs(case, monkeypatch) -> None:
+    _, basis = case
+    moves = random_displacements(basis.n_atoms, 3, 0.05)
+    whole = [basis.design(one.order, moves) for one in basis.orders]
+    monkeypatch.setattr("screening.gaussian_process.basis._BATCH_NUMBERS", 1)
+    for one, expected in zip(basis.orders, whole, strict=True):
+        np.testing.assert_allclose(basis.design(one.order, moves), expected, atol=1e-15)
+
+
+def test_a_cutoff_within_the_nearest_neighbours_is_refused_as_such(crystals) -> None:
+    cell = undisplaced(crystals["wurtzite"], MATRICES["wurtzite"])
+    with pytest.raises(SettingError, match=r"within 0\.5 Å"):
+        force_constant_basis(cell, (3,), 0.5)
+
+
+def test_symmetry_that_leaves_no_third_order_is_said(crystals) -> None:
+    cell = undisplaced(crystals["fcc"], np.diag([2, 2, 2]))
+    with pytest.raises(SettingError, match="symmetry leaves no force constants of order 3"):
+        force_constant_basis(cell, (3,))
+
+
 def test_first_order_is_what_symmetry_permits(crystals) -> None:
     for name, n_unknowns in (("wurtzite", 1), ("triclinic", 6)):
         cell = undisplaced(crystals[name], MATRICES[name])

@@ -16,14 +16,9 @@ from scipy.stats import multivariate_normal
 from screening.errors import InconsistentDataError
 from screening.gaussian_process.basis import force_constant_basis
 from screening.gaussian_process.displacements import random_displacements
-from screening.gaussian_process.evidence import (
-    Hyperparameters,
-    Observations,
-    covariance,
-    log_evidence,
-    maximise_evidence,
-)
+from screening.gaussian_process.evidence import covariance, log_evidence, maximise_evidence
 from screening.gaussian_process.fit import fit_force_constants
+from screening.gaussian_process.observations import Hyperparameters, Observations
 from screening.gaussian_process.prior import Decay, Locality, OrderScale
 
 

@@ -26,8 +26,7 @@ from screening.force_constants import acoustic_sum_error, third_order_acoustic_s
 from screening.gaussian_process.basis import force_constant_basis
 from screening.gaussian_process.displacements import random_displacements
 from screening.gaussian_process.fit import basis_for, fit_force_constants
-from screening.gaussian_process.prior import Decay
-from screening.gaussian_process.settings import GaussianProcessSettings
+from screening.gaussian_process.settings import Decay, GaussianProcessSettings
 from screening.harmonic import harmonic_from_force_constants, mesh_frequencies
 
 NOISELESS = GaussianProcessSettings(noise_floor_ev_per_angstrom=1e-7)
@@ -200,6 +199,19 @@ def test_contradictory_cells_are_refused(wurtzite, wurtzite_basis) -> None:
         with pytest.raises(kind) as caught:
             fit_force_constants(cells, basis=wurtzite_basis)
         assert caught.value.subject in {"displacements_angstrom", "forces_ev_per_angstrom"}
+
+
+@pytest.mark.parametrize("still", [np.full((72, 3), np.nan), np.zeros(3)])
+def test_residual_forces_that_do_not_fit_are_refused(wurtzite, wurtzite_basis, still) -> None:
+    wrong = replace(wurtzite, residual_forces_ev_per_angstrom=still)
+    with pytest.raises(WrongShapeError, match="finite values"):
+        fit_force_constants(wrong, basis=wurtzite_basis)
+
+
+def test_the_form_of_the_prior_may_be_a_word() -> None:
+    assert GaussianProcessSettings(decay="none").decay is Decay.NONE
+    with pytest.raises(SettingError, match="'foo' is no decay"):
+        GaussianProcessSettings(decay="foo")
 
 
 def test_a_prior_mean_of_another_supercell_is_refused(wurtzite, wurtzite_fit) -> None:

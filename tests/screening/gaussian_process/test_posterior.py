@@ -11,7 +11,7 @@ from scipy.linalg import null_space
 from screening.errors import InconsistentDataError
 from screening.gaussian_process.basis import force_constant_basis
 from screening.gaussian_process.displacements import random_displacements
-from screening.gaussian_process.evidence import Hyperparameters, Observations
+from screening.gaussian_process.observations import Hyperparameters, Observations
 from screening.gaussian_process.posterior import PriorMean, posterior_of
 from screening.gaussian_process.prior import Decay, Locality, OrderPrior, OrderScale
 
