@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from screening.anharmonic import DisplacedCells
+from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.errors import InconsistentDataError, SettingError
 from screening.prediction import FloatArray, frozen_array
 
 if TYPE_CHECKING:
     from flows.given_cells import FittedCells
 
-__all__ = ["first_cells", "merged_cells", "read_cells", "read_harmonic_cells", "write_fit"]
+__all__ = [
+    "first_cells",
+    "merged_cells",
+    "read_cells",
+    "read_harmonic_cells",
+    "write_constants",
+    "write_fit",
+]
 
 _SAME_PLACE = 1e-5
 _FRAMES = (".extxyz", ".xyz")
@@ -99,7 +106,11 @@ def first_cells(cells: DisplacedCells, n_cells: int) -> DisplacedCells:
         If there are fewer.
     """
     if n_cells > cells.n_cells:
-        raise SettingError(f"{n_cells} of {cells.n_cells} cells are asked for", subject="cells")
+        raise SettingError(
+            f"{n_cells} of {cells.n_cells} cells are asked for",
+            subject="cells",
+            hint=f"Ask for {cells.n_cells} or fewer, or add cells with forces",
+        )
     energies = cells.energies_ev
     return replace(
         cells,
@@ -139,16 +150,41 @@ def write_fit(fitted: FittedCells, folder: Path) -> list[Path]:
     SettingError, DiskFullError
         If the folder cannot be written.
     """
-    from stores import exporters
-
     prediction, name = fitted.prediction, fitted.crystal.formula
     origin = {"method": prediction.method, "model": prediction.model}
-    constants, cells = fitted.fit.force_constants, fitted.fit.cells
+    return write_constants(folder, name, fitted.fit.force_constants, fitted.fit.cells, origin)
+
+
+def write_constants(
+    folder: Path,
+    stem: str,
+    constants: ForceConstants,
+    cells: DisplacedCells,
+    provenance: Mapping[str, str],
+) -> list[Path]:
+    """Write force constants for phonopy and phono3py; returns files and folders.
+
+    Parameters
+    ----------
+    folder, stem
+        ``STEM-phonopy.yaml`` and the folder ``STEM-phono3py`` are written into the folder.
+    constants, cells
+        Force constants, and the cells that hold the Born charges.
+    provenance
+        Method and model, written beside them.
+
+    Raises
+    ------
+    SettingError, DiskFullError
+        If the folder cannot be written.
+    """
+    from stores import exporters
+
     folder.mkdir(parents=True, exist_ok=True)
     harmonic = exporters.write_phonopy_yaml(
-        folder / f"{name}-phonopy.yaml", constants, cells=cells, provenance=origin
+        folder / f"{stem}-phonopy.yaml", constants, cells=cells, provenance=provenance
     )
     anharmonic = exporters.write_phono3py(
-        folder / f"{name}-phono3py", constants, cells, provenance=origin
+        folder / f"{stem}-phono3py", constants, cells, provenance=provenance
     )
     return [harmonic, anharmonic]

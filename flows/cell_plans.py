@@ -91,7 +91,7 @@ def parse_supercell(text: str) -> NDArray[np.int64]:
     Raises
     ------
     SettingError
-        If it is neither.
+        If it is neither, or its determinant is not positive.
 
     Examples
     --------
@@ -106,12 +106,12 @@ def parse_supercell(text: str) -> NDArray[np.int64]:
         matrix = np.diag(numbers) if len(numbers) == 3 else numbers.reshape(3, 3)  # noqa: PLR2004
     except (ValueError, OverflowError):
         matrix = np.zeros((3, 3), dtype=np.int64)
-    if round(abs(float(np.linalg.det(matrix)))) == 0:
+    if round(float(np.linalg.det(matrix))) < 1:
         raise SettingError(
             f"{text!r} is no supercell",
             subject="--supercell",
             hint="Give three whole numbers such as '2 2 2', multiples of the primitive vectors, "
-            "or the nine of a matrix whose rows are the vectors",
+            "or the nine of a matrix of positive determinant whose rows are the vectors",
         )
     return matrix
 

@@ -12,7 +12,7 @@ from flows.events import MaterialEvent, Outcome
 from flows.materials import attempt, write_prediction
 from flows.results import phonons_of
 from flows.summaries import build_summaries
-from screening.anharmonic import DisplacedCells
+from screening.anharmonic import DisplacedCells, displaced_cells_of
 from screening.errors import (
     ERROR_CODES,
     NotFoundError,
@@ -27,6 +27,7 @@ from screening.prediction import (
     Thermodynamics,
     ThermodynamicsSpread,
 )
+from screening.predictors.interface import Tier
 from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
 from screening.structure import canonical_crystal
@@ -92,8 +93,11 @@ class StoredCells:
         Key of the material.
     cells
         The cells with their forces.
-    source
-        Model that gave the forces.
+    source, model_digest
+        Model that gave the forces, and SHA-256 of its weights or data.
+    tier
+        Tier of what is made of them: that of the prediction, for forces of a potential stay
+        such, and at most that of few cells.
     fit, prior
         How they were fitted, and the calculator of the prior, empty without one.
     static_energy_ev_per_atom
@@ -103,6 +107,8 @@ class StoredCells:
     material_id: str
     cells: DisplacedCells
     source: str
+    model_digest: str
+    tier: Tier
     fit: GaussianProcessSettings
     prior: str
     static_energy_ev_per_atom: float | None = None
@@ -115,6 +121,7 @@ def predictor_of(
     *,
     static_energy_ev_per_atom: float | None = None,
     harmonic_cells: DisplacedCells | None = None,
+    tier: Tier = Tier.FEW_DFT_CELLS,
 ) -> GivenCells:
     """Make the predictor of the crystal of some cells, with the prior that its settings name.
 
@@ -133,6 +140,7 @@ def predictor_of(
         prior=load_calculator(few_cells.prior) if few_cells.prior else None,
         static_energy_ev_per_atom=static_energy_ev_per_atom,
         harmonic_cells=harmonic_cells,
+        tier=tier,
     )
 
 
@@ -265,28 +273,31 @@ def _imported(database: Database, crystal: Crystal, file: str) -> str:
 def cells_of_material(database: Database, material_id: str) -> StoredCells:
     """Find displaced cells of a material: those that are summarised, else of the highest tier.
 
+    Where all predictions displaced one atom after the other, these are the cells; they leave
+    most of the third order open.
+
     Raises
     ------
     NotFoundError
-        If no prediction of the material has displaced cells.
+        If no prediction of the material has forces of displaced cells.
     CorruptDataError
         If stored bytes do not match their digest.
     """
     same = by_field("material_id", material_id)
     summary = database.vibrational.query_one(same, ["prediction_id"]) or {}
-    with_cells = {
-        row["prediction_id"]
-        for row in database.phonons.query(same, ["prediction_id", "displaced_cells_blob"])
-        if row.get("displaced_cells_blob") is not None
-    }
+    all_moved = _with_cells(database, material_id)
     documents = [PredictionDocument.load(row) for row in database.predictions.query(same)]
-    usable = [one for one in documents if one.prediction_id in with_cells]
+    usable = [one for one in documents if one.prediction_id in all_moved]
     best = max(
         usable,
-        key=lambda one: (one.prediction_id == summary.get("prediction_id"), _age(one)),
+        key=lambda one: (
+            all_moved[one.prediction_id],
+            one.prediction_id == summary.get("prediction_id"),
+            _age(one),
+        ),
         default=None,
     )
-    cells = phonons_of(database, best.prediction_id).displaced_cells if best else None
+    cells = _stored_cells(database, best.prediction_id) if best else None
     if best is None or cells is None:
         raise NotFoundError(
             "no prediction of it has displaced cells",
@@ -300,10 +311,33 @@ def cells_of_material(database: Database, material_id: str) -> StoredCells:
         material_id=material_id,
         cells=cells,
         source=best.provenance.model or "given",
+        model_digest=best.provenance.model_digest or "",
+        tier=min(Tier(best.tier), Tier.FEW_DFT_CELLS),
         fit=settings.few_cells.fit,
         prior=str(used.get("prior") or ""),
         static_energy_ev_per_atom=best.static_energy_ev_per_atom,
     )
+
+
+def _with_cells(database: Database, material_id: str) -> dict[str, bool]:
+    """Predictions with forces, and whether all atoms of their cells are displaced."""
+    rows = database.phonons.query(
+        by_field("material_id", material_id),
+        ["prediction_id", "displaced_cells_blob", "forces_blob"],
+    )
+    found = {}
+    for row in rows:
+        all_moved = row.get("displaced_cells_blob") is not None
+        if all_moved or row.get("forces_blob") is not None:
+            found[row["prediction_id"]] = all_moved
+    return found
+
+
+def _stored_cells(database: Database, prediction_id: str) -> DisplacedCells | None:
+    phonons = phonons_of(database, prediction_id)
+    if phonons.displaced_cells is not None or phonons.force_data is None:
+        return phonons.displaced_cells
+    return displaced_cells_of(phonons.force_data)
 
 
 def _age(one: PredictionDocument) -> tuple[int, str, str]:

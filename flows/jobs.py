@@ -266,12 +266,16 @@ def displaced_cell_job(
         if not any(expected):
             raise
         return {"outcome": Outcome.FAILED.value, "detail": f"{error.code}: {error.message}"}
-    n_cells = max(n_cells, predictor.few_cells.initial_cells)
+    few_cells = predictor.few_cells
+    n_cells = min(max(n_cells, few_cells.initial_cells), few_cells.max_cells)
     with open_database(database_uri) as database:
         crystal = crystal_of(database, material_id)
         event = advance_material(database, crystal, predictor, n_cells)
     if event.outcome is not Outcome.STARTED:
         return {"outcome": event.outcome.value, "detail": event.detail}
+    if n_cells >= few_cells.max_cells:
+        detail = f"{n_cells} cells are all that the settings allow, and it did not end"
+        return {"outcome": Outcome.FAILED.value, "detail": detail}
     following = displaced_cell_job(
         database_uri, material_id, calculator, settings, n_cells + 1, list(expected)
     )

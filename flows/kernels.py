@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flows.cell_files import write_constants
 from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.errors import SettingError
 from screening.force_constants import acoustic_sum_error, third_order_acoustic_sum_error
@@ -353,15 +354,6 @@ def write_kernel_fit(fit: KernelFit, folder: Path) -> list[Path]:
     SettingError, DiskFullError
         If the folder cannot be written.
     """
-    from stores import exporters
-
     stem = f"{fit.crystal.formula}-{fit.kernel}"
     origin = {"method": f"derivative Gaussian process, {fit.kernel}", "model": fit.source}
-    folder.mkdir(parents=True, exist_ok=True)
-    harmonic = exporters.write_phonopy_yaml(
-        folder / f"{stem}-phonopy.yaml", fit.force_constants, cells=fit.cells, provenance=origin
-    )
-    anharmonic = exporters.write_phono3py(
-        folder / f"{stem}-phono3py", fit.force_constants, fit.cells, provenance=origin
-    )
-    return [harmonic, anharmonic]
+    return write_constants(folder, stem, fit.force_constants, fit.cells, origin)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from flows.cell_files import first_cells
 from flows.kernels import checked_cells
-from screening.anharmonic import DisplacedCells, ForceConstants
+from screening.anharmonic import DisplacedCells
 from screening.errors import InconsistentDataError, SettingError, TooLargeError
 from screening.gaussian_process.derivative_fit import DerivativeKernelSettings
-from screening.gaussian_process.fit import fit_force_constants
 from screening.gaussian_process.learning import (
     LearningCurve,
     LearningMethod,
@@ -127,7 +125,7 @@ def learn(
     plan
         Which fits.
     progress
-        Called with the number of counts done and that of all.
+        Called with the numbers of fits done and of all.
 
     Returns
     -------
@@ -147,34 +145,16 @@ def learn(
     """
     _check_plan(cells, plan)
     report = checked_cells(cells)
-    say = progress or (lambda _done, _total: None)
-    n_steps, pool = len(plan.counts) + 1, cells.n_cells - plan.n_held_out
-    say(0, n_steps)
-    reference = fit_force_constants(
-        first_cells(cells, pool), plan.settings.symmetry_adapted
-    ).force_constants
-    curves = []
-    for done, count in enumerate(plan.counts, 1):
-        say(done, n_steps)
-        # one seed: the cells of every draw are nested across these calls
-        curves.append(_at(cells, count, plan, reference))
-    points = [one for curve in curves for one in curve.points]
-    points.sort(key=lambda one: plan.settings.methods.index(one.method))
-    return replace(curves[0], points=tuple(points)), (*report.notes, *_reference_notes(plan, pool))
-
-
-def _at(
-    cells: DisplacedCells, count: int, plan: LearningPlan, reference: ForceConstants
-) -> LearningCurve:
-    return learning_curve(
+    curve = learning_curve(
         cells,
-        (count,),
+        plan.counts,
         plan.n_draws,
         plan.seed,
         n_held_out=plan.n_held_out,
         settings=plan.settings,
-        reference=reference,
+        progress=progress,
     )
+    return curve, (*report.notes, *_reference_notes(plan, cells.n_cells - plan.n_held_out))
 
 
 def _check_plan(cells: DisplacedCells, plan: LearningPlan) -> None:

@@ -92,8 +92,11 @@ def repair_material(
     """Follow the imaginary mode of one material to a lower structure, and store that.
 
     The prediction followed is the one by this calculator that the summary shows, else the
-    newest by it. A structure that the database has already is not stored twice: the parent
-    then names it as the structure it leads to.
+    newest by it. One that was learned from cells with all atoms displaced has force constants
+    but no forces of single displacements, and is not followed: the event says so.
+
+    A structure that the database has already is not stored twice: the parent then names it as
+    the structure it leads to.
 
     Parameters
     ----------
@@ -123,11 +126,12 @@ def repair_material(
         raise NotFoundError("no such material", subject=material_id, hint="Import it first")
     parent = StructureDocument.load(stored)
     prediction = prediction_of(database, material_id, calculator.digest)
+    learned = _shown_if_learned(database, material_id)
     if prediction is None:
-        detail = f"no prediction with forces by {calculator.name}: screen it first"
+        detail = _nothing_to_follow(learned, calculator.name)
         return _event(parent, RepairOutcome.NOT_SCREENED, detail=detail)
     if prediction.stability.verdict is not Verdict.UNSTABLE:
-        detail = f"it is {prediction.stability.verdict.value}"
+        detail = _not_unstable(prediction, learned)
         return _event(parent, RepairOutcome.NOT_UNSTABLE, detail=detail)
     if parent.parent_id is not None and not again:
         detail = f"it was made by a repair of {parent.parent_id}; --again repairs it once more"
@@ -285,6 +289,43 @@ def prediction_of(
         if one.provenance.model_digest == model_digest and one.prediction_id in with_forces
     ]
     return max(usable, key=lambda one: _preference(one, summary.get("prediction_id")), default=None)
+
+
+def _shown_if_learned(database: Database, material_id: str) -> PredictionDocument | None:
+    """Find the prediction that the summary shows, where its force constants were learned."""
+    summary = database.vibrational.query_one(by_field("material_id", material_id))
+    if summary is None:
+        return None
+    row = database.predictions.query_one(by_field("prediction_id", summary["prediction_id"]))
+    shown = None if row is None else PredictionDocument.load(row)
+    return shown if shown is not None and shown.force_constants is not None else None
+
+
+def _nothing_to_follow(learned: PredictionDocument | None, calculator: str) -> str:
+    """Say why no mode is followed, and what to do."""
+    if learned is None:
+        return f"no prediction with forces by {calculator}: screen it first"
+    return (
+        f"the prediction shown, {_name(learned)}, has learned its force constants from cells with "
+        "all atoms displaced, and modes are followed with forces of single displacements: screen "
+        f"it with {calculator} without few cells first"
+    )
+
+
+def _not_unstable(prediction: PredictionDocument, learned: PredictionDocument | None) -> str:
+    """Say how stable it is, and by whom where the prediction shown says otherwise."""
+    said = prediction.stability.verdict.value
+    if learned is None or learned.stability.verdict is prediction.stability.verdict:
+        return f"it is {said}"
+    return (
+        f"it is {said} by {_name(prediction)}, whose forces would be followed, and "
+        f"{learned.stability.verdict.value} by the prediction shown, {_name(learned)}, which has "
+        "no forces of single displacements"
+    )
+
+
+def _name(one: PredictionDocument) -> str:
+    return f"{one.provenance.method} with {one.provenance.model}"
 
 
 def _preference(one: PredictionDocument, summarised_id: str | None) -> tuple[bool, str, str]:

@@ -53,11 +53,6 @@ class AtomMatch:
     displacements_angstrom: FloatArray
     translation_angstrom: FloatArray
 
-    @property
-    def reordered(self) -> bool:
-        """Whether the displaced cell lists its atoms in another order."""
-        return not np.array_equal(self.order, np.arange(len(self.order)))
-
 
 @dataclass(frozen=True, eq=False)
 class _Cells:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,6 +31,7 @@ from phono3py.other.isotope import get_mass_variances
 from phono3py.phonon3.interaction import Interaction
 from phonopy.phonon.grid import BZGrid, get_ir_grid_points, length2mesh
 from phonopy.structure.atomic_data import get_atomic_data
+from pymatgen.core import Structure
 
 from screening.anharmonic import ForceConstants
 from screening.conductivity_checks import (
@@ -64,6 +65,7 @@ __all__ = [
     "CumulativeConductivity",
     "ModeCoordinate",
     "ThermalConductivity",
+    "check_settings",
     "cumulative_conductivity",
     "thermal_conductivity",
 ]
@@ -116,7 +118,7 @@ def thermal_conductivity(
     settings = settings or ConductivitySettings()
     harmonic = _with_charges(second_order or force_constants, force_constants)
     check_force_constants(force_constants, harmonic)
-    grid = _grid(force_constants, settings)
+    grid = _grid(force_constants.primitive, settings)
     with _silence():
         interaction = _interaction(force_constants, harmonic, grid, settings)
         _solve_modes(interaction, settings)
@@ -148,14 +150,29 @@ def _silence() -> Iterator[None]:
             yield
         except (RuntimeError, AssertionError, np.linalg.LinAlgError) as error:
             raise CalculatorFailedError(
-                f"{type(error).__name__}: {error}", subject="phono3py"
+                f"{type(error).__name__}: {error}",
+                subject="phono3py",
+                hint="Check the bands for imaginary frequencies, or give a coarser mesh",
             ) from error
 
 
-def _grid(constants: ForceConstants, settings: ConductivitySettings) -> BZGrid:
+def check_settings(primitive: Structure, settings: ConductivitySettings) -> None:
+    """Refuse what could never work for a crystal, before any force is computed.
+
+    Raises
+    ------
+    SettingError
+        If the mesh breaks the symmetry, or natural isotopes of an element are unknown.
+    """
+    _grid(primitive, settings)
+    if settings.isotopes:
+        _check_isotopes([site.specie.symbol for site in primitive])
+
+
+def _grid(primitive: Structure, settings: ConductivitySettings) -> BZGrid:
     """Mesh centred at the zone centre, on the conventional cell where the primitive does not do."""
-    symmetry = primitive_symmetry(constants.primitive, settings.symprec_angstrom)
-    lattice = np.asarray(constants.primitive.lattice.matrix)
+    symmetry = primitive_symmetry(primitive, settings.symprec_angstrom)
+    lattice = np.asarray(primitive.lattice.matrix)
     build = partial(
         BZGrid, lattice=lattice, symmetry_dataset=symmetry.dataset, store_dense_gp_map=True
     )
@@ -265,13 +282,17 @@ def _solve(
 
 
 def _mass_variances(interaction: Interaction) -> FloatArray:
+    _check_isotopes(interaction.primitive.symbols)
+    return np.asarray(get_mass_variances(interaction.primitive))
+
+
+def _check_isotopes(symbols: Sequence[str]) -> None:
     known = get_atomic_data().isotope_data
-    for symbol in interaction.primitive.symbols:
+    for symbol in symbols:
         if not known.get(symbol):
             raise SettingError(
                 f"{symbol} has no natural isotopes", subject="isotopes", hint="Leave them out"
             )
-    return np.asarray(get_mass_variances(interaction.primitive))
 
 
 def _record(
@@ -308,7 +329,11 @@ def _record(
     }
     for name, values in arrays.items():
         if not np.all(np.isfinite(values)):
-            raise CalculatorFailedError("a value is not finite", subject=name)
+            raise CalculatorFailedError(
+                "a value is not finite",
+                subject=name,
+                hint="Look for imaginary frequencies in the bands, or take another mesh",
+            )
     check_size(np.array(settings.temperatures_k), arrays["conductivity_w_per_m_k"])
     return ThermalConductivity(
         method=settings.method,

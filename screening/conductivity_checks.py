@@ -84,7 +84,11 @@ def _check_array(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
             hint="Give the compact form: first atoms are the primitive cell's sites",
         )
     if not np.all(np.isfinite(values)):
-        raise NonFiniteInputError("a force constant is not finite", subject=name)
+        raise NonFiniteInputError(
+            "a force constant is not finite",
+            subject=name,
+            hint="Fit or read the force constants again",
+        )
 
 
 def _check_same_crystal(constants: ForceConstants, harmonic: ForceConstants) -> None:

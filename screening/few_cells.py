@@ -32,7 +32,7 @@ class FewCellSettings:
         Length in Å by which every atom is displaced in a direction of its own.
     target
         The quantity whose interval decides: a name that `screening.quantities.Quantity.parse`
-        reads, or ``thermal_conductivity``.
+        reads, or ``thermal_conductivity``, whose first temperature decides.
     tolerance
         Half the width of its interval at which no further cell is computed: in the unit of the
         quantity, for the conductivity as a fraction of it.

@@ -18,7 +18,9 @@ from screening.prediction import FloatArray
 from screening.supercell_symmetry import SupercellSymmetry, locate_atoms, phonopy_cell
 from screening.units import COULOMB_EV_ANGSTROM
 
-__all__ = ["PolarCell", "RepeatedCell", "nac_parameters", "phonopy_cells"]
+__all__ = ["PolarCell", "RepeatedCell", "check_handedness", "nac_parameters", "phonopy_cells"]
+
+_SKEW = 0.01  # of the largest component, what rounding and noise of a calculation leave
 
 
 class RepeatedCell(Protocol):
@@ -69,9 +71,10 @@ def phonopy_cells(
     Raises
     ------
     InconsistentDataError
-        If the supercell does not repeat the primitive cell.
+        If the supercell does not repeat the primitive cell, or is its mirror image.
     """
     matrix = np.asarray(cell.supercell_matrix, dtype=np.int64)
+    check_handedness(matrix)
     numbers = np.asarray(cell.supercell_numbers, dtype=np.int64)
     lattice = np.asarray(cell.primitive.lattice.matrix, dtype=np.float64)
     sites, cells = locate_atoms(cell.primitive, matrix, cell.supercell_scaled_positions, numbers)
@@ -87,6 +90,24 @@ def phonopy_cells(
     return supercell, primitive, symmetry
 
 
+def check_handedness(matrix: NDArray[np.int64]) -> None:
+    """Refuse a supercell without volume, and one that is a mirror image.
+
+    Raises
+    ------
+    InconsistentDataError
+        If the determinant of the matrix is not positive.
+    """
+    volume = round(float(np.linalg.det(matrix)))
+    if volume < 1:
+        raise InconsistentDataError(
+            f"the supercell matrix has determinant {volume}",
+            subject="supercell_matrix",
+            hint="Give a matrix of positive determinant: turn the signs of all its rows, or swap "
+            "two of them",
+        )
+
+
 def nac_parameters(data: PolarCell, symprec_angstrom: float) -> NacParams | None:
     """Parameters of the non-analytical term, None without Born charges.
 
@@ -94,18 +115,13 @@ def nac_parameters(data: PolarCell, symprec_angstrom: float) -> NacParams | None
     ------
     InconsistentDataError
         If Born charges or dielectric tensor have a wrong shape, are not finite or break the
-        symmetry of the crystal.
+        symmetry of the crystal, or the tensor is not symmetric and positive definite.
     """
     if data.born_charges_e is None or data.dielectric_constant is None:
         return None
-    for name, values, shape in (
-        ("born_charges_e", data.born_charges_e, (len(data.primitive), 3, 3)),
-        ("dielectric_constant", data.dielectric_constant, (3, 3)),
-    ):
-        if np.shape(values) != shape or not np.all(np.isfinite(values)):
-            raise InconsistentDataError(
-                f"{np.shape(values)} where finite values of shape {shape} are needed", subject=name
-            )
+    _check_finite("born_charges_e", data.born_charges_e, (len(data.primitive), 3, 3))
+    _check_finite("dielectric_constant", data.dielectric_constant, (3, 3))
+    _check_dielectric(data.dielectric_constant)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -122,3 +138,36 @@ def nac_parameters(data: PolarCell, symprec_angstrom: float) -> NacParams | None
                 hint="Check that they are in the order of the primitive cell's sites",
             ) from warning
     return {"born": born, "dielectric": dielectric, "factor": COULOMB_EV_ANGSTROM}
+
+
+def _check_finite(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+    if np.shape(values) != shape:
+        raise InconsistentDataError(
+            f"shape {np.shape(values)} where {shape} is needed",
+            subject=name,
+            hint="Give a tensor for the crystal and one for every site of the primitive cell",
+        )
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        raise InconsistentDataError(
+            f"a value is not finite, at {wrong[0].tolist()} of {shape}",
+            subject=name,
+            hint="Take it from a calculation that converged, or leave Born charges and "
+            "dielectric tensor out",
+        )
+
+
+def _check_dielectric(dielectric: FloatArray) -> None:
+    """Refuse what no insulator has: the field of a dipole would diverge or grow."""
+    tensor = np.asarray(dielectric, dtype=np.float64)
+    smallest = float(np.linalg.eigvalsh(0.5 * (tensor + tensor.T))[0])
+    skew = float(np.abs(tensor - tensor.T).max())
+    if smallest > 0.0 and skew <= _SKEW * float(np.abs(tensor).max()):
+        return
+    wrong = f"differs from its transpose by {skew:.3g}" if smallest > 0.0 else "is not positive"
+    raise InconsistentDataError(
+        f"the dielectric tensor {wrong}; its smallest eigenvalue is {smallest:.3g}",
+        subject="dielectric_constant",
+        hint="Give the symmetric high-frequency tensor of an insulator, with eigenvalues above "
+        "one, or leave it and the Born charges out",
+    )

@@ -115,9 +115,17 @@ def _check_arrays(cells: DisplacedCells) -> None:
     }
     for name, (values, shape) in arrays.items():
         if np.shape(values) != shape:
-            raise WrongShapeError(f"shape {np.shape(values)} where {shape} is needed", subject=name)
+            raise WrongShapeError(
+                f"shape {np.shape(values)} where {shape} is needed",
+                subject=name,
+                hint="Give every atom of the supercell in each cell, in one order",
+            )
         if not np.all(np.isfinite(values)):
-            raise NonFiniteForcesError("a value is not finite", subject=name)
+            raise NonFiniteForcesError(
+                "a value is not finite",
+                subject=name,
+                hint="Compute these cells again; a systematic set needs all of them",
+            )
 
 
 def _pair_up(displacements: FloatArray) -> list[_First]:

@@ -82,6 +82,26 @@ WRITES_OPERATORS = {
 }
 OPERATOR = re.compile(r"\$[a-zA-Z]+")
 
+SAYS_A_NEXT_STEP = (
+    "screening/conductivity*.py",
+    "screening/repeated_cell.py",
+    "screening/systematic_third_order.py",
+    "screening/atom_order.py",
+    *(
+        f"screening/gaussian_process/{name}.py"
+        for name in (
+            *("checks", "coordinate*", "derivative_*", "design", "displacements", "learning"),
+            *("linear_residual", "propagation", "symmetrised_kernel"),
+        )
+    ),
+    "stores/importers/displaced_*.py",
+    "stores/importers/phono3py_*.py",
+    "flows/cell_*.py",
+    "flows/kernels.py",
+    "flows/learning_curves.py",
+)
+"""Where users bring numbers of their own: every error tells them what to do."""
+
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
@@ -244,6 +264,20 @@ def test_published_names_are_declared_sorted_and_real(module: str) -> None:
     assert len(names) == len(set(names))
     assert public <= set(names)
     assert set(names) <= top_level_names(module)
+
+
+@pytest.mark.parametrize(
+    "module", [one for one in MODULES if any(fnmatch(one, name) for name in SAYS_A_NEXT_STEP)]
+)
+def test_errors_over_given_numbers_say_a_next_step(module: str) -> None:
+    without = {
+        node.lineno
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and not any(word.arg == "hint" for word in node.exc.keywords)
+    }
+    assert not without
 
 
 @pytest.mark.parametrize("module", MODULES)

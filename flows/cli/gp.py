@@ -276,8 +276,13 @@ def _predictor_of_material(
         fit = replace(fit, third_order_cutoff_angstrom=cutoff)
     expected = stored.prior if prior is None else prior
     few_cells = FewCellSettings(prior=expected, fit=fit, **changes)
-    energy = stored.static_energy_ev_per_atom
-    made = predictor_of(stored.cells, few_cells, stored.source, static_energy_ev_per_atom=energy)
+    made = predictor_of(
+        stored.cells,
+        few_cells,
+        stored.source,
+        static_energy_ev_per_atom=stored.static_energy_ev_per_atom,
+        tier=stored.tier,
+    )
     return made, stored.material_id
 
 

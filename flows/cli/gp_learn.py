@@ -52,7 +52,7 @@ def learn_command(  # noqa: PLR0913 - every option is an argument
     cells = read(files, supercell, None)
     with working("learning") as say:
         curve, notes = learn(
-            cells, plan, lambda done, total: say(f"learning: {done} of {total} steps are done")
+            cells, plan, lambda done, total: say(f"learning: {done} of {total} fits are done")
         )
     name = cells.primitive.composition.reduced_formula
     title = f"{name}, {cells.n_atoms} atoms"

@@ -22,6 +22,7 @@ __all__ = [
     "name_of",
     "number",
     "reach",
+    "three_digits",
     "verdict",
 ]
 
@@ -146,6 +147,17 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
         return MISSING
     rounded = round(value, digits) + 0.0  # no minus before zero
     return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
+
+
+def three_digits(value: float) -> str:
+    """Write a conductivity with three significant digits, and never an exponent.
+
+    Examples
+    --------
+    >>> three_digits(0.5), three_digits(123.4), three_digits(12345.6)
+    ('0.500', '123', '12346')
+    """
+    return f"{value:#.3g}".rstrip(".") if value < 1000.0 else f"{value:.0f}"  # noqa: PLR2004 - no exponents
 
 
 def digits_of(quantity: Quantity) -> int:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from flows.tables.cells import Column, make_table, number, reach
+from flows.tables.cells import Column, make_table, number, reach, three_digits
 from screening.quantities import Property
 
 if TYPE_CHECKING:
@@ -280,9 +280,9 @@ def table_conductivity(
     rows = [
         [
             f"{temperature:g}",
-            _three(mean),
-            f"{_three(low)} to {_three(high)}",
-            *(_three(value) for value in np.diag(tensor)),
+            three_digits(mean),
+            f"{three_digits(low)} to {three_digits(high)}",
+            *(three_digits(value) for value in np.diag(tensor)),
         ]
         for temperature, mean, low, high, tensor in zip(
             found.temperatures_k,
@@ -378,11 +378,6 @@ def warning_lines(warnings: Iterable[str]) -> Iterable[Text]:
 def matrix_text(matrix: Any) -> str:
     """Write the vectors of a supercell in primitive vectors."""
     return f"vectors {'; '.join(' '.join(map(str, row)) for row in np.asarray(matrix).tolist())}"
-
-
-def _three(value: float) -> str:
-    """Write a conductivity with three significant digits."""
-    return f"{value:#.3g}".rstrip(".") if value < 1000.0 else f"{value:.0f}"  # noqa: PLR2004 - no exponents
 
 
 def _head(kind: str) -> dict[str, Any]:

@@ -9,10 +9,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from flows.tables.cells import MISSING, Column, at_temperature, make_table, name_of, number, verdict
+from flows.tables.cells import (
+    MISSING,
+    Column,
+    at_temperature,
+    make_table,
+    name_of,
+    number,
+    three_digits,
+    verdict,
+)
 from flows.tables.trail import settings_line
 
 __all__ = ["table_failures", "table_query", "table_show"]
+
+_SHORT = 12  # hexadecimal digits that tell predictions apart
 
 SHOWN_TEMPERATURES_K = (0.0, 100.0, 300.0, 600.0, 1000.0, 1500.0)
 
@@ -102,6 +113,8 @@ def table_show(
     parts: list[Table | Text] = [_facts(facts)]
     if prediction is not None:
         parts.append(_curves(prediction["thermodynamics"], prediction["spread"]))
+        if prediction["thermal_conductivity"]:
+            parts.extend(_conductivity(prediction["thermal_conductivity"]))
         if prediction.get("model_settings"):
             line = settings_line(prediction["provenance"]["model"], prediction["model_settings"])
             parts.append(Text(line, style="dim"))
@@ -177,11 +190,38 @@ def _summary_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
         ("static energy", f"{static} eV/atom ({source})" if source else MISSING),
         ("zero-point energy", f"{number(one['zero_point_energy_mev_per_atom'], 1)} meV/atom"),
     ]
+    if one["thermal_conductivity_300k_w_per_m_k"] is not None:
+        facts.append(("thermal conductivity", _conductivity_fact(one)))
     if not one["thermodynamics_valid"]:
         share = 100 * one["dropped_weight"]
         reason = f"not valid for comparison: {share:.1f} % of the modes are low or imaginary"
         facts.append(("thermodynamics", Text(reason, style="yellow")))
     return facts
+
+
+def _conductivity_fact(one: Mapping[str, Any]) -> str:
+    """Conductivity at 300 K, and whose it is where another prediction has the other numbers."""
+    value = three_digits(one["thermal_conductivity_300k_w_per_m_k"])
+    std = one["thermal_conductivity_300k_std_w_per_m_k"]
+    spread = "" if std is None else f" ± {three_digits(std)}"
+    source = one["thermal_conductivity_prediction_id"]
+    other = "" if source == one["prediction_id"] else f" (prediction {source[:_SHORT]})"
+    return f"{value}{spread} W/m/K at 300 K{other}"
+
+
+def _conductivity(record: Mapping[str, Any]) -> Iterable[Table | Text]:
+    """Conductivity against temperature, averaged over directions, below what it is."""
+    stds = record["conductivity_std_w_per_m_k"]
+    columns = [Column("T\nK", is_number=True), Column("κ\nW/m/K", is_number=True)]
+    columns += [Column("± std", is_number=True)] if stds else []
+    curves = [record["conductivity_w_per_m_k"], *([stds] if stds else [])]
+    rows = [
+        [f"{temperature:g}", *(three_digits(value) for value in values)]
+        for temperature, *values in zip(record["temperatures_k"], *curves, strict=True)
+    ]
+    solved = "relaxation times" if record["method"] == "rta" else "direct solution"
+    yield Text(f"lattice thermal conductivity, {solved}", style="dim")
+    yield make_table(columns, rows)
 
 
 def _curves(thermodynamics: Mapping[str, Any], spread: Mapping[str, Any] | None) -> Table:

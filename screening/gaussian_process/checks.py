@@ -20,6 +20,7 @@ from screening.errors import (
 )
 from screening.gaussian_process.linear_residual import LinearResidual, linear_residual
 from screening.prediction import FloatArray
+from screening.repeated_cell import check_handedness
 from screening.supercell_symmetry import LatticeIndex, locate_atoms
 
 __all__ = [
@@ -140,11 +141,19 @@ def _check_shapes(cells: DisplacedCells) -> None:
         "dielectric_constant": (3, 3),
     }
     if not n_cells:
-        raise WrongShapeError("no cells", subject="displacements_angstrom")
+        raise WrongShapeError(
+            "no cells",
+            subject="displacements_angstrom",
+            hint="Give one or more displaced cells with forces",
+        )
     for name, shape in wanted.items():
         array = getattr(cells, name)
         if array is not None and np.shape(array) != shape:
-            raise WrongShapeError(f"shape {np.shape(array)}, not {shape}", subject=name)
+            raise WrongShapeError(
+                f"shape {np.shape(array)}, not {shape}",
+                subject=name,
+                hint="Give every atom of the supercell in each cell, in one order",
+            )
 
 
 def _check_finite(cells: DisplacedCells) -> None:
@@ -161,14 +170,17 @@ def _check_finite(cells: DisplacedCells) -> None:
     for name in ("displacements_angstrom", "supercell_scaled_positions", "energies_ev"):
         array = getattr(cells, name)
         if array is not None and not np.isfinite(array).all():
-            raise NonFiniteInputError("a number is not finite", subject=name)
+            raise NonFiniteInputError(
+                "a number is not finite",
+                subject=name,
+                hint="Compute these cells again or leave them out",
+            )
 
 
 def _check_crystal(cells: DisplacedCells) -> None:
     """Refuse a supercell that does not repeat the primitive cell, each atom once."""
     matrix = np.asarray(cells.supercell_matrix)
-    if round(np.linalg.det(matrix)) == 0:
-        raise InconsistentDataError("the supercell has no volume", subject="supercell_matrix")
+    check_handedness(matrix)
     sites, translations = locate_atoms(
         cells.primitive, matrix, cells.supercell_scaled_positions, cells.supercell_numbers
     )

@@ -36,10 +36,31 @@ class ConductivitySamples:
         Of the posterior mean.
     conductivity_w_per_m_k
         Of every draw in W/m/K, shape (sample, temperature, 3, 3).
+
+    Raises
+    ------
+    InconsistentDataError
+        If the mean over directions of one is not positive: it has no logarithm.
     """
 
     mean: ThermalConductivity
     conductivity_w_per_m_k: FloatArray
+
+    def __post_init__(self) -> None:
+        every = np.concatenate(
+            [self.mean.conductivity_w_per_m_k[None], self.conductivity_w_per_m_k]
+        )
+        means = _isotropic(every)
+        bad = np.argwhere(~((means > 0.0) & np.isfinite(means)))
+        if len(bad):
+            which, place = (int(index) for index in bad[0])
+            whose = f"draw {which - 1}" if which else "the mean"
+            raise InconsistentDataError(
+                f"{whose} of the distribution of force constants has a conductivity of"
+                f" {means[which, place]:.3g} W/m/K at {self.mean.temperatures_k[place]:g} K",
+                subject="conductivity_w_per_m_k",
+                hint="Take a denser mesh, or the method 'rta'",
+            )
 
     @property
     def n_samples(self) -> int:
@@ -111,8 +132,8 @@ def conductivity_samples(
     SettingError
         If there are fewer than two draws.
     InconsistentDataError
-        If the fit has no third order, or a draw has no conductivity because a mode is
-        imaginary.
+        If the fit has no third order, a draw has no conductivity because a mode is
+        imaginary, or one is not positive.
     TooLargeError, CalculatorFailedError
         As `thermal_conductivity`.
     """

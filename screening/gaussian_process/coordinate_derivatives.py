@@ -172,7 +172,9 @@ def _check_compact(coordinates: PhononCoordinates, values: FloatArray, order: in
     shape = (len(coordinates.primitive), *(n_atoms,) * (order - 1), *(3,) * order)
     if np.shape(values) != shape:
         raise WrongShapeError(
-            f"shape {np.shape(values)} where {shape} is needed", subject="force constants"
+            f"shape {np.shape(values)} where {shape} is needed",
+            subject="force constants",
+            hint="Give the compact form: first atoms are the primitive cell's sites",
         )
 
 

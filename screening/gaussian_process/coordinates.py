@@ -233,6 +233,7 @@ def _flat(coordinates: PhononCoordinates, vectors: FloatArray, power: float) -> 
         raise WrongShapeError(
             f"shape {np.shape(vectors)} where (..., {len(coordinates.sites)}, 3) is needed",
             subject="displacements or forces",
+            hint="Give vectors of all atoms of the supercell that the coordinates belong to",
         )
     weighted = vectors * np.sqrt(coordinates.masses_amu)[:, None] ** power
     return np.asarray(weighted.reshape(*weighted.shape[:-2], -1))

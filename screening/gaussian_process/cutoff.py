@@ -1,4 +1,4 @@
-"""How many third-order force constants a supercell has, and the cutoff that keeps them few."""
+"""The cutoff that keeps the third-order force constants of a supercell few."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from screening.prediction import FloatArray
 from screening.repeated_cell import RepeatedCell, phonopy_cells
 from screening.supercell_symmetry import DEFAULT_SYMPREC_ANGSTROM
 
-__all__ = ["automatic_cutoff", "estimated_third_order"]
+__all__ = ["automatic_cutoff"]
 
 _COMPONENTS, _ORDERINGS = 27, 6
 _SHELL_ANGSTROM = 0.01
@@ -45,19 +45,6 @@ def automatic_cutoff(
     return fitting[-1] if fitting else shells[0]
 
 
-def estimated_third_order(
-    cell: RepeatedCell,
-    cutoff_angstrom: float | None,
-    symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM,
-) -> int:
-    """Estimate the number of independent third-order force constants.
-
-    Triplets, divided by the orders in which one can name their atoms and by the rotations.
-    """
-    distances, rows, n_rotations = _geometry(cell, symprec_angstrom)
-    return round(_count(distances, rows, cutoff_angstrom or np.inf, n_rotations))
-
-
 def _geometry(
     cell: RepeatedCell, symprec_angstrom: float
 ) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.int64]], int]:
@@ -83,6 +70,10 @@ def _count(
     cutoff: float,
     n_rotations: int,
 ) -> float:
+    """Estimate the number of independent force constants within a cutoff.
+
+    Triplets, divided by the orders in which one can name their atoms and by the rotations.
+    """
     near = distances < cutoff
     of_rows = near[rows].astype(np.float64)
     triplets = np.einsum("sj,jk,sk->", of_rows, near.astype(np.float64), of_rows, optimize=True)

@@ -107,7 +107,11 @@ class DerivativeKernelSettings:
         for name in positive:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0.0):
-                raise SettingError(f"is {value}, must be above 0", subject=name)
+                raise SettingError(
+                    f"is {value}, must be above 0",
+                    subject=name,
+                    hint="Give a positive number",
+                )
         choices = {
             "kernel": ("rbf", "polynomial"),
             "polynomial_degree": (2, 3),
@@ -324,11 +328,15 @@ def check_observations(
     if points.ndim != _TABLE or gradients.shape != points.shape or not flat:
         told = "none" if energies is None else energies.shape
         raise WrongShapeError(
-            f"points {points.shape}, gradients {gradients.shape} and energies {told} differ"
+            f"points {points.shape}, gradients {gradients.shape} and energies {told} differ",
+            hint="Give a gradient for every coordinate, and energies of all cells or of none",
         )
     known = (points, gradients) if energies is None else (points, gradients, energies)
     if not all(np.isfinite(values).all() for values in known):
-        raise NonFiniteInputError("displacements, forces or energies hold NaN or infinity")
+        raise NonFiniteInputError(
+            "displacements, forces or energies hold NaN or infinity",
+            hint="Compute these cells again or leave them out",
+        )
     for name, values in (("displacements", points), ("forces", gradients)):
         if not np.any(values):
             raise InconsistentDataError(

@@ -88,7 +88,8 @@ def cell_gradients(cells: DisplacedCells) -> tuple[FloatArray, FloatArray, Float
     if found != (shape, shape) or residual.shape != shape[1:] or energies != shape[:1]:
         raise WrongShapeError(
             f"displacements {found[0]}, forces {found[1]}, residual forces {residual.shape} and"
-            f" energies {energies} are not those of {n_cells} cells of {cells.n_atoms} atoms"
+            f" energies {energies} are not those of {n_cells} cells of {cells.n_atoms} atoms",
+            hint="Give all atoms of the supercell in each cell, and energies of all or no cells",
         )
     points = cells.displacements_angstrom.reshape(n_cells, -1)
     gradients = (residual - cells.forces_ev_per_angstrom).reshape(n_cells, -1)

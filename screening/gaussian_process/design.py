@@ -82,6 +82,7 @@ def next_displacements(
         raise WrongShapeError(
             f"shapes {[one.shape for one in gradients]} where {shapes} are needed",
             subject="gradients",
+            hint="Take the functionals of the same fit",
         )
     posterior = fit.posterior
     variance = float(np.trace(posterior.force_covariance(gradients, gradients)))
@@ -112,6 +113,7 @@ def _check(fit: GaussianProcessFit, candidates: FloatArray) -> None:
         raise WrongShapeError(
             f"shape {shape} where (candidate, {fit.basis.n_atoms}, 3) is needed",
             subject="candidates",
+            hint="Give displacements of all atoms of the fitted supercell",
         )
     if shape[0] == 0:
         raise InconsistentDataError(

@@ -24,8 +24,6 @@ def random_displacements(
     n_cells: int,
     length_angstrom: float = DEFAULT_LENGTH_ANGSTROM,
     seed: int = 0,
-    *,
-    antithetic: bool = False,
 ) -> FloatArray:
     """Draw displacements of all atoms of a supercell.
 
@@ -39,9 +37,6 @@ def random_displacements(
         Length of every displacement in Å.
     seed
         Seed of the directions.
-    antithetic
-        Whether every second cell is the one before it with all signs turned, so that forces
-        of even order cancel exactly in the difference of the two.
 
     Returns
     -------
@@ -60,13 +55,10 @@ def random_displacements(
     [[0.03, 0.03, 0.03, 0.03], [0.03, 0.03, 0.03, 0.03]]
     """
     _check(n_atoms, n_cells, length_angstrom)
-    n_drawn = (n_cells + 1) // 2 if antithetic else n_cells
     generator = np.random.default_rng(seed)
     # a normal distribution has no preferred direction, and no vector of length zero but by chance
-    drawn = generator.standard_normal((n_drawn, n_atoms, 3))
+    drawn = generator.standard_normal((n_cells, n_atoms, 3))
     moves = length_angstrom * drawn / np.linalg.norm(drawn, axis=2, keepdims=True)
-    if antithetic:
-        moves = np.stack([moves, -moves], axis=1).reshape(-1, n_atoms, 3)[:n_cells]
     return frozen_array(moves)
 
 

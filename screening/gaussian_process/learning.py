@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,7 @@ class _Truth:
     held_out: DisplacedCells
 
 
-def learning_curve(
+def learning_curve(  # noqa: PLR0913 - options by keyword
     cells: DisplacedCells,
     counts: Sequence[int],
     n_draws: int = 1,
@@ -137,6 +138,7 @@ def learning_curve(
     n_held_out: int = 10,
     settings: LearningSettings | None = None,
     reference: ForceConstants | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> LearningCurve:
     """Fit force constants to more and more displaced cells.
 
@@ -158,6 +160,9 @@ def learning_curve(
         Which methods, and how; None takes the defaults of all.
     reference
         Force constants to compare with; None fits all cells that are not held out.
+    progress
+        Called before the first fit and after each with the numbers of fits done and of all,
+        that of the reference among them.
 
     Raises
     ------
@@ -169,23 +174,34 @@ def learning_curve(
     _check(cells.n_cells, counts, n_draws, n_held_out)
     pool = cells.n_cells - n_held_out
     settings = settings or LearningSettings()
+    generator = np.random.default_rng(seed)
+    orders = [generator.permutation(pool) for _ in range(n_draws)]
+    # the cheapest first, for those who watch
+    chosen = [(one[:n], method) for n in counts for one in orders for method in settings.methods]
+    done = _counter(len(chosen) + (reference is None), progress)
     fits = _fits(cells, settings)
     held_out = _taken(cells, np.arange(pool, cells.n_cells))
     if reference is None:
         every = _taken(cells, np.arange(pool))
         reference, _ = fits[LearningMethod.SYMMETRY_ADAPTED](every, np.zeros((0, cells.n_atoms, 3)))
+        done()
     truth = _Truth(reference, held_out)
-    generator = np.random.default_rng(seed)
-    orders = [generator.permutation(pool) for _ in range(n_draws)]
-    points = [
-        _point(method, fits[method], _taken(cells, order[:count]), order[:count], truth)
-        for method in settings.methods
-        for count in counts
-        for order in orders
-    ]
+    points = []
+    for index, method in chosen:
+        points.append(_point(method, fits[method], _taken(cells, index), index, truth))
+        done()
+    points.sort(key=lambda one: settings.methods.index(one.method))
     forces = held_out.forces_ev_per_angstrom - held_out.residual_forces_ev_per_angstrom
     names = tuple(range(pool, cells.n_cells))
     return LearningCurve(tuple(points), names, float(np.sqrt(np.mean(forces**2))))
+
+
+def _counter(n_fits: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
+    """Say that nothing is done; return what to call after each fit."""
+    say = progress or (lambda _done, _all: None)
+    numbers = count(1)
+    say(0, n_fits)
+    return lambda: say(next(numbers), n_fits)
 
 
 def _check(n_cells: int, counts: Sequence[int], n_draws: int, n_held_out: int) -> None:

@@ -70,6 +70,7 @@ def linear_residual(design: FloatArray, forces_ev_per_angstrom: FloatArray) -> L
         raise WrongShapeError(
             f"a design of {design.shape[0]} rows for {forces_ev_per_angstrom.size} forces",
             subject="design",
+            hint="Take the design of the same displaced cells",
         )
     forces = forces_ev_per_angstrom - forces_ev_per_angstrom.mean(axis=1, keepdims=True)
     rows, target = design.reshape(n_cells, n_atoms * 3, -1), forces.reshape(n_cells, -1)

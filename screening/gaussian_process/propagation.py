@@ -258,6 +258,9 @@ def first_order_std(
 ) -> float:
     """Compute the standard deviation of a harmonic property to first order, in its unit.
 
+    Widened as the draws of `propagate` are, where cells that are left out of the fit are
+    predicted worse than it expects.
+
     Parameters
     ----------
     fit, response
@@ -273,7 +276,7 @@ def first_order_std(
     gradient = property_gradient(response, quantity, settings)
     functional = second_order_functional(fit, gradient[None])
     variance = float(fit.posterior.force_covariance(functional, functional)[0, 0])
-    return float(np.sqrt(max(variance, 0.0)))
+    return max(1.0, left_out_ratio(fit)) * float(np.sqrt(max(variance, 0.0)))
 
 
 def left_out_ratio(fit: GaussianProcessFit) -> float:

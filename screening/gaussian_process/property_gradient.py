@@ -49,7 +49,8 @@ def property_gradient(
     Returns
     -------
     ndarray
-        In the unit of the quantity over eV/Å², shape (column,).
+        In the unit of the quantity over eV/Å², shape (column,); zero where all modes are low,
+        for then nothing is summed.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def _thermal_slopes(
     acoustic = acoustic_mask(frequencies, mesh.is_gamma)
     kept = (frequencies > settings.cutoff_thz) & ~acoustic
     counts = np.where(kept, mesh.weights[:, None] / response.harmonic.n_atoms, 0.0)
-    if settings.low_mode_policy == "renormalise":
+    if settings.low_mode_policy == "renormalise" and kept.any():
         counts *= mesh.weights.sum() * 3.0 / counts.sum()
     safe = np.where(kept, frequencies, 1.0)
     assert quantity.temperature_k is not None

@@ -87,7 +87,11 @@ class SymmetrisedKernelSettings:
         for name in ("length_scale_angstrom", "variance_ev2", "noise_force_ev_per_angstrom"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0.0):
-                raise SettingError(f"is {value}, must be above 0", subject=name)
+                raise SettingError(
+                    f"is {value}, must be above 0",
+                    subject=name,
+                    hint="Give a positive number",
+                )
         if self.length_scale not in {"scaled", "evidence", "fixed"}:
             raise SettingError(
                 f"unknown choice {self.length_scale!r}",

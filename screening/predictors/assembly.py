@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
+from screening.anharmonic import DisplacedCells
 from screening.harmonic import mesh_modes
 from screening.phonons import Harmonic, MeshFrequencies, harmonic_from_forces, mesh_frequencies
 from screening.prediction import (
     BandStructure,
     DensityOfStates,
+    FloatArray,
     ForceData,
     Relaxation,
     Stability,
@@ -29,6 +31,7 @@ from screening.thermodynamics import thermodynamics
 
 __all__ = [
     "Physics",
+    "cells_warnings",
     "force_warnings",
     "member_spread",
     "net_force_ratio",
@@ -139,22 +142,54 @@ def net_force_ratio(forces: ForceData) -> float:
 
 def force_warnings(forces: ForceData) -> list[str]:
     """Say where the forces break what forces must obey, or belong to no minimum."""
-    found = []
-    largest = float(np.linalg.norm(forces.residual_forces_ev_per_angstrom, axis=1).max())
-    if largest > _LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM:
-        found.append(
-            f"the undisplaced crystal is no minimum: forces up to {largest:.3f} eV/Å were "
-            "subtracted"
-        )
-    ratio = net_force_ratio(forces)
-    if ratio > _LARGE_NET_FORCE_RATIO:
-        found.append(
-            f"forces do not sum to zero ({100 * ratio:.1f} % of the force on the displaced atom): "
-            "the acoustic sum rule is broken and was imposed"
-        )
-    if forces.born_charges_e is None and len(forces.primitive.composition) > 1:
-        found.append("no non-analytical correction: the LO-TO splitting at Gamma is missing")
-    return found
+    return [
+        *_residual_warnings(forces.residual_forces_ev_per_angstrom),
+        *_net_force_warnings(net_force_ratio(forces), "the force on the displaced atom"),
+        *_polarity_warnings(forces.primitive, forces.born_charges_e),
+    ]
+
+
+def cells_warnings(cells: DisplacedCells, net_force: float) -> list[str]:
+    """Say the same of cells with all atoms displaced.
+
+    Parameters
+    ----------
+    cells
+        Forces of the cells.
+    net_force
+        Net force on a cell over what independent forces would add up to, as
+        `screening.gaussian_process.checks.check_cells` reports it.
+    """
+    return [
+        *_residual_warnings(cells.residual_forces_ev_per_angstrom),
+        *_net_force_warnings(net_force, "what independent forces would add up to"),
+        *_polarity_warnings(cells.primitive, cells.born_charges_e),
+    ]
+
+
+def _residual_warnings(residual_forces_ev_per_angstrom: FloatArray) -> list[str]:
+    largest = float(np.linalg.norm(residual_forces_ev_per_angstrom, axis=1).max())
+    if largest <= _LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM:
+        return []
+    return [
+        f"the undisplaced crystal is no minimum: forces up to {largest:.3f} eV/Å were subtracted"
+    ]
+
+
+def _net_force_warnings(ratio: float, what: str) -> list[str]:
+    if ratio <= _LARGE_NET_FORCE_RATIO:
+        return []
+    text = (
+        f"forces do not sum to zero ({100 * ratio:.1f} % of {what}): "
+        "the acoustic sum rule is broken and was imposed"
+    )
+    return [text]
+
+
+def _polarity_warnings(primitive: Structure, born_charges_e: FloatArray | None) -> list[str]:
+    if born_charges_e is not None or len(primitive.composition) == 1:
+        return []
+    return ["no non-analytical correction: the LO-TO splitting at Gamma is missing"]
 
 
 def physics_warnings(physics: Physics) -> list[str]:

@@ -9,23 +9,28 @@ import numpy as np
 
 from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.calculators import ForceCalculator
+from screening.conductivity import check_settings
 from screening.displacements import DisplacementPlan
 from screening.errors import NonFiniteForcesError, WrongShapeError
 from screening.few_cells import FewCellSettings
 from screening.gaussian_process.basis import ForceConstantBasis
+from screening.gaussian_process.checks import check_cells
 from screening.gaussian_process.displacements import random_displacements
 from screening.gaussian_process.fit import GaussianProcessFit, basis_for, fit_force_constants
 from screening.gaussian_process.prior_mean import prior_force_constants
 from screening.phonons import displacement_plan
 from screening.prediction import FloatArray, frozen_array
+from screening.predictors.assembly import cells_warnings
 from screening.predictors.electrons import electrons_of
 from screening.predictors.geometry import Geometry, atomic_numbers
-from screening.predictors.learned_physics import Assessment
+from screening.predictors.learned_physics import Assessment, is_enough
 from screening.predictors.metering import Metered
 from screening.settings import ScreeningSettings
 from screening.supercell import supercell_warnings
 
-__all__ = ["Assess", "Bench", "bench_for", "learn", "with_cells"]
+__all__ = ["Assess", "Bench", "bench_for", "harmonic_design", "learn", "with_cells"]
+
+_HARMONIC = 2
 
 Assess = Callable[[GaussianProcessFit], Assessment]
 """Tells how sure the target is."""
@@ -74,6 +79,8 @@ def bench_for(
         If the calculator fails or the crystal is too large.
     """
     structure, phonons = geometry.structure, settings.phonons
+    if few_cells.conductivity is not None:
+        check_settings(structure, few_cells.conductivity)
     plan = displacement_plan(structure, calculator, phonons)
     lattice = np.array(structure.lattice.matrix)
     centred = np.array(structure.cart_coords)[None]
@@ -130,14 +137,19 @@ def learn(
     Returns
     -------
     fit, assessment
-        The last fit, and how sure its target is.
+        The last fit, whose notes tell what was found in the forces, and how sure its target is.
+
+    Raises
+    ------
+    ScreeningError
+        If the calculator fails, or as `screening.gaussian_process.checks.check_cells` says.
     """
     n_atoms, length = len(bench.plan.numbers), few_cells.displacement_angstrom
     first = random_displacements(n_atoms, few_cells.initial_cells, length, few_cells.seed)
     cells = with_cells(bench, calculator, bench.undisplaced, first)
     fit = _fit(bench, few_cells, cells)
     assessment = assess(fit)
-    while cells.n_cells < n_cells and assessment.half_width > few_cells.tolerance:
+    while cells.n_cells < n_cells and not is_enough(assessment, few_cells, cells.n_cells):
         seed = few_cells.seed + cells.n_cells  # of each cell's candidates its own
         candidates = random_displacements(n_atoms, few_cells.n_candidates, length, seed)
         telling = assessment.choose if few_cells.choose_next else None
@@ -149,7 +161,27 @@ def learn(
 
 
 def _fit(bench: Bench, few_cells: FewCellSettings, cells: DisplacedCells) -> GaussianProcessFit:
-    return fit_force_constants(cells, few_cells.fit, bench.prior, bench.basis)
+    report = check_cells(cells, harmonic_design(bench.basis, cells))
+    fit = fit_force_constants(cells, few_cells.fit, bench.prior, bench.basis)
+    warnings = cells_warnings(cells, report.net_force)
+    return replace(fit, notes=(*warnings, *report.notes, *fit.notes))
+
+
+def harmonic_design(basis: ForceConstantBasis, cells: DisplacedCells) -> FloatArray:
+    """Return forces in eV/Å of unit harmonic amplitudes that obey the sum rules, for checks.
+
+    Parameters
+    ----------
+    basis, cells
+        Of one supercell.
+
+    Returns
+    -------
+    ndarray
+        Shape (cell x atom x 3, column).
+    """
+    design = basis.design(_HARMONIC, cells.displacements_angstrom)
+    return basis.order(_HARMONIC).allowed(design.T).T
 
 
 def with_cells(

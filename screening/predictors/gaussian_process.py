@@ -8,17 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from screening.calculators import ForceCalculator
+from screening.conductivity import check_settings
 from screening.digest import digest_of
 from screening.errors import SettingError
-from screening.few_cells import FewCellSettings
+from screening.few_cells import CONDUCTIVITY_TARGET, FewCellSettings
 from screening.gaussian_process.fit import GaussianProcessFit
 from screening.prediction import Prediction
 from screening.predictors.assembly import physics_warnings, relaxation_warnings, settings_for
 from screening.predictors.cell_by_cell import Bench, bench_for, learn
 from screening.predictors.geometry import prepare_geometry
 from screening.predictors.interface import Tier
-from screening.predictors.learned_physics import LearnedPhysics, assess, learned_physics
+from screening.predictors.learned_physics import LearnedPhysics, assess, is_enough, learned_physics
 from screening.predictors.metering import Meter, Metered
+from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class GaussianProcessPhonons:
     Raises
     ------
     SettingError
-        If the settings name a prior and none is given, or the other way round.
+        If the settings name a prior and none is given, or the other way round; or if the policy
+        for low modes leaves the target without a gradient, so that nothing could decide.
     """
 
     method = GAUSSIAN_PROCESS
@@ -77,6 +80,7 @@ class GaussianProcessPhonons:
                 f"the settings name {few_cells.prior or 'no prior'!r}, and {given}",
                 subject="few_cells.prior",
             )
+        _check_target(settings, few_cells)
         self._calculator = calculator
         self._prior = prior
         self._settings = replace(settings, few_cells=few_cells)
@@ -136,25 +140,43 @@ class GaussianProcessPhonons:
         Returns
         -------
         Prediction or None
-            None where the target is not sure enough yet and more cells are allowed.
+            None where the target is not sure enough yet and more cells are allowed; never where
+            ``n_cells`` is the largest number that the settings allow.
 
         Raises
         ------
         ScreeningError
             As `predict` says.
         """
+        if self.few_cells.conductivity is not None:
+            check_settings(crystal.structure, self.few_cells.conductivity)
         meter = Meter()
         calculator = Metered(self._calculator, meter)
+        prior = None if self._prior is None else Metered(self._prior, meter)
         geometry = prepare_geometry(crystal, calculator, self._settings)
-        bench = bench_for(geometry, calculator, self._settings, self.few_cells, self._prior)
+        bench = bench_for(geometry, calculator, self._settings, self.few_cells, prior)
         limit = min(max(n_cells, self.few_cells.initial_cells), self.few_cells.max_cells)
         sure = partial(assess, settings=self._settings, few_cells=self.few_cells)
         fit, assessment = learn(bench, calculator, self.few_cells, limit, sure)
-        is_sure = assessment.half_width <= self.few_cells.tolerance
-        if not is_sure and fit.cells.n_cells < self.few_cells.max_cells:
+        if not is_enough(assessment, self.few_cells, fit.cells.n_cells):
             return None
         learned = learned_physics(fit, self._settings, self.few_cells, assessment)
         return self._prediction(crystal, bench, fit, learned, calculator)
+
+    def _unused(self) -> list[str]:
+        """Say what is there and has no part in the result."""
+        found = []
+        if self._settings.phonons.adaptive:
+            found.append(
+                "supercells are not adaptive where all atoms are displaced: one is chosen by its "
+                "size alone"
+            )
+        if self._calculator.members:
+            found.append(
+                f"the forces of {len(self._calculator.members)} members of a committee are "
+                "averaged: the spread is that of the force constants given the mean forces"
+            )
+        return found
 
     def _prediction(
         self,
@@ -192,9 +214,24 @@ class GaussianProcessPhonons:
             warnings=(
                 *calculator.notes,
                 *relaxation_warnings(relaxation),
+                *self._unused(),
                 *bench.notes,
                 *learned.notes,
                 *physics_warnings(physics),
             ),
             model_settings=settings_for(calculator.settings, structure),
+        )
+
+
+def _check_target(settings: ScreeningSettings, few_cells: FewCellSettings) -> None:
+    """Refuse a target that `screening.gaussian_process.property_gradient` cannot differentiate."""
+    policy = settings.thermodynamics.low_mode_policy
+    if policy != "half_mean_optical" or few_cells.target == CONDUCTIVITY_TARGET:
+        return
+    if Quantity.parse(few_cells.target).kind is not Property.LOWEST_FREQUENCY:
+        raise SettingError(
+            f"low modes that take half the mean frequency leave {few_cells.target} without a "
+            "derivative, so that nothing tells when the cells are enough",
+            subject="low_mode_policy",
+            hint="Use drop or renormalise, or the lowest frequency as target",
         )

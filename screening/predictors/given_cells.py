@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from screening.anharmonic import DisplacedCells, ForceConstants
+import numpy as np
+
+from screening.anharmonic import DisplacedCells
 from screening.calculators import ForceCalculator
+from screening.conductivity import check_settings
 from screening.digest import digest_of
 from screening.errors import InconsistentDataError, SettingError
 from screening.few_cells import FewCellSettings
@@ -20,12 +23,13 @@ from screening.gaussian_process.conductivity_samples import (
 )
 from screening.gaussian_process.fit import GaussianProcessFit, basis_for, fit_force_constants
 from screening.gaussian_process.prior_mean import prior_force_constants
-from screening.prediction import Prediction
-from screening.predictors.assembly import physics_warnings
+from screening.prediction import Cost, Prediction
+from screening.predictors.assembly import cells_warnings, physics_warnings
+from screening.predictors.cell_by_cell import harmonic_design
 from screening.predictors.given_forces import array_digest
 from screening.predictors.interface import GIVEN_CELLS, Tier
 from screening.predictors.learned_physics import learned_physics
-from screening.predictors.metering import Meter
+from screening.predictors.metering import Meter, Metered
 from screening.settings import ScreeningSettings
 
 if TYPE_CHECKING:
@@ -35,7 +39,25 @@ __all__ = ["GivenCells", "displaced_cells_digest"]
 
 Progress = Callable[[int, int], None]
 
-_HARMONIC = 2
+_HARMONIC, _CUBIC = 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """Fitted cells, what was found in their forces, and what the fit cost."""
+
+    report: CellsReport
+    fit: GaussianProcessFit
+    cost: Cost
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found before the fit; the notes of the fit itself are its own."""
+        return (
+            *cells_warnings(self.fit.cells, self.report.net_force),
+            *self.report.notes,
+            *_single_notes(self.fit),
+        )
 
 
 class GivenCells:
@@ -58,6 +80,8 @@ class GivenCells:
     harmonic_cells
         Displaced cells of a larger supercell of the same crystal; its second-order force
         constants replace those of ``cells`` in the conductivity.
+    tier
+        Cost and trust of the forces: that of a potential where one gave them.
 
     Attributes
     ----------
@@ -70,12 +94,12 @@ class GivenCells:
         If the energy is not finite.
     ScreeningError
         As `screening.gaussian_process.checks.check_cells` says; `SettingError` if the settings
-        name a prior and none is given, or the other way round.
+        name a prior and none is given, or the other way round, or as
+        `screening.conductivity.check_settings` says.
     """
 
     method = GIVEN_CELLS
     method_version = 1
-    tier = Tier.FEW_DFT_CELLS
 
     def __init__(
         self,
@@ -86,6 +110,7 @@ class GivenCells:
         prior: ForceCalculator | None = None,
         static_energy_ev_per_atom: float | None = None,
         harmonic_cells: DisplacedCells | None = None,
+        tier: Tier = Tier.FEW_DFT_CELLS,
     ) -> None:
         settings = settings or ScreeningSettings()
         self.few_cells = settings.few_cells or FewCellSettings()
@@ -98,8 +123,12 @@ class GivenCells:
         self._settings = replace(settings, few_cells=self.few_cells)
         self._prior, self._energy = prior, static_energy_ev_per_atom
         self.drawn: ConductivitySamples | None = None
-        check_cells(cells)
-        self.model = source
+        for one in (cells, harmonic_cells):
+            if one is not None:
+                check_cells(one)
+        if self.few_cells.conductivity is not None:
+            check_settings(cells.primitive, self.few_cells.conductivity)
+        self.tier, self.model = tier, source
         self.model_digest = self._digest()
         self.settings: Mapping[str, object] = _relevant(self._settings, prior)
         self.settings_digest = digest_of(dict(self.settings))
@@ -108,7 +137,9 @@ class GivenCells:
         """SHA-256 of all that is given."""
         sets = (self._cells, self._harmonic_cells)
         given = [None if one is None else displaced_cells_digest(one) for one in sets]
-        return digest_of([*given, array_digest("static_energy", self._energy)])
+        given.append(array_digest("static_energy", self._energy))
+        # forces of a potential are another model than the same numbers from first principles
+        return digest_of(given if self.tier == Tier.FEW_DFT_CELLS else [*given, int(self.tier)])
 
     @cached_property
     def basis(self) -> ForceConstantBasis:
@@ -124,10 +155,27 @@ class GivenCells:
         InconsistentDataError
             If the displacements do not explain the forces.
         """
-        design = self.basis.design(_HARMONIC, self._cells.displacements_angstrom)
-        return check_cells(self._cells, design)
+        return check_cells(self._cells, harmonic_design(self.basis, self._cells))
 
     @cached_property
+    def _checked(self) -> _Checked:
+        meter = Meter()
+        report = self.report  # what is wrong with the forces is said first
+        expected = None
+        if self._prior is not None:
+            expected = prior_force_constants(
+                self._cells,
+                Metered(self._prior, meter),
+                self.few_cells.fit,
+                n_cells=self.few_cells.prior_cells,
+                length_angstrom=self.few_cells.displacement_angstrom,
+                seed=self.few_cells.seed,
+                basis=self.basis,
+            )
+        fit = fit_force_constants(self._cells, self.few_cells.fit, expected, self.basis)
+        return _Checked(report, fit, meter.cost())
+
+    @property
     def fit(self) -> GaussianProcessFit:
         """Force constants with their distribution.
 
@@ -136,19 +184,7 @@ class GivenCells:
         ScreeningError
             As `report`, and as the prior says.
         """
-        assert self.report is not None  # what is wrong with the forces is said first
-        expected = None
-        if self._prior is not None:
-            expected = prior_force_constants(
-                self._cells,
-                self._prior,
-                self.few_cells.fit,
-                n_cells=self.few_cells.prior_cells,
-                length_angstrom=self.few_cells.displacement_angstrom,
-                seed=self.few_cells.seed,
-                basis=self.basis,
-            )
-        return fit_force_constants(self._cells, self.few_cells.fit, expected, self.basis)
+        return self._checked.fit
 
     def _conductivity(self, progress: Progress | None) -> ConductivitySamples | None:
         if self.few_cells.conductivity is None:
@@ -158,22 +194,33 @@ class GivenCells:
             self.few_cells.conductivity,
             self.few_cells.n_conductivity_samples,
             self.few_cells.seed,
-            second_order=self._larger_harmonic(),
+            second_order=self._larger.fit.force_constants if self._larger else None,
             progress=progress,
         )
 
-    def _larger_harmonic(self) -> ForceConstants | None:
-        if self._harmonic_cells is None:
+    @cached_property
+    def _larger(self) -> _Checked | None:
+        """Second order from the larger supercell, checked as the cells themselves are."""
+        cells = self._harmonic_cells
+        if cells is None:
             return None
+        meter = Meter()
         settings = replace(self.few_cells.fit, max_order=_HARMONIC)
-        return fit_force_constants(self._harmonic_cells, settings).force_constants
+        basis = basis_for(cells, settings)
+        report = check_cells(cells, harmonic_design(basis, cells))
+        fit = fit_force_constants(cells, settings, basis=basis)
+        return _Checked(report, fit, meter.cost())
 
     def _larger_notes(self) -> tuple[str, ...]:
-        larger = self._harmonic_cells
-        if larger is None or self.drawn is None:
+        if self.drawn is None or self._larger is None:
             return ()
+        larger = self._larger.fit.cells
         said = f"{larger.n_cells} cells of a supercell of {larger.n_atoms} atoms, taken as exact"
-        return (f"second-order force constants of the conductivity are those of {said}",)
+        found = (*self._larger.notes, *self._larger.fit.notes)
+        return (
+            f"second-order force constants of the conductivity are those of {said}",
+            *(f"larger supercell: {note}" for note in found),
+        )
 
     def predict(self, crystal: Crystal, progress: Progress | None = None) -> Prediction:
         """Predict the crystal that the cells belong to.
@@ -195,15 +242,15 @@ class GivenCells:
         """
         from screening.structure import canonical_crystal
 
-        meter = Meter()
         own = canonical_crystal(self._cells.primitive, subject=crystal.formula)
         if own.digest != crystal.digest:
             raise InconsistentDataError(
                 f"the cells belong to {own.formula} ({own.space_group_symbol}), another crystal",
                 subject=crystal.material_id,
             )
+        fitted, meter = self._checked, Meter()  # the fit has a meter of its own
         without = replace(self.few_cells, conductivity=None, target=FewCellSettings.target)
-        learned = learned_physics(self.fit, self._settings, without)
+        learned = learned_physics(fitted.fit, self._settings, without)
         self.drawn = drawn = self._conductivity(progress)
         physics = learned.physics
         return Prediction(
@@ -218,18 +265,18 @@ class GivenCells:
             structure=self._cells.primitive.copy(),
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,
-            cost=meter.cost(),
+            cost=_added(fitted.cost, meter.cost()),
             static_energy_ev_per_atom=self._energy,
             static_energy_source=None if self._energy is None else self.model,
             spread=learned.spread,
-            force_constants=self.fit.force_constants,
+            force_constants=fitted.fit.force_constants,
             displaced_cells=self._cells,
             conductivity=drawn.mean if drawn else None,
             conductivity_std_w_per_m_k=drawn.std_w_per_m_k if drawn else None,
             density_of_states=physics.density_of_states,
             band_structure=physics.bands,
             warnings=(
-                *self.report.notes,
+                *fitted.notes,
                 *learned.notes,
                 *self._larger_notes(),
                 *physics_warnings(physics),
@@ -259,6 +306,28 @@ def displaced_cells_digest(cells: DisplacedCells) -> str:
         "dielectric_constant": cells.dielectric_constant,
     }
     return digest_of({name: array_digest(name, values) for name, values in arrays.items()})
+
+
+def _single_notes(fit: GaussianProcessFit) -> tuple[str, ...]:
+    """Say what no set with one displaced atom in every cell can determine."""
+    moved = np.any(fit.cells.displacements_angstrom, axis=2).sum(axis=1)
+    if fit.settings.max_order < _CUBIC or fit.cells.n_atoms == 1 or moved.max() > 1:
+        return ()
+    text = (
+        "one atom is displaced in every cell: third-order force constants of three different "
+        f"atoms are not in the forces ({fit.unknowns_per_equation:.1f} unknowns per equation) and "
+        "follow from the prior"
+    )
+    return (text,)
+
+
+def _added(first: Cost, second: Cost) -> Cost:
+    return Cost(
+        wall_seconds=first.wall_seconds + second.wall_seconds,
+        cpu_seconds=first.cpu_seconds + second.cpu_seconds,
+        force_seconds=first.force_seconds + second.force_seconds,
+        force_calls=first.force_calls + second.force_calls,
+    )
 
 
 def _relevant(settings: ScreeningSettings, prior: ForceCalculator | None) -> dict[str, object]:

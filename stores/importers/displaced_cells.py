@@ -22,7 +22,7 @@ from stores.importers.displaced_frames import cells_of_frames, structure_crystal
 from stores.importers.phono3py_cells import Undisplaced, crystal_of_yaml, old_crystal_of_yaml
 from stores.importers.phono3py_forces import displacements_of_forces, read_born, with_forces
 from stores.importers.phono3py_yaml import (
-    displaced_cells_of,
+    cells_of_set,
     displacements_of_yaml,
 )
 from stores.importers.phonopy_yaml import load_yaml
@@ -190,7 +190,7 @@ def _read_folder(
             crystal = _with_born(_given_crystal(supercell, limits), folder, limits)
             n_atoms = len(crystal.supercell_numbers)
             found = displacements_of_forces(_text(alone, limits), n_atoms, alone.name)
-            return displaced_cells_of(crystal, found)
+            return cells_of_set(crystal, found)
     files = [path for path in sorted(folder.iterdir()) if _holds_forces(path)]
     if len(files) == 1:
         return _read(files[0], supercell, limits)
@@ -220,7 +220,7 @@ def _of_yaml(
         found = with_forces(found, _text(forces, limits), forces.name)
     if prefix and found.forces_ev_per_angstrom is None:
         return None
-    return displaced_cells_of(_with_born(crystal, path.parent, limits), found)
+    return cells_of_set(_with_born(crystal, path.parent, limits), found)
 
 
 def _has_larger(data: Mapping[str, Any]) -> bool:
@@ -296,20 +296,32 @@ def _structure(path: Path, limits: ReadLimits) -> Structure:
     """Only structure of a file."""
     reader = reader_of(path.name)
     if reader is None:
-        raise ParseError("the name tells no format", subject=display_name(path.name))
+        raise ParseError(
+            "the name tells no format",
+            subject=display_name(path.name),
+            hint="Give a structure as CIF, POSCAR, extxyz or phonopy yaml",
+        )
     blocks = list(reader(_text(path, limits), limits))
     for _, block in blocks:
         if isinstance(block, ScreeningError):
             raise block
         if len(blocks) == 1:
             return block.structure
-    raise ParseError(f"{len(blocks)} structures, one is needed", subject=display_name(path.name))
+    raise ParseError(
+        f"{len(blocks)} structures, one is needed",
+        subject=display_name(path.name),
+        hint="Give a file with one structure, the undisplaced supercell",
+    )
 
 
 def _mapping(path: Path, limits: ReadLimits) -> Mapping[str, Any]:
     data = load_yaml(_text(path, limits))
     if not isinstance(data, Mapping):
-        raise ParseError("not a mapping", subject=display_name(path.name))
+        raise ParseError(
+            "not a mapping",
+            subject=display_name(path.name),
+            hint="Give the file as phono3py or phonopy wrote it",
+        )
     return data
 
 

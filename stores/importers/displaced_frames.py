@@ -13,7 +13,7 @@ from screening.errors import InconsistentDataError, ScreeningError
 from screening.prediction import FloatArray, frozen_array
 from stores.importers.extxyz import read_extxyz
 from stores.importers.phono3py_cells import Undisplaced, whole_matrix
-from stores.importers.phono3py_yaml import DisplacementSet, displaced_cells_of
+from stores.importers.phono3py_yaml import DisplacementSet, cells_of_set
 from stores.importers.records import Parsed, ReadLimits
 
 __all__ = ["cells_of_frames", "structure_crystal"]
@@ -89,7 +89,7 @@ def cells_of_frames(text: str, crystal: Undisplaced, limits: ReadLimits) -> Disp
         np.ones(len(frames), dtype=np.bool_),
         systematic=False,
     )
-    return displaced_cells_of(crystal, found)
+    return cells_of_set(crystal, found)
 
 
 def _parsed(text: str, limits: ReadLimits) -> list[Parsed]:
@@ -99,7 +99,10 @@ def _parsed(text: str, limits: ReadLimits) -> list[Parsed]:
             raise type(block)(f"{name}: {block.message}", subject=block.subject, hint=block.hint)
         frames.append(block)
     if not frames:
-        raise InconsistentDataError("no frames")
+        raise InconsistentDataError(
+            "no frames",
+            hint="Give a file with a frame for every displaced cell",
+        )
     return frames
 
 

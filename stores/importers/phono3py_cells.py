@@ -70,7 +70,10 @@ def old_crystal_of_yaml(data: Mapping[str, Any]) -> Structure:
         symbols = [str(atom["symbol"]) for atom in data["atoms"]]
         positions = [atom["position"] for atom in data["atoms"]]
     except (KeyError, TypeError) as error:
-        raise ParseError(f"no supercell: {type(error).__name__}: {error}") from error
+        raise ParseError(
+            f"no supercell: {type(error).__name__}: {error}",
+            hint="Give the file as phono3py or phonopy wrote it",
+        ) from error
     cell = {
         "lattice": data.get("lattice"),
         "points": [
@@ -126,7 +129,9 @@ def _built_cells(unit: Structure, matrix: Any, axes: Any) -> tuple[Structure, St
         )
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise InconsistentDataError(
-            f"no supercell can be built: {' '.join(str(error).split())}", subject="supercell_matrix"
+            f"no supercell can be built: {' '.join(str(error).split())}",
+            subject="supercell_matrix",
+            hint="Check unit_cell, supercell_matrix and primitive_matrix in the file",
         ) from error
     cells = (phonon.primitive, phonon.supercell)
     primitive, supercell = (Structure(c.cell, c.symbols, c.scaled_positions) for c in cells)
@@ -147,6 +152,7 @@ def whole_matrix(matrix: FloatArray) -> IntArray:
             "the supercell is no multiple of the primitive cell: it is"
             f" {np.round(matrix, 4).tolist()} times it",
             subject="supercell",
+            hint="Give a supercell whose vectors are whole multiples of the primitive ones",
         )
     return rounded
 

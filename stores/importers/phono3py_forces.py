@@ -125,7 +125,10 @@ def read_born(text: str, primitive: Structure) -> tuple[FloatArray, FloatArray]:
     try:
         nac = parse_BORN_from_strings("\n".join(lines) + "\n", phonopy_cell(primitive))
     except Exception as error:  # any: a parser's own failure is a file that cannot be used
-        raise ParseError(f"BORN: {type(error).__name__}: {error}") from error
+        raise ParseError(
+            f"BORN: {type(error).__name__}: {error}",
+            hint="Give BORN as phonopy-vasp-born writes it, for the primitive cell",
+        ) from error
     return (
         frozen_array(finite_array(nac["born"], (len(primitive), 3, 3), "Born charges")),
         frozen_array(finite_array(nac["dielectric"], (3, 3), "dielectric tensor")),
@@ -138,7 +141,10 @@ def _plain_rows(text: str, n_atoms: int) -> list[str]:
     if not lines or not re.fullmatch(r"\d+", lines[0]):
         return lines
     if int(lines[0]) != n_atoms:
-        raise InconsistentDataError(f"forces on {lines[0]} atoms, the supercell has {n_atoms}")
+        raise InconsistentDataError(
+            f"forces on {lines[0]} atoms, the supercell has {n_atoms}",
+            hint="Give the file of forces that belongs to this supercell",
+        )
     plain: list[str] = []
     for start in range(2, len(lines), n_atoms + 2):
         moved = " ".join(lines[start : start + 2])
@@ -161,7 +167,11 @@ def _force_file(lines: Sequence[str], name: str) -> _ForceFile:
         elif line[1:].strip().startswith("File"):
             moves.append([])
     if not rows:
-        raise ParseError("no forces", subject=name)
+        raise ParseError(
+            "no forces",
+            subject=name,
+            hint="Write it again from the outputs of the force calculations",
+        )
     return _ForceFile(np.array(rows), tuple(tuple(cell) for cell in moves))
 
 
@@ -169,9 +179,17 @@ def _numbers(line: str, n_columns: int, name: str) -> list[float]:
     try:
         row = [float(word) for word in line.split()]
     except ValueError as error:
-        raise ParseError(f"{line[:60]!r}: {error}", subject=name) from error
+        raise ParseError(
+            f"{line[:60]!r}: {error}",
+            subject=name,
+            hint="Lines without # hold numbers only: mend the line or write the file again",
+        ) from error
     if len(row) not in _COLUMNS or len(row) != (n_columns or len(row)):
-        raise ParseError(f"{line[:60]!r} has {len(row)} columns", subject=name)
+        raise ParseError(
+            f"{line[:60]!r} has {len(row)} columns",
+            subject=name,
+            hint="Give a line of forces x y z, or of displacement and force, for every atom",
+        )
     return row
 
 
@@ -188,7 +206,9 @@ def _blocks(read: _ForceFile, n_atoms: int, name: str) -> FloatArray:
     if not np.isfinite(read.rows).all():
         row = int(np.argwhere(~np.isfinite(read.rows))[0, 0])
         raise NonFiniteForcesError(
-            f"cell {row // n_atoms + 1}, atom {row % n_atoms + 1}: not finite", subject=name
+            f"cell {row // n_atoms + 1}, atom {row % n_atoms + 1}: not finite",
+            subject=name,
+            hint="Compute this cell again and write the file anew",
         )
     return read.rows.reshape(-1, n_atoms, n_columns)
 

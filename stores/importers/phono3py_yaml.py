@@ -19,7 +19,7 @@ from screening.prediction import FloatArray, frozen_array
 from stores.importers.phono3py_cells import Undisplaced
 from stores.importers.records import finite_array
 
-__all__ = ["DisplacementSet", "displaced_cells_of", "displacements_of_yaml"]
+__all__ = ["DisplacementSet", "cells_of_set", "displacements_of_yaml"]
 
 IntArray = NDArray[np.int64]
 
@@ -100,11 +100,14 @@ def _entries(data: Mapping[str, Any], prefix: str) -> tuple[Sequence[Any], Any]:
     else:
         found = pairs or data.get("displacements")
     if found is not None and not isinstance(found, list):
-        raise ParseError(f"displacements are no list but {type(found).__name__}")
+        raise ParseError(
+            f"displacements are no list but {type(found).__name__}",
+            hint="Give the file as phono3py or phonopy wrote it",
+        )
     return found or (), energies
 
 
-def displaced_cells_of(crystal: Undisplaced, found: DisplacementSet) -> DisplacedCells:
+def cells_of_set(crystal: Undisplaced, found: DisplacementSet) -> DisplacedCells:
     """Join a crystal and its data set.
 
     Cells without any displacement are not kept: phono3py pairs a displacement with its
@@ -128,7 +131,11 @@ def displaced_cells_of(crystal: Undisplaced, found: DisplacementSet) -> Displace
     if found.systematic:
         kept = _distinct(kept, found.displacements_angstrom, found.forces_ev_per_angstrom)
     if not len(kept):
-        raise InconsistentDataError("no cell is displaced", subject="displacements")
+        raise InconsistentDataError(
+            "no cell is displaced",
+            subject="displacements",
+            hint="Give cells with displaced atoms and their forces",
+        )
     forces = found.forces_ev_per_angstrom
     residual = forces[still].mean(axis=0) if still.any() else np.zeros_like(forces[0])
     energies = None if found.energies_ev is None else found.energies_ev[kept]
@@ -170,7 +177,10 @@ def _per_atom(entries: Sequence[Any], n_atoms: int, energies: Any) -> Displaceme
         moves = [[atom["displacement"] for atom in cell] for cell in entries]
         pulls = [[atom.get("force") for atom in cell] for cell in entries]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ParseError(f"displacements: {type(error).__name__}: {error}") from error
+        raise ParseError(
+            f"displacements: {type(error).__name__}: {error}",
+            hint="Give the file as phono3py or phonopy wrote it",
+        ) from error
     has_forces = any(pull is not None for cell in pulls for pull in cell)
     return DisplacementSet(
         finite_array(moves, shape, "displacements"),
@@ -210,7 +220,10 @@ def _pairs(entries: Sequence[Mapping[str, Any]], n_atoms: int) -> DisplacementSe
                 for move in moves:
                     rows.add([first, (_number(second), move)], second)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ParseError(f"displacements: {type(error).__name__}: {error}") from error
+        raise ParseError(
+            f"displacements: {type(error).__name__}: {error}",
+            hint="Give the file as phono3py or phonopy wrote it",
+        ) from error
     return _systematic(rows, n_atoms)
 
 
@@ -228,6 +241,7 @@ def _systematic(rows: _Rows, n_atoms: int) -> DisplacementSet:
                 raise InconsistentDataError(
                     f"atom {atom + 1} is displaced in a supercell of {n_atoms} atoms",
                     subject="displacements",
+                    hint="Give the displacements that were made for this supercell",
                 )
             displacements[number, atom] += finite_array(move, (3,), f"displacement {number + 1}")
     included = np.array(rows.included, dtype=np.bool_)
@@ -249,11 +263,18 @@ def _systematic(rows: _Rows, n_atoms: int) -> DisplacementSet:
 def _forces(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
     """Check the shape of forces and that all are finite."""
     if values is None:
-        raise InconsistentDataError(f"{name} are missing, others are given", subject="forces")
+        raise InconsistentDataError(
+            f"{name} are missing, others are given",
+            subject="forces",
+            hint="Give forces of all displacements, or leave out those without",
+        )
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ParseError(f"{name}: {error}") from error
+        raise ParseError(
+            f"{name}: {error}",
+            hint="Forces are three numbers for every atom of the supercell",
+        ) from error
     if array.shape != shape:
         raise InconsistentDataError(
             f"{name} have shape {array.shape}, the displacements {shape}",
@@ -262,7 +283,11 @@ def _forces(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
         )
     if not np.isfinite(array).all():
         cell = np.argwhere(~np.isfinite(array))[0]
-        raise NonFiniteForcesError(f"{name}: not finite at {cell.tolist()}", subject="forces")
+        raise NonFiniteForcesError(
+            f"{name}: not finite at {cell.tolist()}",
+            subject="forces",
+            hint="Compute this cell again",
+        )
     return array
 
 

@@ -67,7 +67,13 @@ def test_a_supercell_is_chosen_or_given(crystal, settings):
         plan_cells(crystal, 1, limit)
 
 
-@pytest.mark.parametrize("text", ["", "2", "2 2", "2 2 2.5", "0 1 1", "a b c", "1 1 1 1 1 1 1 1 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "2", "2 2", "2 2 2.5", "a b c"),
+        *("0 1 1", "1 1 1 1 1 1 1 1 1", "-2 -2 -2", "0 1 0 1 0 0 0 0 1"),
+    ],
+)
 def test_what_is_no_supercell_is_refused(text):
     with pytest.raises(SettingError, match="is no supercell"):
         parse_supercell(text)

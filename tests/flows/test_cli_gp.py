@@ -1,6 +1,7 @@
 """Displaced cells on the command line: planned, computed by another program, fitted, stored."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -150,6 +151,9 @@ def test_kappa_of_files_and_of_what_is_stored(phonoscreen, files):
     _, out, _ = phonoscreen("query", "--json")
     [summary] = json.loads(out)["materials"]
     assert summary["thermal_conductivity_300k_w_per_m_k"] == pytest.approx(first)
+    shown = phonoscreen("show", payload["material_id"])[1]
+    assert re.search(r"thermal conductivity +[\d.]+ ± [\d.]+ W/m/K at 300 K", shown)
+    assert "lattice thermal conductivity, relaxation times" in shown
 
 
 @pytest.mark.parametrize(
@@ -157,6 +161,7 @@ def test_kappa_of_files_and_of_what_is_stored(phonoscreen, files):
     [
         (("plan",), ExitCode.WRONG_USAGE, "give a file with a crystal"),
         (("plan", "CIF", "--supercell", "2"), ExitCode.WRONG_USAGE, "'2' is no supercell"),
+        (("plan", "CIF", "--supercell", "-2 -2 -2"), ExitCode.WRONG_USAGE, "positive determinant"),
         (("plan", "CIF", "--displacement", 1), ExitCode.WRONG_USAGE, "out of range"),
         (("plan", "CIF", "--order", 4), ExitCode.WRONG_USAGE, "no order that can be fitted"),
         (("plan", "-m", "nothing"), ExitCode.DATABASE, "no such database"),

@@ -11,6 +11,7 @@ from monty.json import MontyDecoder, MontyEncoder
 
 from flows.catalogue import crystal_of
 from flows.checkpoints import predict_resumably
+from flows.events import MaterialEvent, Outcome
 from flows.jobs import displaced_cell_job
 from flows.ladder import read_ladder
 from flows.makers import GaussianProcessMaker
@@ -171,6 +172,23 @@ def test_cells_that_are_enough_end_the_flow(uri, copper, maker, settings):
     assert jobs == ["displaced_cell_job"]
     with open_database(uri) as database:
         assert database.forces.count() == 3
+
+
+def test_no_job_follows_the_last_cell_that_is_allowed(uri, copper, maker, monkeypatch):
+    asked = []
+
+    def never_done(_database, crystal, _predictor, n_cells):
+        asked.append(n_cells)
+        return MaterialEvent(crystal.material_id, crystal.formula, Outcome.STARTED)
+
+    monkeypatch.setattr("flows.few_cells.advance_material", never_done)
+    arguments = (uri, copper, maker.calculator, maker.settings)
+    assert isinstance(displaced_cell_job.original(*arguments, N_CELLS - 1), Response)
+    for n_cells in (N_CELLS, N_CELLS + 5):
+        output = displaced_cell_job.original(*arguments, n_cells)
+        assert output["outcome"] == "failed"
+        assert f"{N_CELLS} cells are all" in output["detail"]
+    assert asked == [N_CELLS - 1, N_CELLS, N_CELLS]
 
 
 def test_a_flow_that_is_submitted_again_goes_on_where_it_stopped(uri, copper, maker, tmp_path):

@@ -36,6 +36,7 @@ from stores.importers.displaced_cells import read_displaced_cells
 
 EMT = "ase.calculators.emt.EMT"
 HARMONIC = FewCellSettings(n_samples=4, fit=GaussianProcessSettings(max_order=2))
+HARMONIC_ONE = replace(HARMONIC, max_cells=1)
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +168,60 @@ def test_cells_of_a_prediction_from_first_principles_are_found_too(uri, tmp_path
         screen_material(database, crystal_of(database, name), predictor)
         stored = cells_of_material(database, name)
     assert stored.source == "pretended_dft.StifferEmt"
+    assert (stored.tier, stored.model_digest) == (2, predictor.model_digest)
     assert (stored.prior, stored.fit) == (EMT, HARMONIC.fit)
     assert stored.static_energy_ev_per_atom is not None
+
+
+def test_forces_of_a_potential_stay_so_and_those_of_single_displacements_are_used_too(
+    uri, tmp_path, cells, quick
+):
+    path = tmp_path / "copper.cif"
+    cells.primitive.to(path)
+    [name] = import_structures(uri, [path]).material_ids
+    predictor = cached_predictor(EMT, replace(quick, few_cells=None).as_dict())
+    with open_database(uri) as database:
+        screen_material(database, crystal_of(database, name), predictor)
+        single = cells_of_material(database, name)
+    moved = np.any(single.cells.displacements_angstrom, axis=2).sum(axis=1)
+    assert moved.tolist() == [1] * single.cells.n_cells
+    assert (single.source, single.tier) == (EMT, 1)
+    assert single.model_digest == predictor.model_digest
+    made = predictor_of(single.cells, HARMONIC, single.source, tier=single.tier)
+    fitted = fit_cells(made)
+    assert fitted.prediction.tier == 1
+    with open_database(uri) as database:
+        # cells with all atoms displaced come first, for they hold the third order
+        random = cached_predictor(EMT, replace(quick, few_cells=HARMONIC_ONE).as_dict())
+        screen_material(database, crystal_of(database, name), random)
+        stored = cells_of_material(database, name)
+        assert stored.cells.n_cells == 1
+        assert np.any(stored.cells.displacements_angstrom, axis=2).all()
+        assert stored.tier == 1
+        store_fit(database, fitted, made, "copper", name)
+        rows = database.predictions.query({"material_id": name}, ["tier"])
+        assert [row["tier"] for row in rows] == [1, 1, 1]
+
+
+def test_a_conductivity_from_forces_of_a_potential_is_that_of_a_potential(
+    phonoscreen, uri, tmp_path, cells, small
+):
+    path = tmp_path / "copper.cif"
+    cells.primitive.to(path)
+    [name] = import_structures(uri, [path]).material_ids
+    larger = SupercellSettings(min_length_angstrom=7.0, min_atoms=20, max_atoms=64)
+    phonons = replace(small.phonons, supercell=larger)
+    settings = replace(small, relaxation=None, phonons=phonons).as_dict()
+    with open_database(uri) as database:
+        screen_material(database, crystal_of(database, name), cached_predictor(EMT, settings))
+    command = ("gp", "kappa", "-m", name, "--mesh", 3, 3, 3, "--samples", 2)
+    code, out, err = phonoscreen(*command)
+    assert code == 0, err
+    assert "W/m/K" in out
+    with open_database(uri) as database:
+        rows = list(database.predictions.query({"material_id": name}, ["tier", "warnings"]))
+    assert [row["tier"] for row in rows] == [1, 1]
+    assert any("unknowns per equation" in one for row in rows for one in row["warnings"])
 
 
 def test_what_is_written_is_read_by_phonopy_and_by_ourselves(fitted, cells, tmp_path):

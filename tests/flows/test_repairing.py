@@ -10,26 +10,32 @@ from monty.json import MontyDecoder, MontyEncoder
 from pymatgen.core import Lattice, Structure
 
 from flows import families, repairing
+from flows.catalogue import crystal_of
 from flows.cli import ExitCode
 from flows.families import repair, repair_materials
 from flows.imports import import_structures
 from flows.local import Crew
 from flows.makers.batch import ScreenBatchMaker
 from flows.makers.repair import RepairMaker
+from flows.materials import write_prediction
+from flows.predictors import cached_predictor
 from flows.repairing import RepairOutcome, repair_material
 from flows.results import material
 from flows.retrying import forget_failures
 from flows.run import screen
+from flows.summaries import build_rankings
 from flows.tables import payload_fields
 from screening.calculators import load_calculator
 from screening.errors import NotFoundError
+from screening.few_cells import FewCellSettings
+from screening.gaussian_process.settings import GaussianProcessSettings
 from screening.phonons import PhononSettings
 from screening.prediction import Verdict
 from screening.repair import RepairSettings
 from screening.settings import ScreeningSettings
 from screening.supercell import SupercellSettings
 from stores.connect import open_database
-from stores.documents import StructureDocument
+from stores.documents import PredictionDocument, StructureDocument
 from stores.query import by_field
 
 EMT = "ase.calculators.emt.EMT"
@@ -213,6 +219,33 @@ def test_only_what_is_unstable_by_this_calculator_is_repaired(uri, screened, rep
         assert "no prediction with forces by other" in event.detail
         with pytest.raises(NotFoundError):
             repair_material(database, "ps-0", emt)
+
+
+def test_a_learned_prediction_is_not_followed_and_the_event_says_why(uri, screened, maker, emt):
+    dft = "pretended_dft.StifferEmt"
+    few_cells = FewCellSettings(max_cells=1, n_samples=2, fit=GaussianProcessSettings(max_order=2))
+    settings = replace(ScreeningSettings.from_dict(maker.settings), few_cells=few_cells)
+    predictor = cached_predictor(dft, settings.as_dict())
+    material_id = screened["Cu"]
+    with open_database(uri) as database:
+        learned = predictor.predict(crystal_of(database, material_id))
+        write_prediction(database, learned, material_id)
+        build_rankings(database, [material_id])
+        event = repair_material(database, material_id, load_calculator(dft))
+        assert event.outcome is RepairOutcome.NOT_SCREENED
+        assert "gaussian-process-phonons" in event.detail
+        assert f"screen it with {dft} without few cells" in event.detail
+        # the potential's own forces are followed still, and no other verdict is passed over
+        followed = repair_material(database, material_id, emt)
+        assert followed.outcome is RepairOutcome.REPAIRED
+        same = by_field("prediction_id", followed.prediction_id)
+        calm = PredictionDocument.load(database.predictions.query_one(same))
+        stable = calm.stability.model_copy(update={"verdict": Verdict.STABLE})
+        database.predictions.update(calm.replaced(stability=stable).to_store())
+        event = repair_material(database, material_id, emt)
+        assert event.outcome is RepairOutcome.NOT_UNSTABLE
+        assert "it is stable by potential-phonons" in event.detail
+        assert "unstable by the prediction shown, gaussian-process-phonons" in event.detail
 
 
 def test_what_a_repair_made_is_repaired_only_when_asked(uri, screened, emt):

@@ -1,6 +1,7 @@
 """Tables and payloads say what the documents say, in any width, with stable names."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -253,6 +254,36 @@ class TestMaterialTables:
             assert expected in text
         assert "ELEMENT_NOT_IN_MODEL" in text
         assert f"{prediction['thermodynamics']['free_energy_mev_per_atom'][2]:.2f}" in text
+
+    def test_show_says_the_conductivity_with_its_uncertainty(
+        self, structure: dict[str, Any], summary: dict[str, Any], prediction: dict[str, Any]
+    ) -> None:
+        learned = prediction | {
+            "thermal_conductivity": {
+                "temperatures_k": [100.0, 300.0],
+                "conductivity_w_per_m_k": [41.26, 12.34],
+                "conductivity_std_w_per_m_k": [3.31, 0.456],
+                "method": "rta",
+            }
+        }
+        known = summary | {
+            "thermal_conductivity_300k_w_per_m_k": 12.34,
+            "thermal_conductivity_300k_std_w_per_m_k": 0.456,
+            "thermal_conductivity_prediction_id": summary["prediction_id"],
+        }
+        text = rendered(tables.table_show(structure, summary=known, prediction=learned), 100)
+        assert "12.3 ± 0.456 W/m/K at 300 K\n" in re.sub(" +\n", "\n", text)
+        assert ["100", "41.3", "3.31"] in [line.split() for line in text.splitlines()]
+        assert "relaxation times" in text
+        other = known | {"thermal_conductivity_prediction_id": "ab" * 32}
+        assert "(prediction abababababab)" in rendered(tables.table_show(structure, summary=other))
+        learned["thermal_conductivity"]["conductivity_std_w_per_m_k"] = None
+        sure = known | {"thermal_conductivity_300k_std_w_per_m_k": None}
+        text = rendered(tables.table_show(structure, summary=sure, prediction=learned), 100)
+        assert "12.3 W/m/K at 300 K" in text
+        assert ["100", "41.3"] in [line.split() for line in text.splitlines()]
+        without = rendered(tables.table_show(structure, summary=summary, prediction=prediction))
+        assert "W/m/K" not in without
 
     def test_show_before_a_prediction(self, structure: dict[str, Any]) -> None:
         assert "not predicted yet" in rendered(tables.table_show(structure))

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from random_cells import real_cells
 
 from screening.conductivity import ConductivitySettings, thermal_conductivity
 from screening.errors import InconsistentDataError, SettingError
-from screening.gaussian_process.conductivity_samples import conductivity_samples
+from screening.gaussian_process.conductivity_samples import (
+    ConductivitySamples,
+    conductivity_samples,
+)
 from screening.gaussian_process.fit import fit_force_constants
 from screening.gaussian_process.propagation import left_out_ratio
 from screening.gaussian_process.settings import GaussianProcessSettings
@@ -94,3 +99,14 @@ def test_a_draw_that_has_none_is_named(fit, monkeypatch) -> None:
     with pytest.raises(InconsistentDataError, match="in draw 1 from") as caught:
         conductivity_samples(fit, SETTINGS, 4)
     assert "another displaced cell" in caught.value.hint
+
+
+@pytest.mark.parametrize("value", [0.0, -2.0, np.nan])
+def test_a_conductivity_without_a_logarithm_is_refused(found, value) -> None:
+    drawn = np.array(found.conductivity_w_per_m_k)
+    drawn[2, 1] = value * np.eye(3)
+    with pytest.raises(InconsistentDataError, match=r"draw 2 .* W/m/K at 300 K"):
+        ConductivitySamples(found.mean, drawn)
+    mean = replace(found.mean, conductivity_w_per_m_k=drawn[2])
+    with pytest.raises(InconsistentDataError, match=r"the mean .* W/m/K at 300 K"):
+        ConductivitySamples(mean, found.conductivity_w_per_m_k)

@@ -31,13 +31,6 @@ def test_a_seed_gives_the_same_cells_and_more_of_them_begin_with_these() -> None
     assert not np.allclose(few, random_displacements(6, 2, seed=8))
 
 
-def test_antithetic_cells_are_opposite_in_pairs() -> None:
-    moves = random_displacements(6, 5, seed=7, antithetic=True)
-    assert moves.shape == (5, 6, 3)
-    assert np.array_equal(moves[1::2], -moves[:4:2])
-    assert np.array_equal(moves[0], random_displacements(6, 1, seed=7)[0])
-
-
 def test_results_cannot_be_changed() -> None:
     assert not random_displacements(2, 1).flags.writeable
 

@@ -45,6 +45,22 @@ def test_there_is_one_fit_for_every_method_count_and_draw(curve) -> None:
     assert curve.of(PLAIN, 4)[0].cells == curve.of(ADAPTED, 4)[0].cells
 
 
+def test_progress_counts_the_fits_that_are_done(cells) -> None:
+    seen = []
+    settings = LearningSettings(
+        methods=(PLAIN, ADAPTED),
+        symmetry_adapted=GaussianProcessSettings(max_order=2),
+        derivative_kernel=DerivativeKernelSettings(third_order=False),
+    )
+    found = learning_curve(
+        cells, (1, 2), 2, settings=settings, progress=lambda *numbers: seen.append(numbers)
+    )
+    assert seen == [(done, 9) for done in range(10)]  # eight fits and the reference
+    assert [(one.method, one.n_cells) for one in found.points] == [
+        (method, n_cells) for method in (PLAIN, ADAPTED) for n_cells in (1, 1, 2, 2)
+    ]
+
+
 def test_symmetry_needs_far_fewer_cells(curve) -> None:
     for name in ("second_order_change", "third_order_change", "force_error_ev_per_angstrom"):
         assert mean(curve, ADAPTED, 1, name) < 0.5 * mean(curve, PLAIN, 12, name)

@@ -81,3 +81,12 @@ def test_low_modes_at_half_the_mean_are_refused(response) -> None:
     settings = ThermodynamicsSettings(low_mode_policy="half_mean_optical")
     with pytest.raises(SettingError, match="half the mean"):
         property_gradient(response, Quantity.parse("entropy_300k_mev_per_k_per_atom"), settings)
+
+
+@pytest.mark.parametrize("policy", ["drop", "renormalise"])
+def test_nothing_is_summed_where_all_modes_are_low(response, policy) -> None:
+    settings = ThermodynamicsSettings(low_mode_policy=policy, cutoff_thz=99.0)
+    gradient = property_gradient(
+        response, Quantity.parse("entropy_300k_mev_per_k_per_atom"), settings
+    )
+    assert np.array_equal(gradient, np.zeros_like(gradient))

@@ -6,24 +6,29 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from screening.calculators import ForceCalculator, load_calculator
 from screening.calculators.delegation import Delegating
 from screening.conductivity_records import ConductivitySettings
 from screening.errors import SettingError
 from screening.few_cells import CONDUCTIVITY_TARGET, FewCellSettings
+from screening.gaussian_process.settings import GaussianProcessSettings
 from screening.phonons import PhononSettings
 from screening.prediction import Prediction
 from screening.predictors.contract import ContractTolerances, check_prediction, check_predictor
 from screening.predictors.gaussian_process import GaussianProcessPhonons
+from screening.predictors.given_cells import GivenCells
 from screening.predictors.interface import Predictor, Tier
 from screening.predictors.potential_phonons import PotentialPhonons
 from screening.settings import ScreeningSettings
-from screening.structure import Crystal
+from screening.structure import Crystal, canonical_crystal
 from screening.supercell import SupercellSettings
+from screening.thermodynamics import ThermodynamicsSettings
 
 EMT = "ase.calculators.emt.EMT"
 QUICK = FewCellSettings(displacement_angstrom=0.01, n_samples=8, n_candidates=4)
+HARMONIC = replace(QUICK, max_cells=1, fit=GaussianProcessSettings(max_order=2))
 PHONONS = PhononSettings(
     supercell=SupercellSettings(min_length_angstrom=7.0, min_atoms=20, max_atoms=64),
     displacement_angstrom=0.01,
@@ -201,6 +206,106 @@ def test_a_conductivity_comes_with_its_standard_deviation(
     assert cold > warm > 0.0
     assert predicted.conductivity_std_w_per_m_k.shape == (2, 3, 3)
     assert np.all(np.diagonal(predicted.conductivity_std_w_per_m_k, axis1=1, axis2=2) > 0.0)
+
+
+class Unasked(Counting):
+    """Fails where anything is asked."""
+
+    def forces(self, *_: object) -> np.ndarray:
+        raise AssertionError("forces were asked for")
+
+    def energy(self, *_: object) -> float:
+        raise AssertionError("an energy was asked for")
+
+
+@pytest.mark.parametrize(
+    ("formula", "changes", "subject"),
+    [
+        ("AuCu3", {"mesh": (4, 4, 3)}, "mesh"),
+        ("Tc", {"mesh": (4, 4, 4)}, "isotopes"),
+    ],
+)
+def test_a_conductivity_that_can_never_work_is_refused_before_any_force(
+    emt: ForceCalculator,
+    gold_copper: Crystal,
+    formula: str,
+    changes: dict[str, object],
+    subject: str,
+) -> None:
+    technetium = canonical_crystal(Structure(Lattice.cubic(3.0), ["Tc"], [[0, 0, 0]]))
+    crystal = gold_copper if formula == "AuCu3" else technetium
+    few_cells = replace(QUICK, conductivity=ConductivitySettings(**changes))
+    with pytest.raises(SettingError) as caught:
+        GaussianProcessPhonons(Unasked(emt), settings(few_cells)).predict(crystal)
+    assert caught.value.subject == subject
+
+
+def test_a_policy_that_leaves_no_gradient_is_refused_where_the_target_needs_one(
+    emt: ForceCalculator,
+) -> None:
+    thermal = ThermodynamicsSettings(low_mode_policy="half_mean_optical")
+    changed = replace(settings(), thermodynamics=thermal)
+    for unusable in (changed, replace(changed, few_cells=None)):
+        with pytest.raises(SettingError, match="without a derivative"):
+            GaussianProcessPhonons(emt, unusable)
+    lowest = replace(QUICK, target="lowest_frequency_thz")
+    GaussianProcessPhonons(emt, replace(changed, few_cells=lowest))
+
+
+def test_calls_of_the_prior_are_counted(emt: ForceCalculator, gold_copper: Crystal) -> None:
+    prior = Counting(emt)
+    few_cells = replace(HARMONIC, prior=EMT, prior_cells=6)
+    helped = GaussianProcessPhonons(emt, settings(few_cells), prior).predict(gold_copper)
+    alone = GaussianProcessPhonons(emt, settings(HARMONIC)).predict(gold_copper)
+    assert len(prior.asked) == 7
+    assert helped.cost.force_calls == alone.cost.force_calls + len(prior.asked)
+
+
+@dataclass(frozen=True)
+class Committee(Delegating):
+    """Averages the forces of its members."""
+
+    members: tuple[ForceCalculator, ...] = ()
+
+    def forces(self, *asked: np.ndarray) -> np.ndarray:
+        return np.mean([one.forces(*asked) for one in self.members], axis=0)
+
+    def energy(self, *asked: np.ndarray) -> float:
+        return self.inner.energy(*asked)
+
+
+class Pushed(Counting):
+    """Pulls gold one way and copper the other, however the atoms are displaced."""
+
+    def forces(self, cell: object, positions: np.ndarray, numbers: object) -> np.ndarray:
+        found = self.inner.forces(cell, positions, numbers)
+        found[:, np.asarray(numbers) == 79, 0] += 0.3
+        found[:, np.asarray(numbers) == 29, 0] -= 0.1
+        return found
+
+
+def test_forces_that_belong_to_no_minimum_are_warned_of(
+    emt: ForceCalculator, gold_copper: Crystal
+) -> None:
+    found = GaussianProcessPhonons(Pushed(emt), settings(HARMONIC)).predict(gold_copper)
+    [note] = [one for one in found.warnings if "no minimum" in one]
+    assert "forces up to 0.300 eV/Å were subtracted" in note
+    given = GivenCells(found.displaced_cells, settings(HARMONIC)).predict(gold_copper)
+    assert note in given.warnings
+
+
+def test_what_is_missing_or_not_used_is_said(
+    fake: type, gold_copper: Crystal, emt: ForceCalculator
+) -> None:
+    plain = GaussianProcessPhonons(emt, settings(HARMONIC)).predict(gold_copper)
+    assert "no non-analytical correction: the LO-TO splitting at Gamma is missing" in plain.warnings
+    said = ("no minimum", "do not sum to zero", "adaptive", "committee")
+    assert not [one for one in plain.warnings if any(text in one for text in said)]
+    adaptive = replace(settings(HARMONIC), phonons=replace(PHONONS, adaptive=True))
+    committee = Committee(emt, (fake(drift=0.01), fake(drift=0.01)))
+    found = GaussianProcessPhonons(committee, adaptive).predict(gold_copper)
+    for text in said[1:]:
+        assert len([one for one in found.warnings if text in one]) == 1
 
 
 def test_settings_of_few_cells_change_the_digest_and_their_absence_does_not(

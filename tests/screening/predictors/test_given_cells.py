@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from screening.anharmonic import DisplacedCells
+from screening.anharmonic import DisplacedCells, displaced_cells_of
 from screening.calculators import ForceCalculator, load_calculator
 from screening.conductivity_records import ConductivitySettings
 from screening.errors import (
@@ -24,6 +24,7 @@ from screening.predictors.contract import check_predictor
 from screening.predictors.gaussian_process import GaussianProcessPhonons
 from screening.predictors.given_cells import GivenCells, displaced_cells_digest
 from screening.predictors.interface import Tier
+from screening.predictors.potential_phonons import PotentialPhonons
 from screening.settings import ScreeningSettings
 from screening.structure import Crystal
 from screening.supercell import SupercellSettings
@@ -190,6 +191,92 @@ def test_a_conductivity_that_is_asked_for_comes_with_its_spread_or_an_error(
     np.testing.assert_allclose(
         again.conductivity.frequencies_thz, found.conductivity.frequencies_thz, atol=0.05
     )
+
+
+def test_a_larger_supercell_is_checked_like_the_cells_themselves(
+    cells: DisplacedCells, copper: Crystal, settings: ScreeningSettings
+) -> None:
+    asked = replace(FEW_CELLS, conductivity=ConductivitySettings(mesh=(3, 3, 3)))
+    asked_for = replace(settings, few_cells=asked)
+    shape = cells.forces_ev_per_angstrom.shape
+    noise = np.random.default_rng(7).standard_normal(shape)  # 0 is that of the displacements
+    noise -= noise.mean(axis=1, keepdims=True)
+    other = replace(cells, forces_ev_per_angstrom=frozen_array(noise))
+    with pytest.raises(InconsistentDataError, match="do not explain"):
+        GivenCells(cells, asked_for, harmonic_cells=other).predict(copper)
+    dead = replace(cells, forces_ev_per_angstrom=frozen_array(np.zeros(shape)))
+    with pytest.raises(InconsistentDataError, match="are zero"):
+        GivenCells(cells, asked_for, harmonic_cells=dead)
+    pushed = np.zeros(shape[1:])
+    pushed[0, 0], pushed[1, 0] = 0.1, -0.1
+    residual = replace(
+        cells,
+        forces_ev_per_angstrom=frozen_array(cells.forces_ev_per_angstrom + pushed),
+        residual_forces_ev_per_angstrom=frozen_array(pushed),
+    )
+    found = GivenCells(cells, asked_for, harmonic_cells=residual).predict(copper)
+    [note] = [one for one in found.warnings if one.startswith("larger supercell: ")]
+    assert "no minimum: forces up to 0.100 eV/Å" in note
+
+
+def test_a_mesh_that_breaks_the_symmetry_is_refused_at_once(
+    cells: DisplacedCells, settings: ScreeningSettings
+) -> None:
+    asked = replace(FEW_CELLS, conductivity=ConductivitySettings(mesh=(4, 4, 3)))
+    with pytest.raises(SettingError, match="breaks the symmetry"):
+        GivenCells(cells, replace(settings, few_cells=asked))
+
+
+def test_cells_of_a_potential_stay_of_a_potential(
+    cells: DisplacedCells, copper: Crystal, settings: ScreeningSettings
+) -> None:
+    exact = GivenCells(cells, harmonic(settings))
+    cheap = GivenCells(cells, harmonic(settings), tier=Tier.POTENTIAL)
+    assert (exact.tier, cheap.tier) == (Tier.FEW_DFT_CELLS, Tier.POTENTIAL)
+    assert cheap.predict(copper).tier == Tier.POTENTIAL
+    assert cheap.model_digest != exact.model_digest
+
+
+def test_single_displacements_leave_most_of_the_third_order_open(
+    calculator: ForceCalculator, copper: Crystal, settings: ScreeningSettings
+) -> None:
+    reference = PotentialPhonons(calculator, replace(settings, few_cells=None)).predict(copper)
+    assert reference.force_data is not None
+    single = displaced_cells_of(reference.force_data)
+    found = GivenCells(single, settings).predict(copper)
+    [note] = [one for one in found.warnings if one.startswith("one atom is displaced")]
+    assert "unknowns per equation" in note
+    alone = GivenCells(single, harmonic(settings)).predict(copper)
+    assert not [one for one in alone.warnings if "third-order" in one]
+    # the second order is determined: that of one displacement after the other
+    np.testing.assert_allclose(
+        alone.thermodynamics.free_energy_mev_per_atom,
+        reference.thermodynamics.free_energy_mev_per_atom,
+        rtol=1e-2,
+        atol=0.1,
+    )
+
+
+def test_forces_that_do_not_sum_to_zero_are_warned_of(
+    cells: DisplacedCells, copper: Crystal, settings: ScreeningSettings
+) -> None:
+    forces = np.array(cells.forces_ev_per_angstrom)
+    forces[..., 2] += 0.02 * np.abs(forces).max()
+    drifting = replace(cells, forces_ev_per_angstrom=frozen_array(forces))
+    found = GivenCells(drifting, harmonic(settings)).predict(copper)
+    assert len([one for one in found.warnings if "do not sum to zero" in one]) == 1
+
+
+def test_forces_of_the_prior_are_part_of_the_cost(
+    cells: DisplacedCells, calculator: ForceCalculator, copper: Crystal, settings: ScreeningSettings
+) -> None:
+    named = harmonic(settings, prior=EMT, prior_cells=2)
+    predictor = GivenCells(cells, named, prior=calculator)
+    assert predictor.fit.unknowns_per_equation > 0.0  # however early the fit is asked for
+    for _ in range(2):
+        cost = predictor.predict(copper).cost
+        assert cost.force_calls == 3
+        assert 0.0 < cost.force_seconds < cost.wall_seconds
 
 
 def test_its_family_is_named_by_where_the_forces_come_from() -> None:
