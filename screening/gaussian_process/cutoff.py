@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from screening.errors import TooLargeError
 from screening.prediction import FloatArray
 from screening.repeated_cell import RepeatedCell, phonopy_cells
 from screening.supercell_symmetry import DEFAULT_SYMPREC_ANGSTROM
 
-__all__ = ["automatic_cutoff"]
+__all__ = ["automatic_cutoff", "check_symmetry"]
 
 _COMPONENTS, _ORDERINGS = 27, 6
+_PAIR_COMPONENTS, _PAIR_ORDERINGS = 9, 2
+_MAX_PAIR_UNKNOWNS = 8000  # symfc's dense basis of them takes half a GiB
 _SHELL_ANGSTROM = 0.01
 
 
@@ -43,6 +46,28 @@ def automatic_cutoff(
     if len(fitting) == len(shells):
         return None
     return fitting[-1] if fitting else shells[0]
+
+
+def check_symmetry(cell: RepeatedCell, symprec_angstrom: float = DEFAULT_SYMPREC_ANGSTROM) -> None:
+    """Refuse a crystal with more second-order force constants than a fit can hold.
+
+    Raises
+    ------
+    TooLargeError
+        If there are too many: mostly because a displaced cell stands for the crystal.
+    """
+    _, _, symmetry = phonopy_cells(cell, symprec_angstrom)
+    n_sites, n_atoms = len(cell.primitive), len(cell.supercell_numbers)
+    n_rotations = len(symmetry.rotations_cartesian)
+    count = round(n_sites * n_atoms * _PAIR_COMPONENTS / (_PAIR_ORDERINGS * n_rotations))
+    if count > _MAX_PAIR_UNKNOWNS:
+        raise TooLargeError(
+            f"about {count} second-order force constants: {n_sites} different atoms, "
+            f"{n_atoms} in the supercell, {n_rotations} rotations",
+            subject=cell.primitive.composition.reduced_formula,
+            hint="Check that the undisplaced supercell is not a displaced one; else take a smaller"
+            " one",
+        )
 
 
 def _geometry(

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongShapeError
 from screening.gaussian_process.basis import ForceConstantBasis, force_constant_basis
-from screening.gaussian_process.cutoff import automatic_cutoff
+from screening.gaussian_process.cutoff import automatic_cutoff, check_symmetry
 from screening.gaussian_process.dipole import dipole_amplitudes
 from screening.gaussian_process.evidence import maximise_evidence
 from screening.gaussian_process.observations import Hyperparameters, Observations
@@ -142,9 +142,12 @@ def basis_for(cell: PolarCell, settings: GaussianProcessSettings) -> ForceConsta
     ------
     InconsistentDataError
         If the supercell does not repeat the primitive cell.
+    TooLargeError
+        If the crystal has too little symmetry for its size.
     SettingError
         If the cutoff leaves no triplet.
     """
+    check_symmetry(cell, settings.symprec_angstrom)
     cutoff = None
     if settings.max_order == _CUBIC:
         cutoff = settings.third_order_cutoff_angstrom

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from random_cells import MATRICES, undisplaced
 
+from screening.errors import TooLargeError
 from screening.gaussian_process.basis import force_constant_basis
-from screening.gaussian_process.cutoff import automatic_cutoff
+from screening.gaussian_process.cutoff import automatic_cutoff, check_symmetry
 
 
 @pytest.fixture(params=["rocksalt", "wurtzite", "triclinic"])
@@ -44,3 +45,11 @@ def test_nearest_neighbours_are_always_within(cell) -> None:
     lengths = cell.primitive.copy().make_supercell(cell.supercell_matrix).distance_matrix
     nearest = lengths[lengths > 0.1].min()
     assert nearest < automatic_cutoff(cell, 1) < nearest + 0.05
+
+
+def test_a_displaced_cell_in_place_of_the_crystal_is_refused(crystals) -> None:
+    crystal = crystals["rocksalt"] * ((4, 4, 4) if len(crystals["rocksalt"]) == 2 else (2, 2, 2))
+    crystal.perturb(0.03)
+    cell = undisplaced(crystal, np.eye(3, dtype=np.int64))
+    with pytest.raises(TooLargeError, match="second-order force constants"):
+        check_symmetry(cell)
