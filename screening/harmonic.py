@@ -19,6 +19,8 @@ from phonopy.harmonic.dynamical_matrix import (
     get_dynamical_matrix,
 )
 from phonopy.phonon.grid import BZGrid, get_ir_grid_points, length2mesh
+from phonopy.structure.atoms import PhonopyAtoms
+from phonopy.structure.cells import Primitive
 from phonopy.structure.symmetry import Symmetry
 from pymatgen.core import Structure
 
@@ -28,7 +30,7 @@ from screening.errors import InconsistentDataError, NonFiniteForcesError, WrongS
 from screening.force_constants import solve_force_constants, symmetrise_force_constants
 from screening.lattice_sum import LatticeSum, lattice_sum
 from screening.prediction import FloatArray, ForceData, frozen_array
-from screening.repeated_cell import nac_parameters, phonopy_cells
+from screening.repeated_cell import PolarCell, nac_parameters, phonopy_cells
 from screening.supercell_symmetry import (
     DEFAULT_SYMPREC_ANGSTROM,
     SupercellSymmetry,
@@ -188,14 +190,7 @@ def harmonic_from_forces(
         data.forces_ev_per_angstrom - data.residual_forces_ev_per_angstrom,
     )
     constants = frozen_array(symmetrise_force_constants(constants, symmetry, rows))
-    nac = nac_parameters(data, symprec_angstrom)
-    return Harmonic(
-        data.primitive,
-        np.asarray(data.supercell_matrix, dtype=np.int64),
-        constants,
-        get_dynamical_matrix(constants, supercell, primitive, nac),
-        primitive_symmetry(data.primitive, symprec_angstrom),
-    )
+    return _harmonic(data, constants, supercell, primitive, symprec_angstrom)
 
 
 def harmonic_from_force_constants(
@@ -227,6 +222,17 @@ def harmonic_from_force_constants(
     supercell, primitive, symmetry = phonopy_cells(data, symprec_angstrom)
     rows = np.asarray(primitive.p2s_map, dtype=np.int64)
     constants = frozen_array(_carried(given, symmetry, rows))
+    return _harmonic(data, constants, supercell, primitive, symprec_angstrom)
+
+
+def _harmonic(
+    data: PolarCell,
+    constants: FloatArray,
+    supercell: PhonopyAtoms,
+    primitive: Primitive,
+    symprec_angstrom: float,
+) -> Harmonic:
+    """Put force constants, in the rows of phonopy's primitive cell, into its dynamical matrix."""
     nac = nac_parameters(data, symprec_angstrom)
     return Harmonic(
         data.primitive,

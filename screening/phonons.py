@@ -40,6 +40,7 @@ __all__ = [
     "Harmonic",
     "MeshFrequencies",
     "PhononSettings",
+    "check_forces",
     "check_mass",
     "compute_forces",
     "compute_member_forces",
@@ -234,8 +235,8 @@ def forces_of_plan(structure: Structure, calculator: _Forces, plan: Displacement
     still = calculator.forces(
         np.array(structure.lattice.matrix), np.array(structure.cart_coords)[None], primitive_numbers
     )
-    _check_forces(forces, (len(plan.displaced_atoms), len(plan.numbers), 3))
-    _check_forces(still, (1, len(structure), 3))
+    check_forces(forces, (len(plan.displaced_atoms), len(plan.numbers), 3))
+    check_forces(still, (1, len(structure), 3))
     return ForceData(
         primitive=structure,
         supercell_matrix=plan.supercell_matrix,
@@ -248,7 +249,21 @@ def forces_of_plan(structure: Structure, calculator: _Forces, plan: Displacement
     )
 
 
-def _check_forces(forces: FloatArray, shape: tuple[int, ...]) -> None:
+def check_forces(forces: FloatArray, shape: tuple[int, ...]) -> None:
+    """Refuse computed forces that cannot be used.
+
+    Parameters
+    ----------
+    forces
+        In eV/Å.
+    shape
+        The shape they must have.
+
+    Raises
+    ------
+    WrongShapeError, NonFiniteForcesError
+        If they have another shape or are not finite.
+    """
     if np.shape(forces) != shape:
         raise WrongShapeError(
             f"forces of shape {np.shape(forces)} where {shape} is needed", subject="forces"

@@ -35,7 +35,9 @@ from screening.uncertainty import Interval
 __all__ = [
     "PropagatedHarmonic",
     "first_order_std",
+    "functional_std",
     "left_out_ratio",
+    "mesh_thermodynamics",
     "propagate",
     "sample_interval",
     "second_order_functional",
@@ -164,7 +166,7 @@ class PropagatedHarmonic:
     def _thermodynamics(
         self, frequencies_thz: FloatArray, settings: ThermodynamicsSettings
     ) -> Thermodynamics:
-        return _on_mesh_thermodynamics(self.response, frequencies_thz, settings)
+        return mesh_thermodynamics(self.response, frequencies_thz, settings)
 
 
 def propagate(
@@ -208,7 +210,7 @@ def propagate(
     thermal = settings.thermodynamics
     return PropagatedHarmonic(
         response=response,
-        thermodynamics=_on_mesh_thermodynamics(response, response.mesh.frequencies_thz, thermal),
+        thermodynamics=mesh_thermodynamics(response, response.mesh.frequencies_thz, thermal),
         frequency_std_thz=frozen_array(response.frequency_std_thz(covariance)),
         sampled_frequencies_thz=frozen_array(response.frequencies_thz(changes)),
         inflation=inflation,
@@ -216,9 +218,20 @@ def propagate(
     )
 
 
-def _on_mesh_thermodynamics(
+def mesh_thermodynamics(
     response: ModeResponse, frequencies_thz: FloatArray, settings: ThermodynamicsSettings
 ) -> Thermodynamics:
+    """Sum over modes of the mesh of a fit.
+
+    Parameters
+    ----------
+    response
+        The mesh.
+    frequencies_thz
+        Frequencies there in THz, those of the mean or of a draw, shape (q, branch).
+    settings
+        Temperatures and the policy for low modes.
+    """
     mesh = response.mesh
     return thermodynamics(
         frequencies_thz,
@@ -274,7 +287,21 @@ def first_order_std(
         As `property_gradient`.
     """
     gradient = property_gradient(response, quantity, settings)
-    functional = second_order_functional(fit, gradient[None])
+    return functional_std(fit, second_order_functional(fit, gradient[None]))
+
+
+def functional_std(fit: GaussianProcessFit, functional: Amplitudes) -> float:
+    """Compute the standard deviation of a linear functional of the amplitudes.
+
+    Widened as `first_order_std` says.
+
+    Parameters
+    ----------
+    fit
+        Distribution of the amplitudes.
+    functional
+        Weights of the amplitudes of every order, shapes (1, column).
+    """
     variance = float(fit.posterior.force_covariance(functional, functional)[0, 0])
     return max(1.0, left_out_ratio(fit)) * float(np.sqrt(max(variance, 0.0)))
 

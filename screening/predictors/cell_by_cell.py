@@ -11,14 +11,13 @@ from screening.anharmonic import DisplacedCells, ForceConstants
 from screening.calculators import ForceCalculator
 from screening.conductivity import check_settings
 from screening.displacements import DisplacementPlan
-from screening.errors import NonFiniteForcesError, WrongShapeError
 from screening.few_cells import FewCellSettings
 from screening.gaussian_process.basis import ForceConstantBasis
 from screening.gaussian_process.checks import check_cells
 from screening.gaussian_process.displacements import random_displacements
 from screening.gaussian_process.fit import GaussianProcessFit, basis_for, fit_force_constants
 from screening.gaussian_process.prior_mean import prior_force_constants
-from screening.phonons import displacement_plan
+from screening.phonons import check_forces, displacement_plan
 from screening.prediction import FloatArray, frozen_array
 from screening.predictors.assembly import cells_warnings
 from screening.predictors.electrons import electrons_of
@@ -84,7 +83,8 @@ def bench_for(
     plan = displacement_plan(structure, calculator, phonons)
     lattice = np.array(structure.lattice.matrix)
     centred = np.array(structure.cart_coords)[None]
-    still = _checked(calculator.forces(lattice, centred, atomic_numbers(structure)), centred)
+    still = calculator.forces(lattice, centred, atomic_numbers(structure))
+    check_forces(still, centred.shape)
     electrons = electrons_of(calculator, structure)
     nothing = frozen_array(np.zeros((0, len(plan.numbers), 3)))
     undisplaced = DisplacedCells(
@@ -197,21 +197,10 @@ def with_cells(
     still = bench.plan.scaled_positions @ bench.plan.lattice
     positions = still[None] + displacements
     forces = calculator.forces(bench.plan.lattice, positions, bench.plan.numbers)
-    _checked(forces, positions)
+    check_forces(forces, positions.shape)
     both = (cells.displacements_angstrom, displacements), (cells.forces_ev_per_angstrom, forces)
     return replace(
         cells,
         displacements_angstrom=frozen_array(np.concatenate(both[0])),
         forces_ev_per_angstrom=frozen_array(np.concatenate(both[1])),
     )
-
-
-def _checked(forces: FloatArray, positions: FloatArray) -> FloatArray:
-    if np.shape(forces) != np.shape(positions):
-        raise WrongShapeError(
-            f"forces of shape {np.shape(forces)} where {np.shape(positions)} is needed",
-            subject="forces",
-        )
-    if not np.all(np.isfinite(forces)):
-        raise NonFiniteForcesError("a force is not finite", subject="forces")
-    return forces

@@ -23,17 +23,18 @@ from screening.gaussian_process.design import (
 from screening.gaussian_process.fit import GaussianProcessFit
 from screening.gaussian_process.mode_response import ModeResponse, mode_response
 from screening.gaussian_process.propagation import (
-    left_out_ratio,
+    functional_std,
+    mesh_thermodynamics,
     propagate,
     sample_interval,
     second_order_functional,
 )
 from screening.gaussian_process.property_gradient import property_gradient
-from screening.prediction import FloatArray, Thermodynamics, ThermodynamicsSpread
+from screening.prediction import FloatArray, ThermodynamicsSpread
 from screening.predictors.assembly import Physics, physics_from_harmonic
 from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
-from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
+from screening.thermodynamics import ThermodynamicsSettings
 
 __all__ = ["Assessment", "LearnedPhysics", "assess", "is_enough", "learned_physics"]
 
@@ -132,11 +133,10 @@ def assess(
         return Assessment(np.inf, partial(_most_telling, fit, _HARMONIC))
     gradient = property_gradient(response, quantity, settings.thermodynamics)
     functional = second_order_functional(fit, gradient[None])
-    variance = float(fit.posterior.force_covariance(functional, functional)[0, 0])
-    spread = max(1.0, left_out_ratio(fit)) * np.sqrt(max(variance, 0.0))
     quantile = NormalDist().inv_cdf(0.5 * (1.0 + few_cells.coverage))
     return Assessment(
-        quantile * float(spread), lambda candidates: next_displacements(fit, candidates, functional)
+        quantile * functional_std(fit, functional),
+        lambda candidates: next_displacements(fit, candidates, functional),
     )
 
 
@@ -144,23 +144,11 @@ def _has_value(
     response: ModeResponse, quantity: Quantity, settings: ThermodynamicsSettings
 ) -> bool:
     """Whether enough modes are above the cutoff; for the lowest frequency, any."""
-    found = _mean_thermodynamics(response, settings)
+    still = replace(settings, temperatures_k=(0.0,))  # which modes are low does not depend on it
+    found = mesh_thermodynamics(response, response.mesh.frequencies_thz, still)
     if quantity.kind is Property.LOWEST_FREQUENCY:
         return found.zero_point_energy_mev_per_atom > 0.0
     return found.valid
-
-
-def _mean_thermodynamics(
-    response: ModeResponse, settings: ThermodynamicsSettings
-) -> Thermodynamics:
-    mesh = response.mesh
-    return thermodynamics(
-        mesh.frequencies_thz,
-        mesh.weights,
-        response.harmonic.n_atoms,
-        replace(settings, temperatures_k=(0.0,)),  # which modes are low does not depend on it
-        is_gamma=mesh.is_gamma,
-    )
 
 
 def _most_telling(fit: GaussianProcessFit, order: int, candidates: FloatArray) -> Choice:

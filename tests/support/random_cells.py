@@ -151,3 +151,21 @@ def some_cells(cells: DisplacedCells, index: list[int] | range | np.ndarray) -> 
         forces_ev_per_angstrom=cells.forces_ev_per_angstrom[chosen],
         energies_ev=None if cells.energies_ev is None else cells.energies_ev[chosen],
     )
+
+
+def rattled(structure, repeats, potential, n_cells, *, rattle_angstrom, seed):
+    """Rattle a supercell and let a pair potential act."""
+    supercell = structure.copy().make_supercell(repeats)
+    numbers = np.array([site.specie.Z for site in supercell])
+    lattice, still = supercell.lattice.matrix, supercell.cart_coords
+    rng = np.random.default_rng(seed)
+    moves = rattle_angstrom * rng.normal(size=(n_cells, *still.shape))
+    return DisplacedCells(
+        primitive=structure,
+        supercell_matrix=np.diag(repeats),
+        supercell_scaled_positions=supercell.frac_coords,
+        supercell_numbers=numbers,
+        displacements_angstrom=moves,
+        forces_ev_per_angstrom=potential.forces(lattice, still + moves, numbers),
+        residual_forces_ev_per_angstrom=potential.forces(lattice, still[None], numbers)[0],
+    )

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from random_cells import rattled
 
-from screening.anharmonic import DisplacedCells
 from screening.errors import (
     InconsistentDataError,
     NonFiniteInputError,
@@ -21,23 +22,7 @@ from screening.gaussian_process.derivative_kernel import (
     derivative_force_constants,
 )
 
-
-def displaced(structure, repeats, potential, n_cells, rattle_angstrom=0.01):
-    """Rattle a supercell and let a pair potential act."""
-    supercell = structure.copy().make_supercell(repeats)
-    numbers = np.array([site.specie.Z for site in supercell])
-    lattice, still = supercell.lattice.matrix, supercell.cart_coords
-    rng = np.random.default_rng(7)
-    moves = rattle_angstrom * rng.normal(size=(n_cells, *still.shape))
-    return DisplacedCells(
-        primitive=structure,
-        supercell_matrix=np.diag(repeats),
-        supercell_scaled_positions=supercell.frac_coords,
-        supercell_numbers=numbers,
-        displacements_angstrom=moves,
-        forces_ev_per_angstrom=potential.forces(lattice, still + moves, numbers),
-        residual_forces_ev_per_angstrom=potential.forces(lattice, still[None], numbers)[0],
-    )
+displaced = partial(rattled, rattle_angstrom=0.01, seed=7)
 
 
 def first_cells(cells, n_cells):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from random_cells import rattled
 from scipy.stats import multivariate_normal
 
 from screening.anharmonic import DisplacedCells
@@ -25,21 +26,7 @@ from stores.importers.displaced_cells import read_displaced_cells
 THIRD_ORDER = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "third_order"
 
 
-def displaced(structure, repeats, potential, n_cells, rattle_angstrom=0.02):
-    supercell = structure.copy().make_supercell(repeats)
-    numbers = np.array([site.specie.Z for site in supercell])
-    lattice, still = supercell.lattice.matrix, supercell.cart_coords
-    rng = np.random.default_rng(11)
-    moves = rattle_angstrom * rng.normal(size=(n_cells, *still.shape))
-    return DisplacedCells(
-        primitive=structure,
-        supercell_matrix=np.diag(repeats),
-        supercell_scaled_positions=supercell.frac_coords,
-        supercell_numbers=numbers,
-        displacements_angstrom=moves,
-        forces_ev_per_angstrom=potential.forces(lattice, still + moves, numbers),
-        residual_forces_ev_per_angstrom=potential.forces(lattice, still[None], numbers)[0],
-    )
+displaced = partial(rattled, rattle_angstrom=0.02, seed=11)
 
 
 @cache
