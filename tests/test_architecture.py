@@ -33,7 +33,9 @@ DOORS = {
     "chgnet": ("screening/calculators/*", "screening/predictors/*"),
     "mace": ("screening/calculators/*", "screening/predictors/*"),
     "gpaw": ("screening/calculators/gpaw.py",),
-    "vesin": ("screening/calculators/*", "screening/predictors/*"),
+    "vesin": ("screening/calculators/*", "screening/descriptors/*"),
+    "sklearn": ("screening/random_forest/*", "screening/linear_entropy/*"),
+    "mpmath": ("screening/descriptors/*",),
     "spglib": ("screening/*",),
     "seekpath": ("screening/*",),
     "symfc": ("screening/*",),
@@ -69,7 +71,18 @@ DOORS = {
 NEVER = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "matcalc"}
 """Loaders that run code, and a peer that only benchmarks compare with."""
 
-SLOW_TO_IMPORT = {"torch", "chgnet", "mace", "matplotlib", "pandas", "emmet", "mp_api", "atomate2"}
+SLOW_TO_IMPORT = {
+    "torch",
+    "sklearn",
+    "mpmath",
+    "chgnet",
+    "mace",
+    "matplotlib",
+    "pandas",
+    "emmet",
+    "mp_api",
+    "atomate2",
+}
 """What costs a second or more: imported where it is used, never by importing a package."""
 
 WRITES_OPERATORS = {

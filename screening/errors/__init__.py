@@ -19,7 +19,9 @@
     │   ├── ModelCorruptError      MODEL_CORRUPT
     │   ├── ModelUnavailableError  MODEL_UNAVAILABLE
     │   ├── ExecutableMissingError EXECUTABLE_MISSING
-    │   └── PseudopotentialMissingError PSEUDOPOTENTIAL_MISSING
+    │   ├── PseudopotentialMissingError PSEUDOPOTENTIAL_MISSING
+    │   ├── OutOfDomainError       OUT_OF_DOMAIN
+    │   └── TrainingSetError       TRAINING_SET
     ├── ComputationError           a calculation failed
     │   ├── NonFiniteForcesError   NONFINITE_FORCES
     │   ├── ForcesExplodedError    FORCES_EXPLODED
@@ -109,7 +111,9 @@ from screening.errors.models import (
     ModelError,
     ModelRefusedError,
     ModelUnavailableError,
+    OutOfDomainError,
     PseudopotentialMissingError,
+    TrainingSetError,
 )
 from screening.errors.services import (
     EngineUnavailableError,
@@ -147,6 +151,7 @@ __all__ = [
     "NonFiniteInputError",
     "NotFoundError",
     "NotPeriodicError",
+    "OutOfDomainError",
     "OverlapError",
     "ParseError",
     "PseudopotentialMissingError",
@@ -164,6 +169,7 @@ __all__ = [
     "SymmetryLostError",
     "TimeLimitError",
     "TooLargeError",
+    "TrainingSetError",
     "UnexpectedError",
     "WorkerLostError",
     "WrongShapeError",

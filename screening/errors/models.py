@@ -11,7 +11,9 @@ __all__ = [
     "ModelError",
     "ModelRefusedError",
     "ModelUnavailableError",
+    "OutOfDomainError",
     "PseudopotentialMissingError",
+    "TrainingSetError",
 ]
 
 
@@ -53,3 +55,15 @@ class PseudopotentialMissingError(ModelError):
     """There is no pseudopotential of the functional for an element."""
 
     code = "PSEUDOPOTENTIAL_MISSING"
+
+
+class OutOfDomainError(ModelError):
+    """The structure is unlike all that the model was trained and calibrated on."""
+
+    code = "OUT_OF_DOMAIN"
+
+
+class TrainingSetError(ModelError):
+    """What a model is to be trained on is too little, or contradicts what it must obey."""
+
+    code = "TRAINING_SET"

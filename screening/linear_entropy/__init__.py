@@ -1,0 +1,1 @@
+"""Vibrational entropy that is linear in descriptors of the surroundings of atoms."""

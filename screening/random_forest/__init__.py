@@ -1,0 +1,1 @@
+"""Force constants predicted by random forests and tensor ridges from pair descriptors."""
