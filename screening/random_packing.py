@@ -66,7 +66,11 @@ def random_crystals(
     [10, 10]
     """
     if not (np.isfinite(volume_angstrom3) and volume_angstrom3 > 0.0):
-        raise SettingError(f"{volume_angstrom3} is no volume in Å³", subject="volume_angstrom3")
+        raise SettingError(
+            f"{volume_angstrom3} is no volume in Å³",
+            subject="volume_angstrom3",
+            hint="Give that of a known polymorph, or 15 to 20 Å³ for each atom",
+        )
     if count < 1:
         raise SettingError(f"{count} crystals", subject="count", hint="Ask for at least one")
     species = _species(Composition(composition))

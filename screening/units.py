@@ -1,7 +1,8 @@
 """Physical constants and every unit conversion of the platform.
 
 Constants are CODATA 2018 (exact since the SI redefinition of 2019, except the atomic
-mass constant). Frequencies are ordinary frequencies in THz, never angular ones.
+mass constant). Frequencies are ordinary frequencies in THz; angular ones, in rad/ps, only where
+published figures are compared with, and then the name says so.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ __all__ = [
     "KELVIN_PER_THZ",
     "MEV_TO_JOULE_PER_MOL",
     "PLANCK_MEV_PER_THZ",
+    "RAD_PER_PS_PER_THZ",
     "SECONDS_PER_HOUR",
     "SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ",
     "THZ_TO_INVERSE_CM",
     "joule_per_mol_to_mev",
     "mev_to_joule_per_mol",
     "thz_to_inverse_cm",
+    "thz_to_rad_per_ps",
 ]
 
 EV_TO_JOULE = 1.602176634e-19
@@ -42,6 +45,7 @@ BOLTZMANN_EV_PER_K = _BOLTZMANN_JOULE_PER_K / EV_TO_JOULE
 BOLTZMANN_MEV_PER_K = BOLTZMANN_EV_PER_K * EV_TO_MEV
 PLANCK_MEV_PER_THZ = _PLANCK_JOULE_S * 1e12 / EV_TO_JOULE * EV_TO_MEV
 KELVIN_PER_THZ = PLANCK_MEV_PER_THZ / BOLTZMANN_MEV_PER_K
+RAD_PER_PS_PER_THZ = 2.0 * math.pi
 THZ_TO_INVERSE_CM = 1e12 / _SPEED_OF_LIGHT_CM_PER_S
 MEV_TO_JOULE_PER_MOL = EV_TO_JOULE / EV_TO_MEV * AVOGADRO_PER_MOL
 COULOMB_EV_ANGSTROM = (  # e^2 / (4 pi epsilon_0)
@@ -86,3 +90,14 @@ def thz_to_inverse_cm(frequency_thz: float) -> float:
     33.35640952
     """
     return frequency_thz * THZ_TO_INVERSE_CM
+
+
+def thz_to_rad_per_ps(frequency_thz: float) -> float:
+    """Convert an ordinary frequency in THz to an angular one in rad/ps.
+
+    Examples
+    --------
+    >>> round(thz_to_rad_per_ps(SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ), 4)
+    98.2269
+    """
+    return frequency_thz * RAD_PER_PS_PER_THZ

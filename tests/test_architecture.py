@@ -100,6 +100,14 @@ SAYS_A_NEXT_STEP = (
     "screening/repeated_cell.py",
     "screening/systematic_third_order.py",
     "screening/atom_order.py",
+    "screening/descriptors/*",
+    "screening/hessians.py",
+    "screening/linear_entropy/*",
+    "screening/predictors/linear_entropy.py",
+    "screening/predictors/random_forest.py",
+    "screening/random_forest/*",
+    "screening/random_packing.py",
+    "screening/zone_centre_modes.py",
     *(
         f"screening/gaussian_process/{name}.py"
         for name in (
@@ -256,8 +264,7 @@ def test_screening_reads_no_environment_for_its_science(module: str) -> None:
     """Only the loader of MACE touches the environment, to keep a foreign loader safe."""
     if module != "screening/calculators/mace.py":
         text = (ROOT / module).read_text(encoding="utf-8")
-        assert "environ" not in text
-        assert "getenv" not in text
+        assert not re.search(r"\b(environ|getenv)\b", text)
 
 
 @pytest.mark.parametrize("module", MODULES)

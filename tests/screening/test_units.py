@@ -48,6 +48,7 @@ def test_conversions_are_inverse_and_per_mole_of_atoms() -> None:
     assert gas_constant == pytest.approx(constants.R, rel=1e-12)
     assert units.joule_per_mol_to_mev(units.mev_to_joule_per_mol(3.7)) == pytest.approx(3.7)
     assert units.thz_to_inverse_cm(3.0) == pytest.approx(100.0692286, rel=1e-8)
+    assert units.thz_to_rad_per_ps(1.0) == pytest.approx(2 * np.pi, rel=1e-15)
 
 
 def test_a_diatomic_spring_vibrates_as_it_must() -> None:
