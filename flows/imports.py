@@ -91,7 +91,9 @@ class Imported:
         }
 
 
-def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
+def import_structures(
+    database_uri: str, paths: Sequence[Path], *, fingerprint_distance: float | None = None
+) -> Imported:
     """Import files, folders and archives; forces that come along are predicted and summarised.
 
     Parameters
@@ -100,6 +102,9 @@ def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
         The database.
     paths
         Files and folders, as :func:`stores.importers.iter_structures` takes them.
+    fingerprint_distance
+        Link new structures whose fingerprint is closer than this to that of a stored one; None
+        links only what is the same crystal.
 
     Returns
     -------
@@ -108,11 +113,13 @@ def import_structures(database_uri: str, paths: Sequence[Path]) -> Imported:
 
     Raises
     ------
+    SettingError
+        If the distance of fingerprints is not a positive number.
     DatabaseError
         If the database fails; what was read before is stored.
     """
     with open_database(database_uri) as database:
-        report = import_paths(database, paths)
+        report = import_paths(database, paths, fingerprint_distance=fingerprint_distance)
         _record(database, report)
         given = tuple(_predict_given(database, read) for read in report.given_forces)
         if given:

@@ -18,6 +18,7 @@ from pymatgen.core import Structure
 if TYPE_CHECKING:
     from screening.anharmonic import DisplacedCells, ForceConstants
     from screening.conductivity_records import ThermalConductivity
+    from screening.uncertainty.interval import Interval
 
 __all__ = [
     "BandStructure",
@@ -280,6 +281,9 @@ class Prediction:
     conductivity_std_w_per_m_k
         Standard deviation of each component of the conductivity over samples of the force
         constants in W/m/K, shape (temperature, 3, 3), or None.
+    intervals
+        Intervals that the method itself calibrated, of quantities of this crystal, each around
+        the value that it predicts; empty for a method that calibrates nothing.
     """
 
     method: str
@@ -307,3 +311,4 @@ class Prediction:
     displaced_cells: DisplacedCells | None = None
     conductivity: ThermalConductivity | None = None
     conductivity_std_w_per_m_k: FloatArray | None = None
+    intervals: tuple[Interval, ...] = ()

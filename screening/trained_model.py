@@ -7,17 +7,65 @@ weights. Reading a model therefore never runs code that came with it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.digest import digest_of
+from screening.errors import SettingError
 
-__all__ = ["TrainedModel"]
+__all__ = ["METHOD_PREFIXES", "TrainedModel", "method_and_name", "model_name"]
+
+METHOD_PREFIXES: Mapping[str, str] = MappingProxyType(
+    {"rf-ifc": "random-forest-force-constants", "ldml": "linear-descriptor-entropy"}
+)
+"""Short names of the methods that are trained, as the names of their models begin."""
+
+_NAME = re.compile(r"[^\W_][\w.+-]*")  # also the name of a file, and of a version before its @
+
+
+def model_name(method: str, name: str) -> str:
+    """Return the name of a model as its predictions carry it, such as ``rf-ifc:fluorides``.
+
+    Raises
+    ------
+    SettingError
+        If no such method is trained, or the name is not of letters, digits, ``.``, ``+``, ``-``
+        and ``_``.
+    """
+    prefixes = {long: short for short, long in METHOD_PREFIXES.items()}
+    if method not in prefixes:
+        raise SettingError(
+            "no such method is trained", subject=method, hint=f"Known: {', '.join(prefixes)}"
+        )
+    if not _NAME.fullmatch(name):
+        raise SettingError(
+            f"{name!r} cannot name a model",
+            hint="Use letters, digits, '.', '+', '-' and '_', a letter or digit first",
+        )
+    return f"{prefixes[method]}:{name}"
+
+
+def method_and_name(text: str) -> tuple[str, str]:
+    """Read what `model_name` writes.
+
+    Raises
+    ------
+    SettingError
+        If it names no trained model.
+    """
+    prefix, separator, name = text.partition(":")
+    if not separator or prefix not in METHOD_PREFIXES:
+        starts = " or ".join(f"{short}:NAME" for short in METHOD_PREFIXES)
+        raise SettingError(f"{text!r} names no trained model", hint=f"Write {starts}")
+    model_name(METHOD_PREFIXES[prefix], name)
+    return METHOD_PREFIXES[prefix], name
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,12 +18,19 @@ __all__: list[str] = []
 def import_command(
     paths: Annotated[list[Path], typer.Argument(help="Files, folders and archives.")],
     *,
+    fingerprint_distance: Annotated[
+        float | None,
+        typer.Option(
+            help="Link what looks alike too, such as 0.35 after a random search; similar "
+            "polymorphs may become one.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read crystals into the database; duplicates are linked, bad files are named."""
     from flows.imports import import_structures
 
-    report = import_structures(database_uri(), paths)
+    report = import_structures(database_uri(), paths, fingerprint_distance=fingerprint_distance)
     if as_json:
         print_json(report.payload())
     else:

@@ -22,7 +22,7 @@ from screening.uncertainty.estimates import estimate_difference, raw_value
 from screening.uncertainty.risk import StabilityJudgement
 from screening.uncertainty.samples import Sample
 from stores.documents import DecisionDocument
-from stores.documents.decision import IntervalRecord
+from stores.documents.interval import IntervalRecord
 
 __all__ = ["DecidedCrystals", "interval_views"]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flows.trail import PredictionMark, Trail
     from stores.documents import DecisionDocument, FailureDocument
-    from stores.documents.decision import IntervalRecord
+    from stores.documents.interval import IntervalRecord
 
 __all__ = ["settings_line", "table_trail"]
 

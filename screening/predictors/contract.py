@@ -18,6 +18,7 @@ from screening.digest import digest_of
 from screening.errors import ModelRefusedError, SerializationError
 from screening.prediction import Prediction, Thermodynamics
 from screening.predictors.interface import Predictor
+from screening.quantities import Property
 from screening.units import BOLTZMANN_MEV_PER_K
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _HIGHEST_FREQUENCY_THZ = 200.0  # the stiffest bond, hydrogen's, vibrates at 132
 _ROUNDING = 1e-9
 _SUM_RULE_TOLERANCE = 1e-3  # of the largest force constant
 _SAME_CONDUCTIVITY = 1e-3  # of its modes together
+_SAME_TEMPERATURE_K = 1e-6
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CURVES = (
     "free_energy_mev_per_atom",
@@ -40,6 +42,11 @@ _CURVES = (
     "heat_capacity_mev_per_k_per_atom",
     "internal_energy_mev_per_atom",
 )
+_CURVE_OF = {
+    Property.FREE_ENERGY: "free_energy_mev_per_atom",
+    Property.ENTROPY: "entropy_mev_per_k_per_atom",
+    Property.HEAT_CAPACITY: "heat_capacity_mev_per_k_per_atom",
+}
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ def check_prediction(prediction: Prediction) -> None:
     """
     _check_curves(prediction.thermodynamics)
     _check_spread(prediction)
+    _check_intervals(prediction)
     stability = prediction.stability
     _require(
         abs(stability.lowest_frequency_thz) < _HIGHEST_FREQUENCY_THZ,
@@ -204,6 +212,25 @@ def _check_spread(prediction: Prediction) -> None:
         _require(np.all(np.isfinite(values)) and np.all(values >= 0), f"{name} is negative")
     _require(spread.lowest_frequency_std_thz >= 0, "the spread of the lowest frequency is negative")
     _require(spread.n_members > 1, "one member has no spread")
+
+
+def _check_intervals(prediction: Prediction) -> None:
+    """Check intervals that the method calibrated: of this crystal, around what it predicts."""
+    for one in prediction.intervals:
+        kind, kelvin, name = one.quantity.kind, one.quantity.temperature_k, one.quantity.name
+        _require(not kind.is_difference, f"an interval of {name}, which needs two crystals")
+        _require(0.0 < one.coverage < 1.0, f"the coverage of {name} is no probability")
+        if kelvin is None:
+            expected = prediction.stability.lowest_frequency_thz
+        else:
+            grid = prediction.thermodynamics.temperatures_k
+            here = np.flatnonzero(np.isclose(grid, kelvin, rtol=0.0, atol=_SAME_TEMPERATURE_K))
+            _require(here.size == 1, f"an interval of {name}, which the grid does not hold")
+            expected = getattr(prediction.thermodynamics, _CURVE_OF[kind])[here[0]]
+        inside = one.lower <= expected <= one.upper
+        _require(inside, f"{name}, {expected}, lies outside [{one.lower}, {one.upper}]")
+    named = [(one.quantity, one.coverage) for one in prediction.intervals]
+    _require(len(set(named)) == len(named), "two intervals of one quantity and coverage")
 
 
 def _check_extras(prediction: Prediction) -> None:

@@ -21,7 +21,7 @@ from screening.uncertainty.risk import LowestFrequencies
 from screening.uncertainty.samples import Sample, sample_of
 from screening.uncertainty.shipped import shipped_calibrations
 from stores.builders.incremental import by_key, chunks, input_digest_of
-from stores.documents.model import MetricRecord, ModelDocument, ModelKind
+from stores.documents.model import MetricRecord, ModelDocument, ModelKind, version_of
 from stores.documents.prediction import PredictionDocument
 from stores.query import and_, by_field, compare, in_values
 
@@ -39,7 +39,6 @@ __all__ = [
 
 BUILDER_VERSION = 2
 ASSESSED_ALPHA = 0.1
-_VERSION_DIGITS = 12
 _PREFIX = "calibration"
 
 
@@ -165,7 +164,7 @@ def store_calibration(
     """
     document = ModelDocument.from_parts(
         name=_name(calibration.cheap_family, calibration.reference_family),
-        version=calibration.calibration_id[:_VERSION_DIGITS],
+        version=version_of(calibration.calibration_id),
         kind=ModelKind.CALIBRATION,
         model_digest=calibration.calibration_id,
         training_set_digest=training_set_digest,

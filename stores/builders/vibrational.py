@@ -3,7 +3,9 @@
 Rule: the highest tier; among equals the one that a decision accepted, then the one with most
 committee members, then the latest version of the method, then the newest, then by key. A given
 static energy (from DFT) is preferred to the potential's. The thermal conductivity is that of the
-best prediction, by the same rule, among those that have one.
+best prediction, by the same rule, among those that have one. The interval of the free energy is
+that of a decision on the prediction shown; where no calibration answered, it is the one that the
+prediction's own method calibrated.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from stores.builders.incremental import (
 from stores.builders.inputs import Marks, Materials, read_inputs, read_marks
 from stores.documents.base import Document, Provenance
 from stores.documents.decision import DecisionDocument
+from stores.documents.interval import IntervalRecord
 from stores.documents.prediction import PredictionDocument
 from stores.documents.structure import StructureDocument
 from stores.documents.vibrational import VibrationalDocument
@@ -227,15 +230,13 @@ def _at_temperature(best: PredictionDocument, name: str, index: int | None) -> d
 
 def _intervals(best: PredictionDocument, decisions: Sequence[DecisionDocument]) -> dict[str, Any]:
     """Take the closed interval of the free energy at 300 K of most coverage, then the narrowest."""
-    quantity = "free_energy_300k_mev_per_atom"
-    found = [
-        (interval.coverage, interval.lower, interval.upper)
+    decided = [
+        interval
         for decision in decisions
         if decision.prediction_id == best.prediction_id
         for interval in decision.intervals
-        if interval.quantity == quantity
-        if interval.lower is not None and interval.upper is not None
     ]
+    found = _closed(decided) or _closed(best.intervals)
 
     def merit(interval: tuple[float, float, float]) -> tuple[float, ...]:
         coverage, lower, upper = interval
@@ -246,6 +247,16 @@ def _intervals(best: PredictionDocument, decisions: Sequence[DecisionDocument]) 
         "free_energy_300k_lower_mev_per_atom": lower,
         "free_energy_300k_upper_mev_per_atom": upper,
     }
+
+
+def _closed(intervals: Sequence[IntervalRecord]) -> list[tuple[float, float, float]]:
+    """Coverage and ends of the intervals of the free energy at 300 K that have both."""
+    return [
+        (one.coverage, one.lower, one.upper)
+        for one in intervals
+        if one.quantity == "free_energy_300k_mev_per_atom"
+        if one.lower is not None and one.upper is not None
+    ]
 
 
 def _conductivity(

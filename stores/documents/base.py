@@ -44,6 +44,7 @@ _PACKAGES = (
     "phonopy",
     "pydantic",
     "pymatgen",
+    "scikit-learn",
     "spglib",
     "symfc",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -11,15 +10,14 @@ from pydantic import Field, model_validator
 
 from screening.decisions.outcome import Decision, Outcome, Standing
 from screening.digest import digest_of
-from screening.uncertainty.interval import Interval
 from stores.documents.base import Digest, Document, Migration, PlainJson, Provenance, Record
+from stores.documents.interval import IntervalRecord
 
 __all__ = [
     "INDEXED_FIELDS",
     "KEY",
     "AnswerRecord",
     "DecisionDocument",
-    "IntervalRecord",
     "decision_id_of",
 ]
 
@@ -34,52 +32,6 @@ INDEXED_FIELDS: tuple[str, ...] = (
     "tier",
     "last_updated",
 )
-
-
-class IntervalRecord(Record):
-    """A calibrated interval of one quantity."""
-
-    quantity: str = Field(
-        min_length=1,
-        description="Name of the quantity, temperature and unit included; a field of the "
-        "vibrational summary where it belongs to one crystal.",
-    )
-    rival_id: str | None = Field(
-        description="Material that a difference is taken from; none for a crystal's own quantity."
-    )
-    value: float | None = Field(
-        description="Corrected value, in the unit of the quantity; none where it was not kept."
-    )
-    lower: float | None = Field(
-        description="Lower end, in the unit of the quantity; none where it is open."
-    )
-    upper: float | None = Field(
-        description="Upper end, in the unit of the quantity; none where it is open."
-    )
-    coverage: float = Field(gt=0, lt=1, description="Intended coverage.")
-    calibration: str | None = Field(
-        description="Key of the calibration; none where there is none, as for a reference method."
-    )
-
-    @model_validator(mode="after")
-    def _order(self) -> Self:
-        known = [one for one in (self.lower, self.value, self.upper) if one is not None]
-        if known != sorted(known):
-            raise ValueError("lower, value and upper are not in this order")
-        return self
-
-    @classmethod
-    def from_interval(cls, interval: Interval, rival_id: str | None = None) -> Self:
-        """Record of an interval; an infinite end is open."""
-        return cls(
-            quantity=interval.quantity.name,
-            rival_id=rival_id,
-            value=interval.value,
-            lower=interval.lower if math.isfinite(interval.lower) else None,
-            upper=interval.upper if math.isfinite(interval.upper) else None,
-            coverage=interval.coverage,
-            calibration=interval.calibration or None,
-        )
 
 
 class AnswerRecord(Record):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from screening.errors import SerializationError
+from screening.errors import ScreeningError, SerializationError
 from screening.prediction import Prediction
 from stores.documents.base import (
     Digest,
@@ -19,6 +19,7 @@ from stores.documents.base import (
     Record,
     first_problem,
 )
+from stores.documents.interval import IntervalRecord
 from stores.documents.records import (
     ConductivityRecord,
     CostRecord,
@@ -70,6 +71,11 @@ def _without_conductivity(old: dict[str, Any]) -> dict[str, Any]:
     return old | {"force_constants": None, "thermal_conductivity": None}
 
 
+def _without_intervals(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 knew no method that calibrates itself."""
+    return old | {"intervals": []}
+
+
 class ForceConstantsRecord(Record):
     """What force constants were fitted to, where they do not follow from single displacements."""
 
@@ -85,9 +91,9 @@ class PredictionDocument(Document):
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
-    SCHEMA_VERSION: ClassVar[int] = 3
+    SCHEMA_VERSION: ClassVar[int] = 4
     MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType(
-        {1: _without_model_settings, 2: _without_conductivity}
+        {1: _without_model_settings, 2: _without_conductivity, 3: _without_intervals}
     )
 
     prediction_id: Digest = Field(
@@ -119,6 +125,9 @@ class PredictionDocument(Document):
         description="Spread over a committee or over samples of the force constants, on the same "
         "grid; none without them."
     )
+    intervals: tuple[IntervalRecord, ...] = Field(
+        description="Intervals that the method itself calibrated; empty where it does not."
+    )
     stability: StabilityRecord = Field(description="Dynamical stability.")
     force_constants: ForceConstantsRecord | None = Field(
         description="What the force constants were fitted to; none where they follow from "
@@ -140,6 +149,7 @@ class PredictionDocument(Document):
         n_temperatures = len(self.thermodynamics.temperatures_k)
         if self.spread and len(self.spread.free_energy_std_mev_per_atom) != n_temperatures:
             raise ValueError("the spread and the temperatures differ in length")
+        _check_own(self.intervals)
         if self.provenance.method is None or self.provenance.method_version is None:
             raise ValueError("a prediction needs the method and its version")
         if self.provenance.model is None or self.provenance.model_digest is None:
@@ -194,10 +204,25 @@ class PredictionDocument(Document):
             static_energy_ev_per_atom=self.static_energy_ev_per_atom,
             static_energy_source=self.static_energy_source,
             spread=self.spread.to_result() if self.spread else None,
+            intervals=tuple(one.to_interval() for one in self.intervals),
             relaxation=self.relaxation.to_result() if self.relaxation else None,
             warnings=self.warnings,
             model_settings=self.model_settings,
         )
+
+
+def _check_own(intervals: Sequence[IntervalRecord]) -> None:
+    """Refuse intervals that are not of one crystal's own quantities, or two of one."""
+    for one in intervals:
+        try:
+            kind = one.to_interval().quantity.kind
+        except ScreeningError as error:
+            raise ValueError(error.message) from error
+        if kind.is_difference or one.rival_id is not None:
+            raise ValueError(f"{one.quantity} belongs to a pair of materials")
+    named = [(one.quantity, one.coverage) for one in intervals]
+    if len(set(named)) != len(named):
+        raise ValueError("two intervals of one quantity and coverage")
 
 
 def _parts(prediction: Prediction, material_id: str) -> dict[str, object]:
@@ -216,6 +241,7 @@ def _parts(prediction: Prediction, material_id: str) -> dict[str, object]:
             "structure": StructureRecord.from_pymatgen(prediction.structure),
             "thermodynamics": ThermodynamicsRecord.from_result(prediction.thermodynamics),
             "spread": SpreadRecord.from_result(spread) if spread else None,
+            "intervals": tuple(map(IntervalRecord.from_interval, prediction.intervals)),
             "stability": StabilityRecord.from_result(prediction.stability),
             **_anharmonic_parts(prediction),
             "relaxation": RelaxationRecord.from_result(relaxation) if relaxation else None,

@@ -17,6 +17,7 @@ from screening.errors import (
 )
 from screening.structure import Crystal
 from stores.documents import StructureDocument
+from stores.importers.lookalikes import Lookalikes
 from stores.importers.reading import iter_structures
 from stores.importers.records import DEFAULT_READ_LIMITS, ReadLimits, ReadStructure, Rejection
 from stores.query import and_, by_field
@@ -125,6 +126,7 @@ def import_paths(
     *,
     progress: Progress | None = None,
     limits: ReadLimits = DEFAULT_READ_LIMITS,
+    fingerprint_distance: float | None = None,
 ) -> ImportReport:
     """Import files, folders and archives; a bad file never stops the others.
 
@@ -140,15 +142,25 @@ def import_paths(
         Called with every structure and rejection.
     limits
         What may be read.
+    fingerprint_distance
+        As `import_structures` takes it.
 
     Raises
     ------
+    SettingError
+        If the distance of fingerprints is not a positive number.
     DatabaseError
         If the database fails; what was read before is stored.
     """
     skipped: list[str] = []
     items = iter_structures(paths, limits, skipped=skipped.append)
-    return import_structures(database, items, progress=progress, skipped=skipped)
+    return import_structures(
+        database,
+        items,
+        progress=progress,
+        skipped=skipped,
+        fingerprint_distance=fingerprint_distance,
+    )
 
 
 def import_structures(
@@ -157,6 +169,7 @@ def import_structures(
     *,
     progress: Progress | None = None,
     skipped: list[str] | None = None,
+    fingerprint_distance: float | None = None,
 ) -> ImportReport:
     """Store structures as they come, from files or a remote database.
 
@@ -171,13 +184,23 @@ def import_structures(
         Called with every structure and rejection.
     skipped
         A list that is filled while `items` is consumed.
+    fingerprint_distance
+        New structures whose fingerprint is closer than this to that of a stored one of the same
+        composition become its duplicates. It may merge similar polymorphs; None links only what
+        is the same crystal atom by atom. Structures that bring forces are not linked by it.
+
+    Raises
+    ------
+    SettingError
+        If the distance of fingerprints is not a positive number.
     """
     tally = _Tally(skipped=[] if skipped is None else skipped)
+    lookalikes = None if fingerprint_distance is None else Lookalikes(fingerprint_distance)
     for item in items:
         outcome: ReadStructure | Rejection = item
         if isinstance(item, ReadStructure):
             try:
-                _store(database, item, tally)
+                _store(database, item, tally, lookalikes)
             except (InputError, SerializationError) as error:
                 outcome = Rejection.of(error, item.file, item.block)
         if isinstance(outcome, Rejection):
@@ -187,7 +210,9 @@ def import_structures(
     return tally.report()
 
 
-def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
+def _store(
+    database: Database, item: ReadStructure, tally: _Tally, lookalikes: Lookalikes | None
+) -> None:
     """Store one structure, or add what is new of it to the document that is there."""
     document = StructureDocument.from_crystal(
         item.crystal,
@@ -198,7 +223,8 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
         notes=_notes(item),
     )
     own_id = document.material_id
-    stored = _insert(database, item.crystal, document)
+    merged = lookalikes if item.force_data is None else None  # forces are of their own structure
+    stored = _insert(database, item.crystal, document, merged)
     is_new = stored is not None
     if stored is None:
         stored = change_structure(database, own_id, lambda known: known.merged_with(document))
@@ -216,13 +242,23 @@ def _store(database: Database, item: ReadStructure, tally: _Tally) -> None:
 
 
 def _insert(
-    database: Database, crystal: Crystal, document: StructureDocument
+    database: Database,
+    crystal: Crystal,
+    document: StructureDocument,
+    lookalikes: Lookalikes | None,
 ) -> StructureDocument | None:
     """Store a new document, linked to its twin; returns None where it is there already."""
     if database.structures.query_one(by_field("material_id", document.material_id), ["_id"]):
         return None
-    twin = find_duplicate(crystal, structures_like(database, crystal))
-    new = document if twin is None else document.replaced(duplicate_of=twin.material_id)
+    alike = list(structures_like(database, crystal, any_size=lookalikes is not None))
+    twin, notes = find_duplicate(crystal, alike), document.notes
+    near = None if twin is not None or lookalikes is None else lookalikes.nearest(crystal, alike)
+    if near is not None:
+        twin, distance = near
+        notes = (*notes, f"looks like {twin.material_id}: fingerprints at distance {distance:.3f}")
+    new = document
+    if twin is not None:
+        new = document.replaced(duplicate_of=twin.material_id, notes=notes)
     return new if database.structures.insert_new(new.to_store()) else None
 
 
@@ -262,13 +298,14 @@ def _notes(item: ReadStructure) -> tuple[str, ...]:
     return (*citation, *item.notes)
 
 
-def structures_like(database: Database, crystal: Crystal) -> Iterable[Crystal]:
-    """Materials with the composition and size of a crystal that stand for themselves."""
-    criteria = and_(
-        by_field("formula_reduced", crystal.formula),
-        by_field("n_atoms", crystal.n_atoms),
-        by_field("duplicate_of", None),
-    )
+def structures_like(
+    database: Database, crystal: Crystal, *, any_size: bool = False
+) -> Iterable[Crystal]:
+    """Materials with the composition of a crystal, and its size, that stand for themselves."""
+    same = [by_field("formula_reduced", crystal.formula), by_field("duplicate_of", None)]
+    if not any_size:
+        same.append(by_field("n_atoms", crystal.n_atoms))
+    criteria = and_(*same)
     stored = database.structures.query(criteria)
     documents = sorted(map(StructureDocument.load, stored), key=lambda found: found.material_id)
     return (document.to_crystal() for document in documents)

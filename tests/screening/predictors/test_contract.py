@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,8 +13,10 @@ from screening.harmonic import harmonic_from_forces
 from screening.prediction import Prediction, ThermodynamicsSpread, frozen_array
 from screening.predictors.contract import check_prediction, check_predictor
 from screening.predictors.potential_phonons import PotentialPhonons
+from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
 from screening.structure import Crystal
+from screening.uncertainty.interval import Interval
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +144,49 @@ def test_a_spread_is_not_negative(
     spread = ThermodynamicsSpread(ones, ones, ones, 0.1, n_members)
     with pytest.raises(ModelRefusedError, match=message):
         check_prediction(replace(good, spread=spread))
+
+
+def own_interval(good: Prediction, kind: Property, **changes: object) -> Interval:
+    """Half a unit around the free energy at the first temperature of the grid."""
+    value = float(good.thermodynamics.free_energy_mev_per_atom[0])
+    at = Quantity(kind, float(good.thermodynamics.temperatures_k[0]))
+    return replace(Interval(at, value, value - 0.5, value + 0.5, 0.9), **changes)
+
+
+def test_own_intervals_keep_the_contract(good: Prediction) -> None:
+    lowest = Interval(
+        Quantity(Property.LOWEST_FREQUENCY),
+        good.stability.lowest_frequency_thz,
+        -math.inf,
+        good.stability.lowest_frequency_thz,
+        0.9,
+    )
+    own = own_interval(good, Property.FREE_ENERGY)
+    check_prediction(replace(good, intervals=(own, replace(own, coverage=0.5), lowest)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (Property.FREE_ENERGY, {"coverage": 1.0}, "no probability"),
+        (Property.FREE_ENERGY, {"value": 1e3, "lower": 900.0, "upper": 1100.0}, "lies outside"),
+        (Property.FREE_ENERGY, {"quantity": Quantity(Property.FREE_ENERGY, 1.5)}, "grid"),
+        (Property.HEAT_CAPACITY, {"lower": -1e3, "value": -1e3, "upper": -1e2}, "lies outside"),
+        (Property.FREE_ENERGY_DIFFERENCE, {}, "two crystals"),
+    ],
+)
+def test_a_wrong_interval_is_named(
+    good: Prediction, kind: Property, changes: dict[str, object], message: str
+) -> None:
+    one = own_interval(good, kind, **changes)
+    with pytest.raises(ModelRefusedError, match=message):
+        check_prediction(replace(good, intervals=(one,)))
+
+
+def test_two_intervals_of_one_quantity_are_refused(good: Prediction) -> None:
+    one = own_interval(good, Property.FREE_ENERGY)
+    with pytest.raises(ModelRefusedError, match="two intervals"):
+        check_prediction(replace(good, intervals=(one, one)))
 
 
 def test_arrays_of_wrong_shape_are_refused(good: Prediction) -> None:

@@ -187,6 +187,36 @@ def test_an_open_interval_is_no_interval(make_structure, make_prediction):
     assert summary.free_energy_300k_upper_mev_per_atom is None
 
 
+@pytest.mark.parametrize(
+    ("decided", "shown"),
+    [
+        ([], (48.0, 52.0)),
+        (
+            [Interval(Quantity(Property.FREE_ENERGY, 300.0), 50.0, -math.inf, 9e9, 0.9)],
+            (48.0, 52.0),
+        ),
+        ([Interval(Quantity(Property.ENTROPY, 300.0), 1.0, 0.5, 2.0, 0.9)], (48.0, 52.0)),
+        ([Interval(Quantity(Property.FREE_ENERGY, 300.0), 50.0, 49.0, 53.0, 0.5)], (49.0, 53.0)),
+    ],
+)
+def test_intervals_of_the_method_show_where_no_calibration_answered(
+    make_structure, make_prediction, decided, shown
+):
+    quantity = Quantity(Property.FREE_ENERGY, 300.0)
+    own = tuple(
+        Interval(quantity, 50.0, 50.0 - half, 50.0 + half, coverage)
+        for half, coverage in ((1.0, 0.5), (2.0, 0.9), (math.inf, 0.99))
+    )
+    prediction = make_prediction(make_structure("m"), intervals=own)
+    decisions = [decision(prediction, intervals=decided)]
+    summary = summarise(make_structure("m"), [prediction], decisions)
+    found = (
+        summary.free_energy_300k_lower_mev_per_atom,
+        summary.free_energy_300k_upper_mev_per_atom,
+    )
+    assert found == shown
+
+
 def test_build_writes_once_and_then_nothing(db, make_structure, make_prediction):
     structures = [make_structure(f"m{i}") for i in range(5)]
     db.put(*structures, *(make_prediction(one) for one in structures[:4]))

@@ -6,13 +6,12 @@ import json
 import math
 
 import pytest
-from pydantic import ValidationError
 
 from screening.decisions.outcome import Answer, Decision, Outcome, Reason, Standing
 from screening.errors import SerializationError
 from screening.quantities import Property, Quantity
 from screening.uncertainty.interval import Interval
-from stores.documents.decision import DecisionDocument, IntervalRecord, decision_id_of
+from stores.documents.decision import DecisionDocument, decision_id_of
 
 STANDING = Standing(tier=1, next_tier=3, alpha=0.1)
 FREE_ENERGY = Quantity(Property.FREE_ENERGY, 300.0)
@@ -126,22 +125,6 @@ def test_nonsense_is_refused(bad):
 def test_an_answer_that_cannot_be_stored_is_refused():
     with pytest.raises(SerializationError, match="finite"):
         DecisionDocument.from_decision(accepted(content={"value": math.nan}), **ABOUT)
-
-
-def test_interval_has_an_order():
-    fields = {
-        "quantity": "q",
-        "rival_id": None,
-        "value": 1.5,
-        "lower": 1.0,
-        "upper": 2.0,
-        "coverage": 0.9,
-        "calibration": None,
-    }
-    assert IntervalRecord(**fields).upper == 2.0
-    for bad in ({"lower": 3.0}, {"value": 2.5}, {"value": 0.0, "lower": 1.0, "upper": None}):
-        with pytest.raises(ValidationError, match="not in this order"):
-            IntervalRecord(**fields | bad)
 
 
 def test_version_1_says_what_it_did_not_know(request):

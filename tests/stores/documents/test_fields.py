@@ -39,7 +39,7 @@ FIELDS = {
         static_energy_ev_per_atom static_energy_source other_energies notes""",
     PredictionDocument: """prediction_id material_id structure_digest formula_reduced tier settings
         model_settings structure static_energy_ev_per_atom static_energy_source thermodynamics
-        spread stability force_constants thermal_conductivity relaxation cost warnings""",
+        spread intervals stability force_constants thermal_conductivity relaxation cost warnings""",
     PhononDocument: """prediction_id material_id structure_digest structure supercell_matrix
         n_supercell_atoms n_displacements n_displaced_cells has_born_charges has_energies
         has_third_order conductivity_method conductivity_mesh has_conductivity_std segment_starts
@@ -67,7 +67,7 @@ FIELDS = {
     HullDocument: """chemsys elements n_elements available reason detail temperatures_k energy_kind
         energy_source material_ids stable_300k_ids phases excluded flags input_digest""",
     ModelDocument: """model_id name version kind model_digest atomic_numbers training_set_digest
-        n_training_samples metrics calibration notes""",
+        n_training_samples metrics calibration weights_blob state card notes""",
     FailureDocument: """failure_id material_id subject stage method tier prediction_id code message
         reason cause next_step attempts""",
     ForceDocument: """force_id kind calculator calculator_digest material_id prediction_id formula

@@ -11,6 +11,8 @@ import pytest
 from screening.errors import SerializationError
 from screening.prediction import frozen_array
 from screening.predictors.interface import prediction_key
+from screening.quantities import Property, Quantity
+from screening.uncertainty.interval import Interval
 from stores.documents.prediction import PredictionDocument
 
 
@@ -61,6 +63,31 @@ def test_optional_parts_may_be_absent(make_prediction):
     )
     made = PredictionDocument.from_prediction(bare, "ps-1")
     assert (made.spread, made.relaxation, made.static_energy_ev_per_atom) == (None, None, None)
+
+
+FREE_ENERGY = Quantity(Property.FREE_ENERGY, 300.0)
+OWN = Interval(FREE_ENERGY, 60.2, 57.0, 63.4, 0.9, "c" * 64)
+OWN_OPEN = Interval(Quantity(Property.ENTROPY, 1000.0), 0.42, -math.inf, 0.5, 0.9)
+
+
+def test_intervals_of_the_method_come_back(make_prediction):
+    made = PredictionDocument.from_prediction(make_prediction(intervals=(OWN, OWN_OPEN)), "ps-1")
+    assert PredictionDocument.load(made.to_store()) == made
+    assert made.to_prediction().intervals == (OWN, OWN_OPEN)
+    assert PredictionDocument.from_prediction(make_prediction(), "ps-1").intervals == ()
+
+
+@pytest.mark.parametrize(
+    ("intervals", "message"),
+    [
+        ((OWN, replace(OWN, upper=70.0)), "two intervals"),
+        ((Interval(Quantity(Property.FREE_ENERGY_DIFFERENCE, 300.0), 0, -1, 1, 0.9),), "pair"),
+        ((replace(OWN, coverage=1.0),), "coverage"),
+    ],
+)
+def test_intervals_that_are_not_of_one_crystal_are_refused(make_prediction, intervals, message):
+    with pytest.raises(SerializationError, match=message):
+        PredictionDocument.from_prediction(make_prediction(intervals=intervals), "ps-1")
 
 
 def test_numpy_numbers_become_plain(make_prediction):

@@ -1,0 +1,154 @@
+"""Trained models in the database: numbers in the blob store, everything else in ``models``.
+
+Each version is kept, because predictions name the one that made them. A version is the start of
+the model's digest, so that what predicts the same is stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from screening.errors import CorruptDataError, ModelCorruptError, NotFoundError
+from screening.trained_model import TrainedModel, method_and_name
+from stores.documents.model import MetricRecord, ModelDocument, ModelKind
+from stores.query import and_, by_field
+
+if TYPE_CHECKING:
+    from stores.connect import Database  # brings the databases along
+
+__all__ = ["list_models", "load_model", "store_model"]
+
+_MAX_NAMES = 10  # in a message
+
+
+def store_model(
+    database: Database,
+    model: TrainedModel,
+    training_ids: Sequence[str] = (),
+    *,
+    metrics: Sequence[MetricRecord] = (),
+) -> str:
+    """Write a trained model to the models; returns its key, such as ``rf-ifc:NAME@VERSION``.
+
+    Storing the same model again changes nothing but its card, its scores and its time.
+
+    Parameters
+    ----------
+    database
+        An open database.
+    model
+        What to store.
+    training_ids
+        Keys of the documents that it was trained on.
+    metrics
+        Scores on held-out sets.
+
+    Raises
+    ------
+    SerializationError
+        If an array, the state or the card cannot be stored; names what.
+    SettingError
+        If the model is of no known method, or its name cannot name a model.
+    """
+    weights = database.blobs.put(model.arrays)
+    document = ModelDocument.from_trained(
+        model, weights, metrics=metrics, training_ids=training_ids
+    )
+    database.models.update(document.to_store())
+    return document.model_id
+
+
+def load_model(database: Database, name: str) -> TrainedModel:
+    """Read a trained model.
+
+    Parameters
+    ----------
+    database
+        An open database.
+    name
+        ``rf-ifc:NAME`` or ``ldml:NAME`` for the version that was stored last, or with
+        ``@VERSION`` for one of them.
+
+    Raises
+    ------
+    SettingError
+        If this is no name of a trained model.
+    NotFoundError
+        If there is no such model; says which there are.
+    ModelCorruptError
+        If its numbers are missing or not those of its digest.
+    CorruptDataError
+        If its document was changed.
+    """
+    given, _, version = name.partition("@")
+    method_and_name(given)
+    criteria = by_field("model_id", name) if version else by_field("name", given)
+    found = _stored(database, criteria)
+    if not found:
+        known = [one.model_id for one in list_models(database)]
+        raise NotFoundError("no such trained model", subject=name, hint=_advice(known))
+    return _assembled(database, max(found, key=_age))
+
+
+def list_models(database: Database) -> tuple[ModelDocument, ...]:
+    """Read the documents of all trained models, by name, the newest version of each last.
+
+    Raises
+    ------
+    CorruptDataError
+        If a document was changed.
+    """
+    return tuple(sorted(_stored(database, {}), key=lambda one: (one.name, *_age(one))))
+
+
+def _stored(database: Database, criteria: Mapping[str, Any]) -> list[ModelDocument]:
+    """Read models that were trained here; potentials and calibrations have no weights."""
+    kind = by_field("kind", ModelKind.PREDICTOR.value)
+    rows = database.models.query(and_(kind, dict(criteria)) if criteria else kind)
+    documents = (ModelDocument.load(row) for row in rows)
+    return [one for one in documents if one.weights_blob is not None]
+
+
+def _advice(known: Sequence[str]) -> str:
+    if not known:
+        return "None was trained in this database yet; 'phonoscreen train' makes one"
+    more = f" and {len(known) - _MAX_NAMES} more" if len(known) > _MAX_NAMES else ""
+    return f"There are {', '.join(known[:_MAX_NAMES])}{more}"
+
+
+def _assembled(database: Database, document: ModelDocument) -> TrainedModel:
+    """Put a model together and compare it with its digest."""
+    assert document.weights_blob is not None
+    assert document.provenance.method is not None
+    try:
+        arrays = database.blobs.get(document.weights_blob.sha256)
+    except (CorruptDataError, NotFoundError) as error:
+        raise _corrupt(error.message, document) from error
+    model = TrainedModel(
+        method=document.provenance.method,
+        name=method_and_name(document.name)[1],
+        elements=document.atomic_numbers or (),
+        arrays=arrays,
+        state=document.state or {},
+        card=document.card or {},
+        training_set_digest=document.training_set_digest or "",
+        n_training_samples=document.n_training_samples or 0,
+    )
+    if model.digest != document.model_digest:
+        raise _corrupt("its content does not match its digest", document)
+    return model
+
+
+def _corrupt(message: str, document: ModelDocument) -> ModelCorruptError:
+    return ModelCorruptError(
+        f"the weights cannot be used: {message}",
+        subject=document.model_id,
+        hint="Train it again, or import its file",
+    )
+
+
+def _age(document: ModelDocument) -> tuple[str, str]:
+    """Order by time; of one time by key, so that every process picks the same."""
+    when = document.last_updated.isoformat() if document.last_updated else ""
+    return when, document.key
