@@ -63,7 +63,7 @@ class MaceEngine:
             parameter.requires_grad = False
         self.numbers = tuple(int(number) for number in model.atomic_numbers)
         self._table = tools.AtomicNumberTable(self.numbers)
-        self._cutoff_angstrom = float(model.r_max)
+        self.cutoff_angstrom = float(model.r_max)
         self.heads = model_heads(model)
         self.head = head or self.heads[0]
 
@@ -85,6 +85,24 @@ class MaceEngine:
         energy = float(_numpy(found["energy"]).reshape(-1)[0])
         return energy, _numpy(found["forces"]), _numpy(found["stress"]).reshape(3, 3)
 
+    def invariants(
+        self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
+    ) -> FloatArray:
+        """Compute the scalar features of the nodes after all layers, shape (atom, feature)."""
+        found = self._evaluate(cell, positions, numbers, stress=False)
+        return _numpy(found["node_feats"])[:, self._scalars()]
+
+    @property
+    def n_invariants(self) -> int:
+        """Number of scalar features of a node."""
+        return len(self._scalars())
+
+    def _scalars(self) -> list[int]:
+        """Which of the features of a node, layer after layer, are scalars."""
+        layers = [product.linear.irreps_out for product in self._model.products]
+        kinds = [str(one.ir) for layer in layers for one in layer for _ in range(one.dim)]
+        return [index for index, kind in enumerate(kinds) if kind == "0e"]
+
     def _evaluate(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray, *, stress: bool
     ) -> dict[str, Any]:
@@ -105,7 +123,7 @@ class MaceEngine:
             graph = data.AtomicData.from_config(
                 config,
                 z_table=self._table,
-                cutoff=self._cutoff_angstrom,
+                cutoff=self.cutoff_angstrom,
                 heads=list(self.heads),  # mace takes the last one where it finds no such head
             )
             batch = torch_geometric.batch.Batch.from_data_list([graph]).to_dict()  # type: ignore[no-untyped-call]
