@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from screening.errors import ScreeningError, TrainingSetError
-from screening.predictors.interface import Tier
+from screening.predictors.interface import GIVEN_CELLS, GIVEN_FORCES, Tier
 from stores.builders.incremental import chunks
 from stores.documents.phonon import PhononDocument
 from stores.documents.prediction import PredictionDocument
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingPhonons", "TrainingReport", "training_phonons"]
 
+_MOST_LISTED = 6
 _DIGITS = 12  # of a model's digest, where a name alone does not tell models apart
 _FORCES, _CONSTANTS = "forces", "force_constants"
 
@@ -110,8 +111,8 @@ class _Candidate:
 
     @property
     def named(self) -> str:
-        """The model with the start of its digest."""
-        return f"{self.model}@{self.model_digest[:_DIGITS]}"
+        """The model with the start of its digest, where it has one of its own."""
+        return f"{self.model}@{self.model_digest[:_DIGITS]}" if self.model_digest else self.model
 
     def is_called(self, text: str) -> bool:
         """Whether a user may mean this model."""
@@ -185,11 +186,13 @@ def _candidates(database: Database, material_ids: Sequence[str]) -> list[_Candid
 def _candidate(row: Mapping[str, Any]) -> _Candidate:
     source = row["provenance"]
     when = str(row.get("last_updated") or "")
+    # of given forces the digest is that of the numbers, which differ for every material
+    given = source["method"] in {GIVEN_CELLS, GIVEN_FORCES}
     return _Candidate(
         material_id=str(row["material_id"]),
         prediction_id=str(row["prediction_id"]),
         model=str(source["model"]),
-        model_digest=str(source["model_digest"]),
+        model_digest="" if given else str(source["model_digest"]),
         merit=(int(row["tier"]), source["method_version"], when, row["prediction_id"]),
     )
 
@@ -223,7 +226,9 @@ def _no_one_source(
         (one.named if len(digests[one.model]) > 1 else one.model, one.material_id) for one in found
     }
     counts = Counter(name for name, _ in pairs)
-    listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+    most = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_MOST_LISTED]
+    listed = ", ".join(f"{name} ({count})" for name, count in sorted(most))
+    listed += f" and {len(counts) - len(most)} others" if len(counts) > len(most) else ""
     if is_none:
         return TrainingSetError(
             f"none of {n_asked} materials has phonons" + (f" of {model}" if model else ""),

@@ -147,6 +147,19 @@ def test_two_models_of_one_name_are_two_sources(database):
     assert stored.provenance.model_digest == "e" * 64
 
 
+def test_given_forces_of_many_materials_are_one_source(database):
+    for name, digit in (("1", "e"), ("2", "f")):
+        write(database, name, method="given-forces", model="PBE", model_digest=digit * 64, tier=3)
+    assert [one.source for one in training_phonons(database, ["1", "2"])] == ["PBE", "PBE"]
+
+
+def test_of_many_sources_only_some_are_listed(database):
+    for number in range(1, 10):
+        write(database, "1", model=f"model-{number}")
+    with pytest.raises(TrainingSetError, match=r"model-6 \(1\) and 3 others"):
+        training_phonons(database, ["1"])
+
+
 def test_fast_models_are_labels_only_where_they_are_named(database):
     fast = {"tier": 0, "model": "rf-ifc:x", "model_digest": "f" * 64}
     write(database, "1")
