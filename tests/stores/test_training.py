@@ -155,7 +155,7 @@ def test_given_forces_of_many_materials_are_one_source(database):
 
 def test_of_many_sources_only_some_are_listed(database):
     for number in range(1, 10):
-        write(database, "1", model=f"model-{number}")
+        write(database, "1", model=f"model-{number}", model_digest=str(number) * 64)
     with pytest.raises(TrainingSetError, match=r"model-6 \(1\) and 3 others"):
         training_phonons(database, ["1"])
 
