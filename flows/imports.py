@@ -215,7 +215,7 @@ def _predict_given(database: Database, read: ReadStructure) -> MaterialEvent:
         predictor = GivenForces(
             read.force_data,
             ScreeningSettings(),
-            source=read.static_energy_source or "given forces",
+            source=read.static_energy_source or read.parsed.forces_source or "given forces",
             static_energy_ev_per_atom=read.static_energy_ev_per_atom,
         )
     except ScreeningError as error:

@@ -22,7 +22,13 @@ from screening.errors import (
     TooLargeError,
 )
 from screening.prediction import ForceData
-from stores.importers.records import Block, Parsed, ReadLimits, checked_element
+from stores.importers.records import (
+    Block,
+    Parsed,
+    ReadLimits,
+    checked_element,
+    display_name,
+)
 
 __all__ = ["check_units", "load_yaml", "read_phonopy_yaml", "yaml_cell"]
 
@@ -97,8 +103,23 @@ def read_phonopy_yaml(text: str, limits: ReadLimits) -> Iterator[Block]:
         yield "", Parsed(next(iter(cells.values())))
         return
     force_data = _force_data(data)
-    notes = ("forces were given and kept",)
-    yield "", Parsed(force_data.primitive, force_data=force_data, notes=notes)
+    yield (
+        "",
+        Parsed(
+            force_data.primitive,
+            force_data=force_data,
+            forces_source=_source(data),
+            notes=("forces were given and kept",),
+        ),
+    )
+
+
+def _source(data: Mapping[str, Any]) -> str | None:
+    """Name of the model in the header, which our own exports write there."""
+    head = data.get("phonopy")
+    written = head.get("configuration") if isinstance(head, Mapping) else None
+    model = written.get("model") if isinstance(written, Mapping) else None
+    return display_name(model) if isinstance(model, str) and model.strip() else None
 
 
 def check_units(data: Mapping[str, Any]) -> None:

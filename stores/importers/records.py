@@ -83,6 +83,8 @@ class Parsed:
         Forces on the atoms of `structure` in eV/Å, shape (atom, 3), or None.
     force_data
         Forces of displaced supercells, or None.
+    forces_source
+        What computed these forces, where the file says so.
     notes
         What the reader had to assume.
     """
@@ -93,6 +95,7 @@ class Parsed:
     static_energy_source: str | None = None
     forces_ev_per_angstrom: FloatArray | None = None
     force_data: ForceData | None = None
+    forces_source: str | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -74,6 +74,30 @@ def test_an_import_of_forces_is_summarised_at_once(uri, forces):
         assert list(database.vibrational.query({})) == [summary]
 
 
+def test_forces_carry_the_name_of_what_computed_them(uri, tmp_path):
+    data = seeds.phonopy_dict(EDGE_ANGSTROM) | {"phonopy": {"configuration": {"model": "mace:x"}}}
+    (tmp_path / "forces.yaml").write_text(seeds.dump_yaml(data))
+    import_structures(uri, [tmp_path / "forces.yaml"])
+    with open_database(uri) as database:
+        (summary,) = database.vibrational.query({})
+    assert (summary["method"], summary["model"]) == ("given-forces", "mace:x")
+
+
+@pytest.mark.parametrize(("distance", "n_new"), [(None, 2), (1.0, 1)])
+def test_structures_that_look_alike_are_one_where_that_is_asked(
+    tmp_path, phonoscreen, distance, n_new
+):
+    for scale in (1.0, 1.002):
+        rocksalt(scale).to(tmp_path / f"{scale}.cif")
+    asked = () if distance is None else ("--fingerprint-distance", distance)
+    code, out, _ = phonoscreen(
+        "import", tmp_path / "1.0.cif", tmp_path / "1.002.cif", *asked, "--json"
+    )
+    assert code == 0
+    report = json.loads(out)
+    assert (len(report["new_material_ids"]), len(report["duplicates"])) == (n_new, 2 - n_new)
+
+
 def polymorphs() -> dict[str, tuple[Structure, float]]:
     """Three stackings of copper, all dynamically stable, and energies in eV/atom."""
     a, c = 2.553, 2.0846  # distance of neighbours and of close-packed layers, Å

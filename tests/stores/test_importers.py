@@ -424,6 +424,23 @@ def test_phonopy_yaml_gives_forces(tmp_path):
     assert only(tmp_path / "phonopy.yaml").force_data is None
 
 
+@pytest.mark.parametrize(
+    ("header", "source"),
+    [
+        ({}, None),
+        ({"configuration": {"model": "chgnet:0.3.0"}}, "chgnet:0.3.0"),
+        ({"configuration": {"model": "a\x1b[31m"}}, "a\\x1b[31m"),
+        ({"configuration": {"model": 7}}, None),
+        ({"configuration": []}, None),
+        ("4.8", None),
+    ],
+)
+def test_a_phonopy_header_may_say_what_computed_the_forces(tmp_path, header, source):
+    data = hostile.phonopy_dict() | {"phonopy": header}
+    (tmp_path / "phonopy.yaml").write_text(hostile.dump_yaml(data))
+    assert only(tmp_path / "phonopy.yaml").parsed.forces_source == source
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the reference force sets are not here")
 def test_real_force_sets_are_read():
     items = read(SHARED)
