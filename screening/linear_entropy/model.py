@@ -1,0 +1,221 @@
+"""A trained linear model of the entropy: what it holds, and what it says of systems of any size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from screening.descriptors.interface import AtomicSystem, atom_counts, descriptor_from
+from screening.errors import InconsistentDataError, ModelCorruptError
+from screening.linear_entropy.calibration import Calibration
+from screening.linear_entropy.entropy import system_entropy_boltzmann
+from screening.linear_entropy.labels import SpectrumKind
+from screening.linear_entropy.moments import Fits, Moments, moments_of
+from screening.linear_entropy.rows import RowMaker, check_one_element
+from screening.linear_entropy.settings import LinearEntropySettings
+from screening.prediction import FloatArray, frozen_array
+from screening.trained_model import TrainedModel
+
+__all__ = ["LINEAR_ENTROPY", "EntropyPredictions", "LinearEntropyModel", "predict_entropy"]
+
+LINEAR_ENTROPY = "linear-descriptor-entropy"
+"""Method of models and predictions of this kind."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearEntropyModel:
+    """The parts of a trained model, ready to use.
+
+    Attributes
+    ----------
+    settings
+        What it was trained with.
+    maker
+        Makes rows of systems.
+    kind
+        Which modes its labels summed.
+    fits
+        The linear models.
+    calibration
+        Quantiles and limits of novelty.
+    """
+
+    settings: LinearEntropySettings
+    maker: RowMaker
+    kind: SpectrumKind
+    fits: Fits
+    calibration: Calibration
+
+    @classmethod
+    def from_trained(cls, trained: TrainedModel, *, workers: int = 1) -> LinearEntropyModel:
+        """Take it from its stored form.
+
+        Parameters
+        ----------
+        trained
+            Of the method `LINEAR_ENTROPY`.
+        workers
+            Threads that the descriptor of a large system is shared out to.
+
+        Raises
+        ------
+        ModelCorruptError
+            If it is of another method, or a part of it is missing.
+        """
+        if trained.method != LINEAR_ENTROPY:
+            raise ModelCorruptError(
+                f"a model of the method {trained.method!r}, not {LINEAR_ENTROPY!r}",
+                subject=trained.name,
+                hint="Give a model that was trained by this method",
+            )
+        try:
+            state = trained.state
+            settings = LinearEntropySettings.from_dict(state["settings"])
+            descriptor = descriptor_from(
+                settings.descriptor, settings.descriptor_settings, workers=workers
+            )
+            return cls(
+                settings=settings,
+                maker=RowMaker(descriptor, tuple(trained.elements), settings.target),
+                kind=SpectrumKind(state["kind"]),
+                fits=Fits.from_arrays(trained.arrays, int(state["n_traces"])),
+                calibration=Calibration.from_dict(state["calibration"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelCorruptError(
+                f"a part of the model cannot be read: {error!r}",
+                subject=trained.name,
+                hint="Export or train the model again",
+            ) from error
+
+    def moments(self, system: AtomicSystem, bulk: AtomicSystem | None = None) -> Moments:
+        """Say what the linear models say of a system.
+
+        Parameters
+        ----------
+        system
+            The atoms at rest.
+        bulk
+            Perfect crystal, any cell of it, for the target ``formation``.
+
+        Raises
+        ------
+        ElementNotInModelError
+            If an element was not in the training set.
+        InconsistentDataError
+            If the target needs a perfect crystal and none is given, or the other way round.
+        TrainingSetError
+            If the system and the perfect crystal are not of one element.
+        """
+        atom_counts(system.numbers, self.maker.elements)
+        if (bulk is not None) != (self.settings.target == "formation"):
+            given = "no perfect crystal" if bulk is None else "a perfect crystal"
+            raise InconsistentDataError(
+                f"{given} for a model of the target {self.settings.target!r}",
+                subject="bulk",
+                hint="Give one where entropies of formation are predicted, and only there",
+            )
+        if bulk is None:
+            return moments_of(self.fits, self.maker, system)
+        check_one_element(system, bulk, "bulk")
+        mean = self.maker.features(bulk) / len(bulk)
+        return moments_of(self.fits, self.maker, system, mean)
+
+
+@dataclass(frozen=True, eq=False)
+class EntropyPredictions:
+    """Classical entropies of some systems, or entropies of formation.
+
+    Attributes
+    ----------
+    entropy_boltzmann
+        Entropy of each whole system in k_B, shape (system,).
+    std_boltzmann
+        Standard deviation as the regression states it, in k_B, shape (system,).
+    half_width_boltzmann
+        Half width of the calibrated interval in k_B, shape (system,): infinite where the system
+        is newer than all that the calibration saw.
+    novelty
+        Above 1 where it is newer, shape (system,).
+    coverage
+        Intended probability that an interval holds the truth.
+    """
+
+    entropy_boltzmann: FloatArray
+    std_boltzmann: FloatArray
+    half_width_boltzmann: FloatArray
+    novelty: FloatArray
+    coverage: float
+
+
+def predict_entropy(
+    model: LinearEntropyModel,
+    systems: Sequence[AtomicSystem],
+    *,
+    bulks: Sequence[AtomicSystem] | None = None,
+    temperature_k: float = 300.0,
+    masses_amu: Sequence[FloatArray] | None = None,
+    families: Sequence[str] | None = None,
+) -> EntropyPredictions:
+    """Predict classical entropies of clusters, defective cells and crystals of any size.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    systems
+        At rest, in the units of the training set.
+    bulks
+        For the target ``formation``: the perfect crystal of each system, any cell of it.
+    temperature_k
+        In K. Entropies of formation do not depend on it.
+    masses_amu
+        Masses of the atoms of each system in amu; None takes those of the natural elements.
+    families
+        Class of each system, where the calibration keeps classes apart.
+
+    Raises
+    ------
+    ScreeningError
+        As `LinearEntropyModel.moments`.
+
+    Notes
+    -----
+    Large systems are described block by block: memory does not grow with them.
+    """
+    found = []
+    for number, system in enumerate(systems):
+        moments = model.moments(system, None if bulks is None else bulks[number])
+        family = "" if families is None else families[number]
+        masses = None if masses_amu is None else masses_amu[number]
+        entropy, std = _entropy(model, system, moments, temperature_k, masses)
+        novelty = model.calibration.novelty(moments)
+        factor = model.calibration.quantile(family) if novelty <= 1.0 else math.inf
+        found.append((entropy, std, factor * std, novelty))
+    entropies, stds, half_widths, novelties = np.array(found).reshape(-1, 4).T
+    return EntropyPredictions(
+        entropy_boltzmann=frozen_array(entropies),
+        std_boltzmann=frozen_array(stds),
+        half_width_boltzmann=frozen_array(half_widths),
+        novelty=frozen_array(novelties),
+        coverage=1.0 - model.calibration.alpha,
+    )
+
+
+def _entropy(
+    model: LinearEntropyModel,
+    system: AtomicSystem,
+    moments: Moments,
+    temperature_k: float,
+    masses_amu: FloatArray | None,
+) -> tuple[float, float]:
+    """Entropy and its standard deviation in k_B."""
+    if model.settings.target == "formation":
+        return -0.5 * moments.log_determinant, 0.5 * moments.std
+    entropy = system_entropy_boltzmann(
+        system, moments.log_determinant, model.kind, temperature_k, masses_amu
+    )
+    return entropy, 0.5 * moments.std

@@ -1,0 +1,176 @@
+"""Training of the method: from labels to a model with its calibration and its card.
+
+References
+----------
+C. Lapointe et al., Phys. Rev. Materials 4, 063802 (2020).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from screening.digest import digest_of
+from screening.errors import TrainingSetError
+from screening.linear_entropy.calibration import Calibration, calibrate
+from screening.linear_entropy.card import model_card
+from screening.linear_entropy.labels import SpectralLabel
+from screening.linear_entropy.model import LINEAR_ENTROPY
+from screening.linear_entropy.moments import Moments
+from screening.linear_entropy.settings import LinearEntropySettings
+from screening.linear_entropy.table import Progress, TrainingTable, rows_to_learn, training_table
+from screening.linear_entropy.thermal_validation import ThermalErrors, thermal_errors
+from screening.linear_entropy.validation import (
+    cross_validate,
+    cross_validation_errors,
+    fit_all,
+)
+from screening.trained_model import TrainedModel
+from screening.uncertainty.conformal import fewest_groups
+
+__all__ = ["check_training_labels", "train_entropy"]
+
+
+def train_entropy(
+    training: Sequence[SpectralLabel],
+    settings: LinearEntropySettings,
+    name: str,
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Train a linear model of the entropy, and validate it by groups.
+
+    Parameters
+    ----------
+    training
+        Labels of structures at rest; for the target ``formation`` those of the perfect crystals
+        as well.
+    settings
+        Descriptor, target and validation.
+    name
+        Name of the model.
+    progress
+        Called with a stage, how much of it is done, and how much there is.
+
+    Returns
+    -------
+    TrainedModel
+        With the quantiles that make intervals of its standard deviations, and a card of what
+        cross-validation found.
+
+    Raises
+    ------
+    TrainingSetError
+        If there are too few groups, two labels of one name, labels of different kinds, or one
+        that is not finite; if a perfect crystal is missing.
+    """
+    check_training_labels(training, settings)
+    _check_groups([label.group for label in rows_to_learn(training, settings)], settings)
+    table = training_table(training, settings, progress)
+    moments = cross_validate(table, progress)
+    thermal = thermal_errors(table, moments)
+    calibration = _calibration(table, moments, thermal, settings.alpha)
+    fits = fit_all(table)
+    return TrainedModel(
+        method=LINEAR_ENTROPY,
+        name=name,
+        elements=table.maker.elements,
+        arrays=fits.as_arrays(),
+        state={
+            "settings": settings.as_dict(),
+            "kind": str(table.labels[0].kind),
+            "n_traces": len(fits.traces),
+            "calibration": calibration.as_dict(),
+        },
+        card=model_card(table, moments, thermal, settings),
+        training_set_digest=digest_of(sorted(label.material_id for label in training)),
+        n_training_samples=len(table),
+    )
+
+
+def check_training_labels(
+    training: Sequence[SpectralLabel], settings: LinearEntropySettings
+) -> None:
+    """Refuse labels that no model can be trained on.
+
+    Raises
+    ------
+    TrainingSetError
+        As `train_entropy` says.
+    """
+    if len(training) < settings.n_folds:
+        raise TrainingSetError(
+            f"{len(training)} structures for {settings.n_folds} parts",
+            subject="training",
+            hint="Give some hundred structures",
+        )
+    kinds = Counter(label.kind for label in training)
+    if len(kinds) > 1:
+        raise TrainingSetError(
+            f"labels of {len(kinds)} kinds ({', '.join(sorted(kinds))}) sum different modes",
+            subject="training",
+            hint="Train on one kind",
+        )
+    name, count = Counter(label.material_id for label in training).most_common(1)[0]
+    if count > 1:
+        raise TrainingSetError(f"{count} labels", subject=name, hint="Give each structure once")
+    for label in training:
+        _check_label(label)
+
+
+def _check_label(label: SpectralLabel) -> None:
+    if not (np.isfinite(label.log_determinant) and 0.0 < label.n_modes <= 3 * len(label.system)):
+        raise TrainingSetError(
+            f"ln det {label.log_determinant} of {label.n_modes} modes",
+            subject=label.material_id,
+            hint="Make labels by label_of or label_of_hessian",
+        )
+    for values in (label.site_traces_ev_per_angstrom2, label.site_log_determinants):
+        if values is None:
+            continue
+        if values.shape != (len(label.system),) or not np.isfinite(values).all():
+            raise TrainingSetError(
+                f"{values.shape} values for {len(label.system)} atoms, or one that is not finite",
+                subject=label.material_id,
+                hint="Make labels by label_of or label_of_hessian",
+            )
+
+
+def _check_groups(groups: Sequence[str], settings: LinearEntropySettings) -> None:
+    """Refuse what leaves nothing to validate and calibrate on."""
+    needed = max(settings.n_folds, fewest_groups(settings.alpha))
+    found = len(set(groups))
+    if found < needed:
+        raise TrainingSetError(
+            f"{found} independent groups of structures, {needed} are needed at the very least",
+            subject="training",
+            hint="Give structures of more parents or compositions, some hundred for a good model",
+        )
+
+
+def _calibration(
+    table: TrainingTable,
+    moments: Sequence[Moments],
+    thermal: ThermalErrors | None,
+    alpha: float,
+) -> Calibration:
+    """Find the quantiles of the entropy and, where there are traces, of the curves."""
+    groups = [label.group for label in table.labels]
+    families = [label.origin.family for label in table.labels]
+    found = calibrate(
+        moments,
+        cross_validation_errors(table, moments),
+        groups,
+        families,
+        alpha,
+        is_extensive=table.maker.target == "formation",
+    )
+    if thermal is None:
+        return found
+    return replace(
+        found,
+        temperatures_k=thermal.temperatures_k,
+        thermal_quantiles=thermal.quantiles(groups, alpha),
+    )

@@ -1,0 +1,217 @@
+"""Thermodynamics of crystals by a linear model of the entropy: milliseconds, and no forces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from screening.descriptors.interface import AtomicSystem
+from screening.digest import digest_of
+from screening.errors import ModelRefusedError, OutOfDomainError, ScreeningError
+from screening.linear_entropy.labels import SpectrumKind
+from screening.linear_entropy.model import LINEAR_ENTROPY, LinearEntropyModel
+from screening.linear_entropy.moments import FrequencyMoments, frequency_moments
+from screening.linear_entropy.thermal import CURVES, ThermalPrediction, thermal_prediction
+from screening.prediction import (
+    FloatArray,
+    Prediction,
+    Stability,
+    ThermodynamicsSpread,
+    Verdict,
+    frozen_array,
+)
+from screening.predictors.interface import Tier
+from screening.predictors.metering import Meter
+from screening.quantities import Property, Quantity
+from screening.settings import ScreeningSettings
+from screening.stability import CRITERIA
+from screening.uncertainty.interval import Interval
+
+if TYPE_CHECKING:
+    from screening.structure import Crystal
+    from screening.trained_model import TrainedModel
+
+__all__ = ["LinearDescriptorEntropy"]
+
+_INTERVAL_TEMPERATURES_K = (300.0, 1000.0)
+_AS_GIVEN = (
+    "the structure is taken as given: the model holds where it is relaxed with the potential or "
+    "functional of the training set"
+)
+_NO_STABILITY = (
+    "a model spectrum from two moments says nothing of dynamical stability: the lowest frequency "
+    "stated is the lower edge of that spectrum"
+)
+_LIMITED = (
+    "no spectrum has both moments: the nearest that has the mean logarithm is taken, right at "
+    "high temperatures only"
+)
+_PROPERTIES = (Property.FREE_ENERGY, Property.ENTROPY, Property.HEAT_CAPACITY)  # as CURVES
+
+
+class LinearDescriptorEntropy:
+    """Predict the vibrational free energy, entropy and heat capacity of crystals.
+
+    The model knows the mean logarithm and the mean square of the frequencies; a model spectrum
+    with these two moments gives the curves. It cannot vouch for dynamical stability.
+
+    Parameters
+    ----------
+    trained
+        Model of the method ``linear-descriptor-entropy``, trained on crystals.
+    settings
+        Temperatures and the criterion of stability; other settings have no meaning here.
+
+    Attributes
+    ----------
+    method, method_version, tier, model, model_digest, settings, settings_digest
+        As `screening.predictors.interface.Predictor` says.
+
+    Raises
+    ------
+    ModelCorruptError
+        If the model cannot be read.
+    ModelRefusedError
+        If it was trained on clusters or defects, or without traces: such a model has no
+        quantum statistics.
+    """
+
+    method = LINEAR_ENTROPY
+    method_version = 1
+    tier = Tier.FAST_MODEL
+
+    def __init__(self, trained: TrainedModel, settings: ScreeningSettings | None = None) -> None:
+        self._settings = settings or ScreeningSettings()
+        self._model = LinearEntropyModel.from_trained(trained)
+        _check_model(self._model, trained.name)
+        self.model = f"ldml:{trained.name}"
+        self.model_digest = trained.digest
+        everything = self._settings.as_dict()
+        self.settings: Mapping[str, object] = {
+            "relaxation": None,
+            "temperatures_k": everything["thermodynamics"]["temperatures_k"],
+            "stability_criterion": everything["stability_criterion"],
+        }
+        self.settings_digest = digest_of(dict(self.settings))
+
+    def predict(self, crystal: Crystal) -> Prediction:
+        """Predict one crystal.
+
+        Raises
+        ------
+        ElementNotInModelError
+            If it holds an element that the model was not trained on.
+        OutOfDomainError
+            If it is newer than all that the model was calibrated on.
+        """
+        meter = Meter()
+        system = AtomicSystem.from_structure(crystal.structure)
+        moments = self._model.moments(system)
+        novelty = self._model.calibration.novelty(moments)
+        frequencies = frequency_moments(moments, system, self._model.kind)
+        _check_domain(crystal, novelty, frequencies)
+        found = thermal_prediction(frequencies, self._settings.thermodynamics)
+        spread = self._spread(found)
+        return Prediction(
+            method=self.method,
+            method_version=self.method_version,
+            tier=self.tier,
+            model=self.model,
+            model_digest=self.model_digest,
+            structure_digest=crystal.digest,
+            settings=self.settings,
+            settings_digest=self.settings_digest,
+            structure=crystal.structure.copy(),
+            thermodynamics=found.thermodynamics,
+            stability=self._stability(),
+            cost=meter.cost(),
+            spread=spread,
+            warnings=self._warnings(found),
+            intervals=self._intervals(frequencies),
+        )
+
+    def predict_many(self, crystals: Sequence[Crystal]) -> list[Prediction | ScreeningError]:
+        """Predict many crystals; one that cannot be predicted gives the error that says why."""
+        return [self._prediction_or_error(crystal) for crystal in crystals]
+
+    def _prediction_or_error(self, crystal: Crystal) -> Prediction | ScreeningError:
+        try:
+            return self.predict(crystal)
+        except ScreeningError as error:
+            return error
+
+    def _half_widths(self, found: ThermalPrediction) -> FloatArray:
+        """Calibrated half widths of the curves, shape (curve, temperature)."""
+        kelvin, calibration = found.thermodynamics.temperatures_k, self._model.calibration
+        factors = [calibration.thermal_quantile(curve, kelvin) for curve in CURVES]
+        return np.asarray(np.array(factors) * found.scales)
+
+    def _spread(self, found: ThermalPrediction) -> ThermodynamicsSpread:
+        """Give standard deviations whose t interval over the groups is the calibrated one."""
+        from scipy.stats import t
+
+        n_groups, alpha = self._model.calibration.n_groups, self._model.calibration.alpha
+        stds = self._half_widths(found) / float(t.ppf(1.0 - 0.5 * alpha, n_groups - 1))
+        free_energy, entropy, heat_capacity = (frozen_array(one) for one in stds)
+        return ThermodynamicsSpread(free_energy, entropy, heat_capacity, 0.0, n_groups)
+
+    def _intervals(self, frequencies: FrequencyMoments) -> tuple[Interval, ...]:
+        settings = replace(self._settings.thermodynamics, temperatures_k=_INTERVAL_TEMPERATURES_K)
+        found = thermal_prediction(frequencies, settings)
+        half_widths = self._half_widths(found)
+        intervals = []
+        for number, (curve, kind) in enumerate(zip(CURVES, _PROPERTIES, strict=True)):
+            for index, kelvin in enumerate(_INTERVAL_TEMPERATURES_K):
+                value = float(getattr(found.thermodynamics, curve)[index])
+                half = float(half_widths[number, index])
+                coverage = 1.0 - self._model.calibration.alpha
+                quantity = Quantity(kind, kelvin)
+                intervals.append(Interval(quantity, value, value - half, value + half, coverage))
+        return tuple(intervals)
+
+    def _stability(self) -> Stability:
+        return Stability(
+            verdict=Verdict.UNDETERMINED,
+            criterion=self._settings.stability_criterion,
+            lowest_frequency_thz=0.0,
+            lowest_frequency_q_point=frozen_array(np.zeros(3)),
+            lowest_frequency_region="spectrum",
+            verdicts=dict.fromkeys(CRITERIA, Verdict.UNDETERMINED),
+        )
+
+    def _warnings(self, found: ThermalPrediction) -> tuple[str, ...]:
+        warnings = [_AS_GIVEN, _NO_STABILITY]
+        if self._model.kind is SpectrumKind.ZONE_CENTRE:
+            warnings.append("the model was trained on modes of the zone centre alone")
+        if found.spectrum.is_limited:
+            warnings.append(_LIMITED)
+        return tuple(warnings)
+
+
+def _check_model(model: LinearEntropyModel, name: str) -> None:
+    if model.fits.traces and model.calibration.thermal_quantiles:
+        return
+    raise ModelRefusedError(
+        f"a model of {model.settings.target} from labels of the kind {model.kind.value} without "
+        "traces or thermodynamics has no quantum statistics",
+        subject=name,
+        hint="Train on crystals (label_of) with the target entropy, or use predict_entropy",
+    )
+
+
+def _check_domain(crystal: Crystal, novelty: float, frequencies: FrequencyMoments) -> None:
+    if novelty > 1.0:
+        raise OutOfDomainError(
+            f"{novelty:.3g} times newer than the newest crystal of the calibration",
+            subject=crystal.material_id,
+            hint="Use a potential, or add crystals like it to the training set",
+        )
+    if not np.isfinite(frequencies.root_mean_square_thz):
+        raise OutOfDomainError(
+            "the model gives a negative mean square of the frequencies",
+            subject=crystal.material_id,
+            hint="Use a potential, or add crystals like it to the training set",
+        )

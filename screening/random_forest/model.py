@@ -1,0 +1,294 @@
+"""A trained model of force constants: from crystals to spectra with their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Element, Structure
+
+from screening.anharmonic import ForceConstants
+from screening.descriptors.image_bonds import atomic_numbers
+from screening.errors import (
+    ElementNotInModelError,
+    ModelCorruptError,
+    ModelRefusedError,
+    OutOfDomainError,
+    SettingError,
+)
+from screening.hessians import atomic_masses_amu
+from screening.prediction import FloatArray, frozen_array
+from screening.random_forest.block_models import BlockModel, HessianModel, PairForests, TensorRidge
+from screening.random_forest.blocks import Kind, atom_pairs, kinds_of
+from screening.random_forest.calibration import Calibration
+from screening.random_forest.novelty import Novelty
+from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
+from screening.random_forest.spectrum import (
+    Spectrum,
+    SpectrumCorrection,
+    spectrum_of,
+    without_translations,
+)
+from screening.random_forest.tensors import tensor_layout
+from screening.trained_model import METHOD_PREFIXES, TrainedModel
+
+__all__ = ["METHOD", "RandomForestForceConstants"]
+
+METHOD = METHOD_PREFIXES["rf-ifc"]
+
+_LEAST_SITES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class RandomForestForceConstants:
+    """Force constants of pairs of atoms, learned at the zone centre.
+
+    Attributes
+    ----------
+    elements
+        Atomic numbers that it learned.
+    settings
+        How.
+    hessian_model
+        Models of the blocks.
+    correction
+        Of frequencies.
+    calibration
+        Of intervals, with the limit of novelty.
+    novelty
+        What it learned from.
+    source
+        What computed the Hessians it learned.
+    """
+
+    elements: tuple[int, ...]
+    settings: RandomForestSettings
+    hessian_model: HessianModel
+    correction: SpectrumCorrection
+    calibration: Calibration
+    novelty: Novelty
+    source: str
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Pairs of elements that it learned."""
+        return tuple(self.hessian_model.choice)
+
+    @property
+    def has_dispersion(self) -> bool:
+        """Whether all pairs of elements are by the ridge, which knows each image."""
+        return set(self.hessian_model.choice.values()) == {"tensor_ridge"}
+
+    def check(self, structure: Structure) -> float:
+        """Return the novelty of a crystal, or refuse it.
+
+        Raises
+        ------
+        ElementNotInModelError
+            Naming elements that were never seen.
+        OutOfDomainError
+            If there is one atom only, a pair of elements was never seen, or an atom's
+            surroundings are stranger than any that the calibration saw.
+        """
+        formula = structure.composition.reduced_formula
+        numbers = atomic_numbers(structure)
+        unknown = sorted(set(numbers.tolist()) - set(self.elements))
+        if unknown:
+            names = ", ".join(Element.from_Z(number).symbol for number in unknown)
+            known = ", ".join(Element.from_Z(number).symbol for number in self.elements)
+            raise ElementNotInModelError(
+                f"the model never saw {names}", subject=formula, hint=f"It learned {known}"
+            )
+        if len(structure) < _LEAST_SITES:
+            raise OutOfDomainError(
+                "one atom has no modes at the zone centre but translations",
+                subject=formula,
+                hint="Use a potential for crystals with one atom in the primitive cell",
+            )
+        unseen = [
+            f"{Element.from_Z(a).symbol}-{Element.from_Z(b).symbol}"
+            for a, b in kinds_of(set(numbers.tolist()))
+            if (a, b) not in self.kinds and len(atom_pairs(numbers, (a, b)))
+        ]
+        if unseen:
+            raise OutOfDomainError(
+                f"the model never saw pairs of {', '.join(unseen)}",
+                subject=formula,
+                hint="Train on crystals that have several of these atoms in the cell",
+            )
+        return self._checked_novelty(structure, formula)
+
+    def _checked_novelty(self, structure: Structure, formula: str) -> float:
+        found = self.novelty(structure)
+        limit = self.calibration.novelty_limit
+        if found > limit:
+            raise OutOfDomainError(
+                f"an atom's surroundings are {found:.2f} standard deviations from all learned"
+                f" ones, the calibration saw {limit:.2f}",
+                subject=formula,
+                hint="Relax it as the training set was, or train on crystals like it",
+            )
+        return found
+
+    def hessian_members(self, structure: Structure) -> FloatArray:
+        """Predict without repair, shape (1 + member, 3 site + axis, 3 site + axis), in eV/Å²."""
+        return self.hessian_model.hessians(structure)
+
+    def hessians(self, structures: Sequence[Structure]) -> list[FloatArray]:
+        """Predict Hessians at the zone centre in eV/Å², symmetric but not repaired.
+
+        Raises
+        ------
+        ElementNotInModelError, OutOfDomainError
+            As `check`.
+        """
+        for one in structures:
+            self.check(one)
+        return [self.hessian_members(one)[0] for one in structures]
+
+    def spectrum(self, structure: Structure) -> Spectrum:
+        """Predict the modes at the zone centre with members."""
+        masses = atomic_masses_amu(structure)
+        members = self.hessian_members(structure)
+        return spectrum_of(members, masses, self.settings.repair_order, self.correction)
+
+    def force_constants(
+        self, structure: Structure, supercell_matrix: NDArray[np.int64]
+    ) -> ForceConstants:
+        """Predict force constants between the images of atoms in a supercell.
+
+        What is learned are sums over images, at the zone centre. How a sum is shared among
+        images follows from tensors of each bond having one coefficient in all crystals; nothing
+        tests it directly, so that frequencies elsewhere are an extrapolation. Of the correction
+        of the spectrum only the mean is in them, as one factor.
+
+        Parameters
+        ----------
+        structure
+            Primitive cell.
+        supercell_matrix
+            Integers, rows are supercell vectors in primitive vectors, shape (3, 3).
+
+        Raises
+        ------
+        SettingError
+            If a pair of elements is by a forest, which knows sums over images only.
+        """
+        if not self.has_dispersion:
+            raise SettingError(
+                "a forest knows sums over images only, no dispersion",
+                subject="modes",
+                hint="Train the variant tensor_ridge, or use the modes of the zone centre",
+            )
+        supercell, sites = _supercell(structure, supercell_matrix)
+        factor = np.exp(2.0 * self.correction.mean_change)
+        hessian = factor * without_translations(self.hessian_members(supercell)[0])
+        n_atoms = len(supercell)
+        blocks = hessian.reshape(n_atoms, 3, n_atoms, 3).swapaxes(1, 2)
+        first = [int(np.flatnonzero(sites == site)[0]) for site in range(len(structure))]
+        return ForceConstants(
+            primitive=structure,
+            supercell_matrix=np.asarray(supercell_matrix, dtype=np.int64),
+            supercell_scaled_positions=frozen_array(supercell.frac_coords),
+            supercell_numbers=atomic_numbers(supercell),
+            second_order_ev_per_angstrom2=frozen_array(blocks[first]),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is not an array, as plain JSON."""
+        return {
+            "settings": self.settings.as_dict(),
+            "choice": [[*kind, variant] for kind, variant in self.hessian_model.choice.items()],
+            "correction": {
+                "coefficients": list(self.correction.coefficients),
+                "low": self.correction.low,
+                "high": self.correction.high,
+                "mean_change": self.correction.mean_change,
+            },
+            "calibration": self.calibration.as_dict(),
+            "source": self.source,
+        }
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all arrays by name."""
+        found = self.novelty.arrays()
+        for model in self.hessian_model.models.values():
+            found |= cast("PairForests | TensorRidge", model).arrays()
+        return found
+
+    @classmethod
+    def from_trained(cls, trained: TrainedModel) -> RandomForestForceConstants:
+        """Rebuild a model from plain numbers.
+
+        Raises
+        ------
+        ModelRefusedError
+            If it belongs to another method.
+        ModelCorruptError
+            If a number is missing or cannot be.
+        """
+        if trained.method != METHOD:
+            raise ModelRefusedError(
+                f"is a model of {trained.method}",
+                subject=trained.name,
+                hint="Give it to the predictor of its method",
+            )
+        try:
+            state = dict(trained.state)
+            settings = RandomForestSettings.from_dict(state["settings"])
+            choice = {(int(a), int(b)): str(variant) for a, b, variant in state["choice"]}
+            stored = state["correction"]
+            correction = SpectrumCorrection(
+                tuple(map(float, stored["coefficients"])),
+                float(stored["low"]),
+                float(stored["high"]),
+                float(stored["mean_change"]),
+            )
+            calibration = Calibration.from_dict(state["calibration"])
+            source = str(state["source"])
+        except (KeyError, TypeError, ValueError, SettingError) as error:
+            raise ModelCorruptError(
+                f"cannot be read: {error}", subject=trained.name, hint=ANEW
+            ) from error
+        chosen = cast("dict[Kind, Variant]", choice)
+        return cls(
+            trained.elements,
+            settings,
+            HessianModel(_models(trained, settings, chosen), chosen, 1 + settings.n_members),
+            correction,
+            calibration,
+            Novelty.from_arrays(trained.arrays, trained.elements),
+            source,
+        )
+
+
+def _models(
+    trained: TrainedModel, settings: RandomForestSettings, choice: Mapping[Kind, Variant]
+) -> dict[Variant, BlockModel]:
+    """Rebuild the models that answer for a pair of elements."""
+    found: dict[Variant, BlockModel] = {}
+    for variant in dict.fromkeys(choice.values()):
+        own = [kind for kind in choice if choice[kind] == variant]
+        if variant == "tensor_ridge":
+            layout = tensor_layout(trained.elements, settings)
+            found[variant] = TensorRidge.from_arrays(trained.arrays, layout, own)
+        elif variant in ("rf_component", "rf_multi", "rf_frame"):
+            found[variant] = PairForests.from_arrays(
+                trained.arrays, variant, settings, trained.elements, own
+            )
+        else:
+            raise ModelCorruptError(f"unknown variant {variant!r}", subject=trained.name, hint=ANEW)
+    return found
+
+
+def _supercell(
+    structure: Structure, matrix: NDArray[np.int64]
+) -> tuple[Structure, NDArray[np.int64]]:
+    """Repeat a cell; also tell the site that each atom repeats."""
+    labelled = structure.copy(site_properties={"site": list(range(len(structure)))})
+    labelled.make_supercell(np.asarray(matrix), to_unit_cell=True)
+    sites = np.array(labelled.site_properties["site"], dtype=np.int64)
+    return labelled.copy(site_properties={}), sites

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+from spring_crystals import CUBE, FCC, springs
+
+from screening.errors import ElementNotInModelError, ModelRefusedError, OutOfDomainError
+from screening.harmonic import harmonic_from_force_constants
+from screening.linear_entropy import LinearEntropySettings, train_entropy
+from screening.linear_entropy.labels import LabelOrigin, label_of
+from screening.prediction import Verdict
+from screening.predictors.contract import check_predictor
+from screening.predictors.interface import Predictor, Tier
+from screening.predictors.linear_entropy import LinearDescriptorEntropy
+from screening.quantities import Quantity
+from screening.settings import ScreeningSettings
+from screening.structure import canonical_crystal
+from screening.thermodynamics import ThermodynamicsSettings
+from screening.trained_model import TrainedModel
+
+SETTINGS = LinearEntropySettings(
+    descriptor_settings={"cutoff_angstrom": 5.0, "n_radial": 4, "l_max": 2}, n_folds=6
+)
+CURVES = ThermodynamicsSettings(temperatures_k=(0.0, 50.0, 300.0, 1000.0))
+
+
+def salt(edge: float, stretch: float = 1.0) -> Structure:
+    lattice = Lattice(edge * FCC * np.array([1.0, 1.0, stretch]))
+    return Structure(lattice, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def harmonic_of(structure: Structure):
+    constants = springs(structure, 2 * CUBE, 4.37)  # two shells of neighbours
+    return harmonic_from_force_constants(replace(constants, third_order_ev_per_angstrom3=None))
+
+
+@cache
+def labels(mesh_length_angstrom: float = 12.0):
+    random = np.random.default_rng(11)
+    crystals = [salt(random.uniform(5.2, 6.0), random.uniform(0.98, 1.02)) for _ in range(30)]
+    return tuple(
+        label_of(harmonic_of(one), LabelOrigin(f"salt-{number}"), mesh_length_angstrom)
+        for number, one in enumerate(crystals)
+    )
+
+
+@cache
+def trained() -> TrainedModel:
+    return train_entropy(labels(), SETTINGS, "salts")
+
+
+@pytest.fixture
+def predictor() -> LinearDescriptorEntropy:
+    return LinearDescriptorEntropy(trained(), ScreeningSettings(thermodynamics=CURVES))
+
+
+def test_it_keeps_the_contract_of_all_predictors(predictor):
+    assert isinstance(predictor, Predictor)
+    assert predictor.tier is Tier.FAST_MODEL
+    assert predictor.model == "ldml:salts"
+    check_predictor(predictor, canonical_crystal(salt(5.6)))
+
+
+def test_the_curves_are_those_of_the_springs(predictor):
+    crystal = canonical_crystal(salt(5.55, 1.01))
+    exact = label_of(harmonic_of(crystal.structure), LabelOrigin("x"), 12.0, CURVES.temperatures_k)
+    found, truth = predictor.predict(crystal).thermodynamics, exact.thermodynamics
+    names = ("free_energy_mev_per_atom", "entropy_mev_per_k_per_atom")
+    for name, tolerance in zip(names, (0.5, 0.003), strict=True):
+        assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=tolerance)
+
+
+def test_intervals_and_spread_are_one_calibration(predictor):
+    from scipy.stats import t
+
+    prediction = predictor.predict(canonical_crystal(salt(5.6)))
+    intervals = {one.quantity.name: one for one in prediction.intervals}
+    free = intervals["free_energy_300k_mev_per_atom"]
+    assert len(intervals) == 6
+    assert free.value == pytest.approx(prediction.thermodynamics.free_energy_mev_per_atom[2])
+    std = prediction.spread.free_energy_std_mev_per_atom[2]
+    assert free.half_width == pytest.approx(t.ppf(0.95, prediction.spread.n_members - 1) * std)
+    assert Quantity.parse("heat_capacity_1000k_mev_per_k_per_atom").name in intervals
+
+
+def test_it_says_nothing_of_stability(predictor):
+    prediction = predictor.predict(canonical_crystal(salt(5.6)))
+    stability = prediction.stability
+    assert stability.verdict is Verdict.UNDETERMINED
+    assert set(stability.verdicts.values()) == {Verdict.UNDETERMINED}
+    assert any("stability" in one for one in prediction.warnings)
+    assert any("taken as given" in one for one in prediction.warnings)
+
+
+def test_one_crystal_out_of_many_that_cannot_be_predicted_does_not_stop_them(predictor):
+    strange = canonical_crystal(Structure(Lattice.cubic(2.9), ["Fe"], [[0, 0, 0]]))
+    far = canonical_crystal(salt(4.2))
+    good = canonical_crystal(salt(5.6))
+    first, second, third = predictor.predict_many([strange, far, good])
+    assert isinstance(first, ElementNotInModelError)
+    assert isinstance(second, OutOfDomainError)
+    assert third.thermodynamics.valid
+
+
+def test_the_card_compares_curves_with_exact_sums():
+    card = trained().card["thermodynamics"]
+    assert card["crystals_without_spectrum"] == 0
+    assert card["free_energy_mev_per_atom"]["300 K"]["mae"] < 0.5
+    assert card["free_energy_mev_per_atom"]["300 K"]["skill"] > 0.8
+
+
+def test_modes_of_the_zone_centre_alone_are_told():
+    model = train_entropy(labels(1e-3), SETTINGS, "centre")
+    prediction = LinearDescriptorEntropy(model).predict(canonical_crystal(salt(5.6)))
+    assert any("zone centre alone" in one for one in prediction.warnings)
+
+
+def test_a_model_without_quantum_statistics_is_refused():
+    plain = [replace(one, site_traces_ev_per_angstrom2=None) for one in labels()]
+    model = train_entropy(plain, SETTINGS, "classical")
+    with pytest.raises(ModelRefusedError, match="quantum"):
+        LinearDescriptorEntropy(model)

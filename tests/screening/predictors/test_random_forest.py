@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from random_springs import spring_crystals, trained_on_springs
+from scipy.stats import t
+
+from screening.errors import (
+    ElementNotInModelError,
+    ModelRefusedError,
+    OutOfDomainError,
+    SettingError,
+)
+from screening.phonons import PhononSettings
+from screening.prediction import Prediction, Verdict
+from screening.predictors.interface import Predictor, Tier
+from screening.predictors.random_forest import RandomForestPhonons
+from screening.relaxation import RelaxationSettings
+from screening.settings import ScreeningSettings
+from screening.stability import CRITERIA
+from screening.structure import canonical_crystal
+from screening.supercell import SupercellSettings
+from screening.thermodynamics import ThermodynamicsSettings
+from screening.zone_centre_modes import zone_centre_thermodynamics
+
+CRYSTALS = [canonical_crystal(one.structure) for one in spring_crystals(40)]
+NEW = CRYSTALS[30]
+SMALL = ScreeningSettings(
+    phonons=PhononSettings(
+        supercell=SupercellSettings(min_length_angstrom=5.0, min_atoms=1, max_atoms=60),
+        mesh_length_angstrom=10.0,
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return RandomForestPhonons(trained_on_springs())
+
+
+def test_it_is_a_predictor(predictor):
+    assert isinstance(predictor, Predictor)
+    assert predictor.tier is Tier.FAST_MODEL
+    assert predictor.model == "rf-ifc:springs"
+    assert predictor.model_digest == trained_on_springs().digest
+    assert predictor.training_source == "springs"
+
+
+def test_the_thermodynamics_are_those_of_the_springs(predictor):
+    for index in range(30, 34):
+        found = predictor.predict(CRYSTALS[index])
+        assert found.structure_digest == CRYSTALS[index].digest
+        frequencies = spring_frequencies(CRYSTALS[index].structure)
+        truth = zone_centre_thermodynamics(frequencies, 6)
+        np.testing.assert_allclose(
+            found.thermodynamics.entropy_mev_per_k_per_atom,
+            truth.entropy_mev_per_k_per_atom,
+            atol=0.002,
+        )
+        assert found.thermodynamics.low_mode_policy == "half_mean_optical"
+        assert found.thermodynamics.valid
+
+
+def spring_frequencies(structure):
+    from random_springs import spring_hessian
+
+    from screening.hessians import atomic_masses_amu, zone_centre_frequencies_thz
+
+    found = zone_centre_frequencies_thz(spring_hessian(structure), atomic_masses_amu(structure))
+    return np.maximum(found, 0.0)
+
+
+def test_intervals_are_around_what_is_predicted(predictor):
+    found = predictor.predict(NEW)
+    named = {one.quantity.name: one for one in found.intervals}
+    assert len(named) == 7
+    at = found.thermodynamics.temperatures_k.tolist().index(300.0)
+    interval = named["free_energy_300k_mev_per_atom"]
+    assert interval.value == pytest.approx(found.thermodynamics.free_energy_mev_per_atom[at])
+    assert interval.is_finite
+    assert interval.coverage == 0.9
+    half = t.ppf(0.95, found.spread.n_members - 1) * found.spread.free_energy_std_mev_per_atom[at]
+    assert half == pytest.approx(interval.half_width)
+    assert named["lowest_frequency_thz"].value == found.stability.lowest_frequency_thz
+
+
+def test_nothing_is_said_about_stability(predictor):
+    found = predictor.predict(NEW).stability
+    assert found.verdict is Verdict.UNDETERMINED
+    assert set(found.verdicts) == set(CRITERIA)
+    assert set(found.verdicts.values()) == {Verdict.UNDETERMINED}
+    assert found.lowest_frequency_thz > 0.0
+
+
+def test_warnings_say_what_the_numbers_are_of(predictor):
+    said = " ".join(predictor.predict(NEW).warnings)
+    for words in ("relaxed", "springs", "zone centre", "stability undetermined"):
+        assert words in said
+
+
+def test_many_are_predicted_one_by_one(predictor):
+    other = NEW.structure.copy()
+    other.replace(0, "Br")
+    squeezed = NEW.structure.copy()
+    squeezed.scale_lattice(0.4 * NEW.structure.volume)
+    crystals = [NEW, canonical_crystal(other), canonical_crystal(squeezed), CRYSTALS[31]]
+    found = predictor.predict_many(crystals)
+    kinds = [Prediction, ElementNotInModelError, OutOfDomainError, Prediction]
+    assert [type(one) for one in found] == kinds
+    np.testing.assert_array_equal(
+        found[0].thermodynamics.entropy_mev_per_k_per_atom,
+        predictor.predict(NEW).thermodynamics.entropy_mev_per_k_per_atom,
+    )
+    assert predictor.predict_many([]) == []
+
+
+def test_settings_hold_what_can_change_the_numbers():
+    model = trained_on_springs()
+    plain = RandomForestPhonons(model)
+    relaxed = ScreeningSettings(relaxation=RelaxationSettings(max_steps=7))
+    assert RandomForestPhonons(model, relaxed).settings_digest == plain.settings_digest
+    policy = ScreeningSettings(thermodynamics=ThermodynamicsSettings(low_mode_policy="drop"))
+    assert RandomForestPhonons(model, policy).settings_digest == plain.settings_digest
+    grid = ScreeningSettings(thermodynamics=ThermodynamicsSettings(temperatures_k=(250.0,)))
+    assert RandomForestPhonons(model, grid).settings_digest != plain.settings_digest
+    mesh = RandomForestPhonons(model, SMALL, modes="mesh")
+    assert mesh.settings_digest != plain.settings_digest
+
+
+def test_a_mesh_has_bands_and_no_intervals():
+    found = RandomForestPhonons(trained_on_springs(), SMALL, modes="mesh").predict(NEW)
+    assert found.band_structure is not None
+    assert found.density_of_states is not None
+    assert found.spread is None
+    assert found.intervals == ()
+    assert "extrapolation" in " ".join(found.warnings)
+    assert found.stability.verdict is Verdict.UNDETERMINED
+    assert np.all(np.isfinite(found.thermodynamics.entropy_mev_per_k_per_atom))
+
+
+def test_what_a_model_cannot_do_is_refused():
+    with pytest.raises(SettingError, match="no dispersion"):
+        RandomForestPhonons(trained_on_springs("rf_frame"), modes="mesh")
+    with pytest.raises(SettingError, match="unknown modes"):
+        RandomForestPhonons(trained_on_springs(), modes="path")
+    with pytest.raises(ModelRefusedError):
+        RandomForestPhonons(replace(trained_on_springs(), method="linear-descriptor-entropy"))

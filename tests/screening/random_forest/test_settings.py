@@ -1,0 +1,51 @@
+import pytest
+
+from screening.errors import SettingError
+from screening.random_forest.settings import RandomForestSettings
+
+
+def test_settings_survive_plain_json():
+    settings = RandomForestSettings(variant="rf_frame", n_trees=20, temperatures_k=(300, 600))
+    assert RandomForestSettings.from_dict(settings.as_dict()) == settings
+
+
+def test_the_published_settings_are_those_of_the_paper():
+    settings = RandomForestSettings.published()
+    assert settings.radii_angstrom == tuple(float(a) for a in range(1, 31))
+    assert (settings.variant, settings.images, settings.on_site, settings.n_trees) == (
+        "rf_component",
+        "block",
+        "model",
+        100,
+    )
+    assert settings.repair_order == "clip_then_project"
+    assert not settings.correct_spectrum
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"variant": "neural"},
+        {"images": "all"},
+        {"radii_angstrom": ()},
+        {"radii_angstrom": (1.0, float("nan"))},
+        {"temperatures_k": (300.0, 200.0)},
+        {"n_folds": 3},
+        {"n_trees": 0},
+        {"coverage": 1.0},
+        {"max_features": 0.0},
+        {"on_site": "model"},
+        {"min_structures": 3},
+        {"bond_cutoff_angstrom": -1.0},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(SettingError) as refused:
+        RandomForestSettings(**wrong)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("wrong", [{"trees": 10}, {"n_trees": "many"}, {"radii_angstrom": 3}])
+def test_settings_of_a_file_are_read_strictly(wrong):
+    with pytest.raises(SettingError):
+        RandomForestSettings.from_dict(wrong)
