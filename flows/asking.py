@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.ladder import FEW_CELLS
+from flows.ladder import FEW_CELLS, VASP
 from flows.options import parse_temperatures
 from flows.routing import Work
-from screening.calculators.specification import is_first_principles
+from flows.trained import is_trained, needs_electrons
 from screening.decisions.parsing import parse_questions
 from screening.decisions.selection import Budget
 from screening.errors import SettingError
@@ -152,7 +152,7 @@ def _refuse_without_fallback(options: RoutingOptions) -> None:
 def _fallback_steps(
     fallbacks: Sequence[str], file: Path | None, calculator: str, settings: ScreeningSettings
 ) -> list[dict[str, Any]]:
-    """Return the steps of better methods; few cells start from the potential of the screen."""
+    """Return the steps of better methods; few cells start from the first potential there is."""
     few_cells = any(one.startswith(FEW_CELLS) for one in fallbacks)
     if file is not None and not few_cells and _read(file).get("few_cells") is not None:
         raise SettingError(
@@ -160,8 +160,15 @@ def _fallback_steps(
             subject=str(file),
             hint=f"Name one, for instance --fallback {FEW_CELLS}gpaw",
         )
-    prior = calculator if few_cells and not is_first_principles(calculator) else ""
+    potentials = (one for one in (calculator, *fallbacks) if _is_potential(one))
+    prior = next(potentials, "") if few_cells else ""
     return [fallback_step(one, file, settings, prior=prior) for one in fallbacks]
+
+
+def _is_potential(calculator: str) -> bool:
+    if calculator == VASP or calculator.startswith(FEW_CELLS) or is_trained(calculator):
+        return False
+    return not needs_electrons(calculator)
 
 
 def fallback_step(

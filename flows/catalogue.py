@@ -149,10 +149,10 @@ def prefer_predictions(
             database.predictions.update(renewed)
 
 
-def in_chunks(names: Sequence[str]) -> Iterator[list[str]]:
-    """Divide names into groups that one query may ask for."""
-    for start in range(0, len(names), _CHUNK):
-        yield list(names[start : start + _CHUNK])
+def in_chunks(names: Sequence[str], size: int = _CHUNK) -> Iterator[list[str]]:
+    """Divide names into groups, by default the largest that one query may ask for."""
+    for start in range(0, len(names), size):
+        yield list(names[start : start + size])
 
 
 def find_material(database: Database, text: str) -> str:

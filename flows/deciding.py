@@ -15,6 +15,7 @@ from typing import Any
 from flows.comparing import Comparison, static_energies
 from flows.knowledge import Knowledge, Predicted, read_knowledge
 from flows.ladder import Ladder, read_ladder
+from flows.learned_intervals import learned_uncertainty
 from flows.uncertainty import (
     OwnSpread,
     Reference,
@@ -121,7 +122,8 @@ class Judge:
         Accepted risk of a wrong answer.
     calibrations
         By place in the ladder; a method without one settles nothing unless it is the
-        reference, or a few cells from first principles, which know how sure they are.
+        reference, or a few cells from first principles, which know how sure they are, or a
+        trained model where that is enough (`flows.learned_intervals`).
     """
 
     ladder: Ladder
@@ -168,7 +170,10 @@ class Judge:
             return Reference()
         if self.ladder.steps[level].tier == Tier.FEW_DFT_CELLS:
             return OwnSpread()
-        return self.calibrations.get(level) or Uncalibrated()
+        found = self.calibrations.get(level)
+        if found is None and self.ladder.steps[level].tier == Tier.FAST_MODEL:
+            return learned_uncertainty(self.ladder, level, self.calibrations, self.alpha)
+        return found or Uncalibrated()
 
     def _one(self, question: MaterialQuestion, known: Knowledge) -> Decided:
         level = 0 if known.level is None else known.level

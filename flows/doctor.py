@@ -191,8 +191,12 @@ def _calculator(specification: str) -> str:
     """Load it and compute one crystal, so that a broken installation shows here."""
     import numpy as np
 
+    from flows.trained import is_trained, load_trained
     from screening.calculators import load_calculator
 
+    if is_trained(specification):
+        trained = load_trained(specification)
+        return f"{trained.model}, SHA-256 {trained.model_digest[:16]}"
     calculator = load_calculator(specification)
     number = 13 if calculator.elements is None else min(calculator.elements)
     cell = 4.05 * (np.ones((3, 3)) - np.eye(3)) / 2

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from flows import plots
 from flows.calibrating import best_calibration
 from flows.catalogue import find_material, in_chunks
+from flows.model_cards import parities_of, score_rows
 from flows.names import names_of
 from flows.results import StoredMaterial, StoredPhonons, material, phonons_of
+from flows.stored_models import model_named
 from flows.tables import experiments_of
 from screening.decisions.questions import StabilityQuestion
 from screening.errors import NotFoundError
@@ -34,6 +36,7 @@ __all__ = [
     "draw_decisions",
     "draw_learning",
     "draw_material",
+    "draw_model",
     "draw_overview",
     "draw_rankings",
     "materials_named",
@@ -247,6 +250,37 @@ def draw_learning(
         write_table(stem.with_name(f"{stem.name}.csv"), rows),
         write_json(stem.with_name(f"{stem.name}.json"), content),
     ]
+
+
+def draw_model(database: Database, name: str, folder: Path, suffix: str) -> list[Path]:
+    """Draw the card of a trained model: held-out predictions, and errors beside simple guesses.
+
+    Parameters
+    ----------
+    database
+        An open database.
+    name
+        As :func:`flows.stored_models.model_named` takes it.
+    folder, suffix
+        Where the files go, and their format.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    SettingError
+        If its card keeps no scores.
+    """
+    model_id, model = model_named(database, name)
+    stem = "model-" + re.sub(r"[^A-Za-z0-9.-]+", "-", model_id)
+    card, parities = model.card, parities_of(model.card)
+    title = f"{model_id}  ·  {model.n_training_samples} structures"
+    figure = plots.plot_model_scores(score_rows(card), card.get("variants"), title=title)
+    written = [plots.save_figure(figure, folder / f"{stem}-scores{suffix}")]
+    if parities:
+        figure = plots.plot_parity(parities, title=title)
+        written.append(plots.save_figure(figure, folder / f"{stem}-parity{suffix}"))
+    return written
 
 
 def draw_rankings(

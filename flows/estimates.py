@@ -47,6 +47,7 @@ DEFAULT_RELAXATION_CALLS = 12
 """Calls on the primitive cell until it is relaxed, where nothing is known of the calculator."""
 
 _NEWEST = 1000
+_OWN_SECONDS, _OWN_FACTOR = 0.01, 3.0  # of a trained model
 _COST = ["prediction_id", "cost", "structure.species", "provenance.model_digest"]
 _SUPERCELL = ["prediction_id", "n_supercell_atoms", "n_displacements"]
 
@@ -137,6 +138,8 @@ class Estimator:
         TooLargeError
             If the cell has more atoms than a supercell may have.
         """
+        if self._step.tier == Tier.FAST_MODEL:
+            return Estimate(0, 0, len(structure), self._own_seconds / SECONDS_PER_HOUR, _OWN_FACTOR)
         phonons = self._settings.phonons
         matrix = choose_supercell(structure, phonons.supercell, phonons.symprec_angstrom)
         length = phonons.displacement_angstrom or 0.01  # which does not change their number
@@ -157,6 +160,20 @@ class Estimator:
             core_hours=seconds / SECONDS_PER_HOUR,
             factor=self.times.factor(large),
         )
+
+    @property
+    def basis(self) -> str:
+        """Where the times come from."""
+        if self._step.tier == Tier.FAST_MODEL:
+            return "a trained model asks for no forces"
+        return self.times.basis
+
+    @cached_property
+    def _own_seconds(self) -> float:
+        """Core time of a prediction that asks for no forces: the median, or a default."""
+        seconds = [row["cost"]["cpu_seconds"] for row in self._costs]
+        known = [one for one in seconds if one > 0.0]
+        return float(median(known)) if known else _OWN_SECONDS
 
     @property
     def _default(self) -> DefaultTimes:

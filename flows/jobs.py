@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import Flow, JobConfig, OnMissing, Response, job
 
+from flows.batches import screen_batch
 from flows.catalogue import crystal_of
 from flows.events import Outcome
-from flows.materials import abandoned, screen_material
 from flows.predictors import cached_predictor
 from flows.resources import Resource, resource_for, tagged
 from screening.errors import ModelError, SettingError
@@ -54,7 +54,7 @@ def import_job(database_uri: str, paths: Sequence[str]) -> dict[str, Any]:
 def screen_batch_job(
     database_uri: str, material_ids: Sequence[str], calculator: str, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Predict a batch of materials, one after the other.
+    """Predict a batch of materials.
 
     Parameters
     ----------
@@ -68,22 +68,20 @@ def screen_batch_job(
     Returns
     -------
     dict
-        Number of materials per outcome, and the wall time spent on computing.
+        Number of materials per outcome, what became of each, and the wall time spent on
+        computing.
     """
     from stores.connect import open_database
 
     predictor = cached_predictor(calculator, settings)
     with open_database(database_uri) as database:
-        crystals = {name: crystal_of(database, name) for name in material_ids}
-        events = {
-            name: screen_material(database, crystal, predictor)
-            for name, crystal in crystals.items()
-        }
-        busy = [name for name in events if events[name].outcome is Outcome.BUSY_ELSEWHERE]
-        for name in abandoned(database, [crystals[name] for name in busy], predictor):
-            events[name] = screen_material(database, crystals[name], predictor)
+        events = screen_batch(database, material_ids, predictor)
     return {
         "outcomes": dict(Counter(event.outcome.value for event in events.values())),
+        "materials": {
+            name: {"outcome": event.outcome.value, "detail": event.detail}
+            for name, event in events.items()
+        },
         "wall_seconds": sum(event.wall_seconds for event in events.values()),
     }
 
@@ -345,14 +343,10 @@ def decide_job(
         found = decide_round(database, wanted, judge, budget, before, ended)
     if not found.escalations:
         return found.numbers() | {"n_calculations": len(before)}
-    flows = [
-        judge.ladder.steps[one.level].flow(database_uri, one.material_id)
-        for one in found.escalations
-    ]
+    wanted_next = [(one.material_id, one.level) for one in found.escalations]
+    flows, outputs = judge.ladder.flows(database_uri, wanted_next)
     known = [*earlier, *(one.as_dict() for one in found.escalations)]
-    following = decide_job(
-        database_uri, list(material_ids), work, known, [one.output for one in flows]
-    )
+    following = decide_job(database_uri, list(material_ids), work, known, outputs)
     tagged(following, Resource.DATABASE)
     rest = Flow([*flows, following], output=following.output, name="fallbacks and next decisions")
     return Response(replace=rest)
@@ -365,7 +359,8 @@ def _last_words(
     if not earlier or not outputs:
         return {}
     found = {}
-    for one, said in zip(earlier[-len(outputs) :], outputs, strict=True):
+    for one, output in zip(earlier[-len(outputs) :], outputs, strict=True):
+        said = output and output.get("materials", {}).get(one.material_id, output)
         outcome = "" if said is None else str(said.get("outcome", ""))
         if outcome != Outcome.BUSY_ELSEWHERE:
             detail = "" if said is None else str(said.get("detail", ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ from flows.makers.batch import ScreenBatchMaker
 from flows.makers.dft import DftPhononMaker
 from flows.makers.gaussian_process import GaussianProcessMaker
 from flows.predictors import cached_predictor
+from flows.trained import training_source
 from screening.decisions.outcome import Standing
 from screening.errors import SettingError
 from screening.predictors.interface import Predictor, Tier
 
 if TYPE_CHECKING:
-    from jobflow import Flow
+    from jobflow import Flow, Job
 
     from screening.prediction import Prediction
     from screening.structure import Crystal
@@ -29,6 +30,8 @@ VASP = "vasp"
 FEW_CELLS = "few-cells:"
 """Before a calculator's name: force constants are learned from a few displaced cells."""
 
+_BATCH = 50  # materials per job of a cheap method
+
 _KEYS = frozenset({"calculator", "settings", "vasp", "method"})
 
 
@@ -36,7 +39,8 @@ _KEYS = frozenset({"calculator", "settings", "vasp", "method"})
 class NamedMethod:
     """What identifies the predictions of a method, where its program need not be installed.
 
-    The attributes are those of :class:`screening.predictors.interface.Predictor`.
+    The attributes are those of :class:`screening.predictors.interface.Predictor`, and of a
+    trained model what it learned from.
     """
 
     method: str
@@ -46,6 +50,7 @@ class NamedMethod:
     model_digest: str
     settings: Mapping[str, object]
     settings_digest: str
+    training_source: str = ""
 
     @classmethod
     def of(cls, predictor: Predictor) -> NamedMethod:
@@ -58,6 +63,7 @@ class NamedMethod:
             model_digest=predictor.model_digest,
             settings=dict(predictor.settings),
             settings_digest=predictor.settings_digest,
+            training_source=training_source(predictor),
         )
 
     @classmethod
@@ -142,6 +148,23 @@ class Step:
             )
         return ScreenBatchMaker(calculator=self.calculator, settings=dict(self.settings))
 
+    @property
+    def is_cheap(self) -> bool:
+        """Whether many materials share a job."""
+        return self.tier <= Tier.POTENTIAL
+
+    def shared_out(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Divide materials into groups of one job or flow each."""
+        size = _BATCH if self.is_cheap else 1
+        for start in range(0, len(names), size):
+            yield names[start : start + size]
+
+    def work(self, database_uri: str, names: Sequence[str]) -> Job | Flow:
+        """Return what predicts one of the groups of `shared_out`."""
+        if self.is_cheap:
+            return self.maker().make(database_uri, names)
+        return self.flow(database_uri, names[0])
+
     def flow(self, database_uri: str, material_id: str) -> Flow:
         """Return the flow that predicts one material from first principles."""
         if self.calculator == VASP:
@@ -206,6 +229,32 @@ class Ladder:
             alpha=alpha,
         )
 
+    def flows(
+        self, database_uri: str, wanted: Sequence[tuple[str, int]]
+    ) -> tuple[list[Job | Flow], list[Any]]:
+        """Return what predicts materials by better methods, in batches where these are cheap.
+
+        Parameters
+        ----------
+        database_uri
+            Where.
+        wanted
+            Materials, each with the place of its method.
+
+        Returns
+        -------
+        tuple
+            Jobs and flows, and for every material the output that will say what became of it.
+        """
+        made: list[Job | Flow] = []
+        outputs: dict[tuple[str, int], Any] = {}
+        for level, step in enumerate(self.steps):
+            names = [name for name, one in wanted if one == level]
+            for some in step.shared_out(names):
+                made.append(step.work(database_uri, some))
+                outputs |= {(name, level): made[-1].output for name in some}
+        return made, [outputs[one] for one in wanted]
+
     def level_of(self, tier: int) -> int:
         """Return the place of the method of a tier."""
         return next(place for place, one in enumerate(self.steps) if one.tier == tier)
@@ -250,9 +299,9 @@ def read_ladder(values: Sequence[Mapping[str, Any]]) -> Ladder:
                 f"{upper.calculator} (tier {upper.tier}) is not above "
                 f"{lower.calculator} (tier {lower.tier})",
                 subject="ladder",
-                hint="Name methods from the cheapest to the best: a potential is tier 1, a few "
-                f"cells from first principles ({FEW_CELLS}gpaw) are tier 2, all displacements "
-                "(gpaw) tier 3",
+                hint="Name methods from the cheapest to the best: a trained model "
+                "(rf-ifc:FILE) is tier 0, a potential tier 1, a few cells from first principles "
+                f"({FEW_CELLS}gpaw) are tier 2, all displacements (gpaw) tier 3",
             )
     return Ladder(steps)
 

@@ -200,7 +200,7 @@ def _plan_step(
         supercell_atoms=(min(sizes), max(sizes)) if sizes else None,
         core_hours=hours,
         factor=_joint_factor(estimates.values(), hours),
-        basis=estimator.times.basis,
+        basis=estimator.basis,
         refused=refused,
         expected_materials=expected[0] if expected else None,
         expected_core_hours=expected[1] if expected else None,

@@ -1,4 +1,4 @@
-"""Progress of a screen on a terminal: a bar, and a line for each material that ends."""
+"""Progress on a terminal: a bar, and in a screen a line for each material that ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flows.makers.batch import ScreenBatchMaker
 from flows.routing import RoutingReport, Work, route
 from flows.run import ScreenReport, screen
 
-__all__ = ["ScreenProgress", "route_with_progress", "screen_with_progress"]
+__all__ = ["ScreenProgress", "StageProgress", "route_with_progress", "screen_with_progress"]
 
 _STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 
@@ -93,6 +93,58 @@ def _line(event: MaterialEvent) -> Text | None:
             f"{event.formula:<12} {event.material_id}  ", ("failed  ", "red"), event.detail
         )
     return None
+
+
+class StageProgress:
+    """Shows how far work in stages is; on a pipe it prints a line for every stage.
+
+    Parameters
+    ----------
+    console
+        Where to show.
+    unit
+        What is counted, for the rate; empty shows none.
+    """
+
+    def __init__(self, console: Console, unit: str = "") -> None:
+        rate = (TextColumn("{task.fields[rate]}"),) if unit else ()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            *rate,
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._console, self._unit, self._stage = console, unit, ""
+        self._task = self._bar.add_task("", total=None, rate="", note="")
+
+    def __enter__(self) -> Self:
+        """Start the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Show how much of a stage is done."""
+        if stage != self._stage:
+            self._stage = stage
+            self._bar.reset(self._task, description=stage, total=total, rate="", note="")
+            if not self._console.is_terminal:
+                self._console.print(f"{stage}: {total}", markup=False, highlight=False)
+        speed = self._bar.tasks[0].speed
+        rate = f"{speed:.0f} {self._unit}/s" if speed else ""
+        self._bar.update(self._task, completed=done, total=total, rate=rate, note=note)
 
 
 def screen_with_progress(

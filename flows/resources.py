@@ -65,9 +65,9 @@ def tagged(work: Work, resource: Resource) -> Work:
 
 def resource_for(calculator: str) -> Resource:
     """Return what jobs need that compute with a calculator, given as users write it."""
-    from screening.calculators.specification import is_first_principles
+    from flows.trained import needs_electrons
 
-    return Resource.DFT if is_first_principles(calculator) else Resource.POTENTIAL
+    return Resource.DFT if needs_electrons(calculator) else Resource.POTENTIAL
 
 
 def resource_of(job: Job) -> Resource:

@@ -250,6 +250,8 @@ def notes_on_calibrations(
     alpha
         Accepted risk.
     """
+    from flows.learned_intervals import learned_note  # which needs this module
+
     reference = _reference_of(ladder, alpha)
     found = (
         calibration_note(one, reference)
@@ -261,7 +263,12 @@ def notes_on_calibrations(
         for level, step in enumerate(ladder.steps)
         if step.tier == Tier.FEW_DFT_CELLS and not ladder.standing(level, alpha).is_reference
     )
-    return tuple(dict.fromkeys((*(note for note in found if note), *own)))
+    learned = (
+        learned_note(ladder, level, calibrations, alpha)
+        for level, step in enumerate(ladder.steps)
+        if step.tier == Tier.FAST_MODEL and level not in calibrations
+    )
+    return tuple(dict.fromkeys((*(note for note in found if note), *own, *learned)))
 
 
 def _reference_of(ladder: Ladder, alpha: float) -> Predictor | None:

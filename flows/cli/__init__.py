@@ -10,6 +10,7 @@ import flows.cli.database
 import flows.cli.gp
 import flows.cli.gp_learn
 import flows.cli.launching
+import flows.cli.models
 import flows.cli.repairing
 import flows.cli.routing
 import flows.cli.screening  # noqa: F401 - all register their commands

@@ -16,7 +16,8 @@ Calculator = Annotated[
         "--calculator",
         "-c",
         help="chgnet, mace:NAME, mace:FILE@SHA256, or an ASE calculator by import path such as "
-        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee.",
+        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee. To screen "
+        "and plan, also a trained model: rf-ifc:FILE or ldml:FILE.",
     ),
 ]
 Workers = Annotated[

@@ -190,6 +190,9 @@ def plot(
     decisions: Annotated[
         bool, typer.Option("--decisions", help="Intervals, tolerances and what was decided.")
     ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="A trained model: held-out predictions and errors.")
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")] = Path(),
     kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
 ) -> None:
@@ -197,7 +200,8 @@ def plot(
 
     Thermal conductivities too, and the modes that carry them, where a method computed them.
 
-    With --decisions the intervals that a screen with --question decided on, of all or of some.
+    With --decisions the intervals that a screen with --question decided on, of all or of some;
+    with --model the card of a trained model.
     """
     from flows import drawing
     from flows.catalogue import find_material
@@ -207,6 +211,9 @@ def plot(
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with open_database(database_uri(), read_only=True) as database:
+        if model is not None:
+            print_paths(drawing.draw_model(database, model, folder, suffix))
+            return
         if decisions:
             chosen = [
                 key for name in names or () for key in drawing.materials_named(database, name)

@@ -4,15 +4,19 @@ from flows.makers.batch import ImportMaker, ScreenBatchMaker, ScreenMaker, Summa
 from flows.makers.dft import DftPhononMaker
 from flows.makers.gaussian_process import GaussianProcessMaker
 from flows.makers.routing import RoutedScreenMaker
+from flows.makers.trained import PredictMaker, RandomSearchMaker, TrainMaker
 from flows.makers.vasp import VaspPhononMaker
 
 __all__ = [
     "DftPhononMaker",
     "GaussianProcessMaker",
     "ImportMaker",
+    "PredictMaker",
+    "RandomSearchMaker",
     "RoutedScreenMaker",
     "ScreenBatchMaker",
     "ScreenMaker",
     "SummaryMaker",
+    "TrainMaker",
     "VaspPhononMaker",
 ]

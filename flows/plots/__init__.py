@@ -17,6 +17,7 @@ from flows.plots.force_constants import plot_band_comparison
 from flows.plots.interval_views import DecidedCrystals, interval_views
 from flows.plots.intervals import IntervalRow, IntervalView, plot_intervals
 from flows.plots.learning import learning_table, plot_learning
+from flows.plots.models import plot_model_scores, plot_parity
 from flows.plots.overview import plot_overview, plot_rankings
 from flows.plots.phonons import plot_phonons
 from flows.plots.ranking import ExcludedPhase, PhaseCurve, RankingView, plot_ranking
@@ -41,7 +42,9 @@ __all__ = [
     "plot_conductivity_modes",
     "plot_intervals",
     "plot_learning",
+    "plot_model_scores",
     "plot_overview",
+    "plot_parity",
     "plot_phonons",
     "plot_ranking",
     "plot_rankings",

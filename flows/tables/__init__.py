@@ -24,6 +24,16 @@ from flows.tables.kernels import (
 )
 from flows.tables.launches import payload_launch, table_launch
 from flows.tables.materials import table_failures, table_query, table_show
+from flows.tables.models import (
+    payload_model,
+    payload_models,
+    payload_predicting,
+    payload_training,
+    table_model,
+    table_models,
+    table_predicting,
+    table_training,
+)
 from flows.tables.payloads import (
     payload_fields,
     payload_hull,
@@ -54,7 +64,10 @@ __all__ = [
     "payload_kernel_fit",
     "payload_launch",
     "payload_learning",
+    "payload_model",
+    "payload_models",
     "payload_plan",
+    "payload_predicting",
     "payload_query",
     "payload_ranking",
     "payload_routing",
@@ -62,6 +75,7 @@ __all__ = [
     "payload_show",
     "payload_status",
     "payload_trail",
+    "payload_training",
     "table_calibration",
     "table_cell_plan",
     "table_conductivity",
@@ -72,7 +86,10 @@ __all__ = [
     "table_known",
     "table_launch",
     "table_learning",
+    "table_model",
+    "table_models",
     "table_plan",
+    "table_predicting",
     "table_query",
     "table_ranking",
     "table_routing",
@@ -80,4 +97,5 @@ __all__ = [
     "table_show",
     "table_status",
     "table_trail",
+    "table_training",
 ]

@@ -16,6 +16,7 @@ from flows.tables.cells import (
     make_table,
     name_of,
     number,
+    reach,
     three_digits,
     verdict,
 )
@@ -42,6 +43,9 @@ _QUERY_COLUMNS = (
     Column("model", rank=9),
 )
 
+_INTERVAL_COLUMN = Column("interval\nmeV/atom", rank=2)
+_INTERVAL_PLACE = 7  # behind the free energy that it is the interval of
+
 
 def table_query(
     documents: Iterable[Mapping[str, Any]], *, width: int | None = None, title: str = ""
@@ -53,9 +57,15 @@ def table_query(
     """
     found = list(documents)
     invalid = any(not one["thermodynamics_valid"] for one in found)
+    columns: tuple[Column, ...] = _QUERY_COLUMNS
+    rows = [_query_row(one) for one in found]
+    if any(_interval(one) for one in found):  # few methods have one
+        columns = (*columns[:_INTERVAL_PLACE], _INTERVAL_COLUMN, *columns[_INTERVAL_PLACE:])
+        for row, one in zip(rows, found, strict=True):
+            row.insert(_INTERVAL_PLACE, _interval(one) or MISSING)
     return make_table(
-        _QUERY_COLUMNS,
-        [_query_row(one) for one in found],
+        columns,
+        rows,
         width=width,
         title=title,
         caption="*: not valid for comparison, too many modes are low or imaginary" * invalid,
@@ -126,6 +136,12 @@ def table_show(
     return Group(*parts)
 
 
+def _interval(one: Mapping[str, Any]) -> str:
+    """Write the interval of the free energy at 300 K; empty where there is none."""
+    lower, upper = (one[f"free_energy_300k_{end}_mev_per_atom"] for end in ("lower", "upper"))
+    return "" if lower is None or upper is None else reach(lower, upper, 1)
+
+
 def _query_row(one: Mapping[str, Any]) -> list[Text | str]:
     mark = " " if one["thermodynamics_valid"] else "*"
     return [
@@ -190,6 +206,9 @@ def _summary_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
         ("static energy", f"{static} eV/atom ({source})" if source else MISSING),
         ("zero-point energy", f"{number(one['zero_point_energy_mev_per_atom'], 1)} meV/atom"),
     ]
+    if _interval(one):
+        value = number(one["free_energy_300k_mev_per_atom"], 1)
+        facts.append(("F at 300 K", f"{value} meV/atom, interval {_interval(one)}"))
     if one["thermal_conductivity_300k_w_per_m_k"] is not None:
         facts.append(("thermal conductivity", _conductivity_fact(one)))
     if not one["thermodynamics_valid"]:

@@ -1,19 +1,25 @@
 """Crystals that a toy potential knows, a database file, and the maker of the batches."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
+from springy_models import SPRINGS
 
 from flows.cli import main
 from flows.imports import import_structures
+from flows.local import Crew
 from flows.makers import ScreenBatchMaker
+from flows.run import screen
+from flows.trained import METHODS
 from screening.phonons import PhononSettings
 from screening.settings import ScreeningSettings
 from screening.supercell import SupercellSettings
 from screening.thermodynamics import ThermodynamicsSettings
+from stores.connect import open_database
 
 EDGES_ANGSTROM = {"Al": 4.05, "Cu": 3.61, "Ag": 4.09}
 FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -23,7 +29,10 @@ BCC = [[0, 0, 0], [0.5, 0.5, 0.5]]
 @pytest.fixture
 def crystals(tmp_path: Path) -> Path:
     """A folder with three metals in two structures each."""
-    folder = tmp_path / "crystals"
+    return write_crystals(tmp_path / "crystals")
+
+
+def write_crystals(folder: Path) -> Path:
     folder.mkdir()
     for symbol, edge in EDGES_ANGSTROM.items():
         Structure(Lattice.cubic(edge), [symbol] * 4, FCC).to(folder / f"{symbol}-fcc.cif")
@@ -47,6 +56,10 @@ def names(uri: str, crystals: Path) -> tuple[str, ...]:
 @pytest.fixture
 def small() -> ScreeningSettings:
     """Settings for small supercells: quick, and of no other use."""
+    return small_settings()
+
+
+def small_settings() -> ScreeningSettings:
     supercell = SupercellSettings(min_length_angstrom=5.0, min_atoms=8, max_atoms=64)
     return ScreeningSettings(phonons=PhononSettings(supercell=supercell))
 
@@ -54,6 +67,10 @@ def small() -> ScreeningSettings:
 @pytest.fixture
 def quick(small: ScreeningSettings) -> ScreeningSettings:
     """Settings for what is about decisions, not about phonons."""
+    return quick_settings(small)
+
+
+def quick_settings(small: ScreeningSettings) -> ScreeningSettings:
     return replace(
         small,
         relaxation=None,
@@ -66,6 +83,32 @@ def quick(small: ScreeningSettings) -> ScreeningSettings:
 def maker(small: ScreeningSettings) -> ScreenBatchMaker:
     """Maker with ASE's effective-medium potential."""
     return ScreenBatchMaker(calculator="ase.calculators.emt.EMT", settings=small.as_dict())
+
+
+@pytest.fixture(scope="session")
+def screened_file(tmp_path_factory) -> Path:
+    """A database file with the crystals and their phonons, to be copied."""
+    folder = tmp_path_factory.mktemp("screened")
+    uri = f"sqlite:///{folder}/screened.db"
+    names = import_structures(uri, [write_crystals(folder / "crystals")]).material_ids
+    settings = quick_settings(small_settings()).as_dict()
+    maker = ScreenBatchMaker(calculator="ase.calculators.emt.EMT", settings=settings)
+    screen(uri, names, maker, crew=Crew(workers=0))
+    return folder / "screened.db"
+
+
+@pytest.fixture
+def screened(tmp_path: Path, screened_file: Path) -> tuple[str, ...]:
+    """Names of the crystals, in a database file of its own with their phonons."""
+    copied = shutil.copy(screened_file, tmp_path / "screening.db")
+    with open_database(f"sqlite:///{copied}") as database:
+        return tuple(sorted(row["material_id"] for row in database.structures.query({})))
+
+
+@pytest.fixture
+def springs(monkeypatch) -> None:
+    """A trained method in miniature in place of the random forest."""
+    monkeypatch.setitem(METHODS, "rf-ifc", SPRINGS)
 
 
 @pytest.fixture

@@ -168,6 +168,7 @@ def test_doctor_checks_database_and_calculator(phonoscreen):
         (("rank", "Ti9O"), ExitCode.WRONG_USAGE, "Ti9O"),
         (("retry", "--code", "NO_SUCH"), ExitCode.WRONG_USAGE, "NO_SUCH"),
         (("import", "no-such-folder"), ExitCode.NOTHING_USABLE, "no-such-folder"),
+        (("import", ".", "--fingerprint-distance", "0"), ExitCode.WRONG_USAGE, "fingerprint"),
         (("screen", "--temperatures", "hot"), ExitCode.WRONG_USAGE, "hot"),
         (("screen", "--criterion", "mine"), ExitCode.WRONG_USAGE, "mine"),
         (("screen", "--low-modes", "ignore"), ExitCode.WRONG_USAGE, "ignore"),

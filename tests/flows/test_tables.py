@@ -237,6 +237,18 @@ class TestMaterialTables:
         line = rows_of(rendered(tables.table_query([invalid])), summary["material_id"])[0]
         assert f"{free:.1f}*" in line
 
+    def test_query_and_show_have_the_interval_where_there_is_one(
+        self, structure: dict[str, Any], summary: dict[str, Any]
+    ) -> None:
+        assert "interval" not in rendered(tables.table_query([summary]))
+        ends = dict(zip(("lower", "upper"), (-12.34, 5.67), strict=True))
+        sure = {f"free_energy_300k_{end}_mev_per_atom": value for end, value in ends.items()}
+        text = rendered(tables.table_query([summary, summary | sure]))
+        assert "interval" in text
+        assert "-12.3 to 5.7" in text
+        shown = rendered(tables.table_show(structure, summary=summary | sure))
+        assert "interval -12.3 to 5.7" in shown
+
     def test_show(
         self,
         structure: dict[str, Any],

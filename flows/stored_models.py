@@ -1,0 +1,101 @@
+"""Which trained model a user means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.trained import METHODS, TrainedMethod, is_trained, method_of, trained_method
+from screening.errors import NotFoundError, SettingError
+from screening.trained_model import model_name
+from stores.connect import Database
+from stores.documents.model import version_of
+
+if TYPE_CHECKING:
+    from screening.trained_model import TrainedModel
+
+__all__ = ["find_model", "model_named"]
+
+_MOST_LISTED = 10
+
+
+def find_model(database: Database, method: str, text: str | None) -> TrainedModel:
+    """Return the model that a user means: a stored one, a file, or the only one there is.
+
+    Parameters
+    ----------
+    database
+        Where stored models are.
+    method
+        Name of the method, which the model must belong to.
+    text
+        ``NAME``, ``NAME@VERSION`` or a file; None for the only one of the method.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model, or none of the method.
+    SettingError
+        If there are several and none is named, or the model is of another method.
+    """
+    from stores.model_files import read_model
+    from stores.models import load_model
+
+    wanted = trained_method(method)
+    if text is None:
+        model = load_model(database, _only_model(database, wanted))
+    elif Path(text).is_file():
+        model = read_model(Path(text))
+    else:
+        model = load_model(database, text if is_trained(text) else f"{wanted.name}:{text}")
+    if model.method != wanted.method:
+        raise SettingError(
+            f"is a model of {method_of(model).name}, not of {wanted.name}",
+            subject=text or model.name,
+            hint=f"Use --method {method_of(model).name}",
+        )
+    return model
+
+
+def model_named(database: Database, name: str) -> tuple[str, TrainedModel]:
+    """Return a stored model by its name, with or without that of its method, and its key.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    SettingError
+        If models of several methods have this name.
+    """
+    from stores.models import list_models, load_model
+
+    known = list_models(database)
+    names = {text for one in known for text in (one.name, one.model_id)}
+    fitting = [name] if is_trained(name) else sorted({f"{x}:{name}" for x in METHODS} & names)
+    if len(fitting) > 1:
+        raise SettingError(
+            f"may be {' or '.join(fitting)}", subject=name, hint="Name the method too"
+        )
+    model = load_model(database, fitting[0] if fitting else f"{next(iter(METHODS))}:{name}")
+    return f"{model_name(model.method, model.name)}@{version_of(model.digest)}", model
+
+
+def _only_model(database: Database, method: TrainedMethod) -> str:
+    """Return the name of the only model of a method, whose newest version counts."""
+    from stores.models import list_models
+
+    found = {one.name for one in list_models(database) if one.provenance.method == method.method}
+    if not found:
+        raise NotFoundError(
+            f"no model of {method.name} is stored",
+            subject="--model",
+            hint=f"Train one: phonoscreen train {method.name}, or give a file",
+        )
+    if len(found) > 1:
+        listed = ", ".join(sorted(found)[:_MOST_LISTED])
+        raise SettingError(
+            f"{len(found)} models of {method.name} are stored: {listed}",
+            subject="--model",
+            hint="Name one of them",
+        )
+    return found.pop()

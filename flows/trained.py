@@ -1,0 +1,335 @@
+"""The trained methods: what each one learns from, what trains it, and what predicts with it.
+
+The one place that knows them by name. A trained model stands where a calculator stands, as
+``rf-ifc:FILE`` or ``ldml:FILE@SHA256``, so that a ladder can start with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from screening.errors import ModelRefusedError, SettingError
+from screening.predictors.interface import Predictor
+from screening.trained_model import METHOD_PREFIXES
+
+if TYPE_CHECKING:
+    from screening.harmonic import Harmonic
+    from screening.prediction import Prediction
+    from screening.settings import ScreeningSettings
+    from screening.structure import Crystal
+    from screening.trained_model import TrainedModel
+    from stores.training import TrainingPhonons
+
+__all__ = [
+    "METHODS",
+    "SOURCES",
+    "Progress",
+    "TrainedMethod",
+    "TrainedPredictor",
+    "is_trained",
+    "load_trained",
+    "method_of",
+    "needs_electrons",
+    "trained_file",
+    "trained_method",
+    "training_source",
+]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+SOURCES = "sources"
+"""Field of a card: names of the models whose results were learned."""
+
+_ONE_POINT_ANGSTROM = 1e-3  # a mesh of the zone centre alone
+_FILE_DIGEST = re.compile(r"@([0-9a-fA-F]{8,64})$")
+
+
+@runtime_checkable
+class TrainedPredictor(Predictor, Protocol):
+    """A predictor that takes many crystals at once, because each alone costs little."""
+
+    def predict_many(self, crystals: Sequence[Crystal]) -> Sequence[Prediction | Exception]:
+        """Predict crystals; of each the prediction, or why there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainedMethod:
+    """One family of trained models.
+
+    Attributes
+    ----------
+    name
+        What users type.
+    method
+        Name of the method, as models and predictions carry it.
+    options
+        Settings that the command line has an option for.
+    label
+        From stored phonons to what the method learns from; raises where they are of no use.
+    train
+        From labels, settings, a name and a listener to a model.
+    predictor
+        From a model, and settings of the thermodynamics or None, to what predicts with it.
+    """
+
+    name: str
+    method: str
+    options: tuple[str, ...]
+    label: Callable[[TrainingPhonons], Any]
+    train: Callable[[Sequence[Any], Mapping[str, Any], str, Progress | None], TrainedModel]
+    predictor: Callable[[TrainedModel, ScreeningSettings | None], TrainedPredictor]
+
+
+def trained_method(name: str) -> TrainedMethod:
+    """Return the method that a user names.
+
+    Raises
+    ------
+    SettingError
+        If there is none of this name.
+    """
+    if name not in METHODS:
+        raise SettingError(
+            f"{name!r} is no trained method",
+            subject="method",
+            hint=f"Choose one of {', '.join(METHODS)}",
+        )
+    return METHODS[name]
+
+
+def method_of(model: TrainedModel) -> TrainedMethod:
+    """Return the method that a model belongs to.
+
+    Raises
+    ------
+    ModelRefusedError
+        If it belongs to none that is known here.
+    """
+    for one in METHODS.values():
+        if one.method == model.method:
+            return one
+    raise ModelRefusedError(
+        f"was trained by a method that is not known here: {model.method}",
+        subject=model.name,
+        hint="Use a version of this program that knows it",
+    )
+
+
+def is_trained(spec: str) -> bool:
+    """Say whether a specification names a trained model and no force calculator.
+
+    Examples
+    --------
+    >>> is_trained("rf-ifc:fluorides.psm"), is_trained("chgnet"), is_trained("mace:medium")
+    (True, False, False)
+    """
+    family, colon, _ = spec.partition(":")
+    return bool(colon) and family.strip() in METHODS
+
+
+def needs_electrons(spec: str) -> bool:
+    """Say whether what a specification names solves for the electrons.
+
+    Raises
+    ------
+    SettingError, ModelRefusedError, ModelUnavailableError
+        As `screening.calculators.specification.is_first_principles` says.
+    """
+    from screening.calculators.specification import is_first_principles
+
+    return not is_trained(spec) and is_first_principles(spec)
+
+
+def load_trained(spec: str, settings: ScreeningSettings | None = None) -> TrainedPredictor:
+    """Load the model of a specification such as ``rf-ifc:FILE@SHA256``.
+
+    Parameters
+    ----------
+    spec
+        Method, file, and where wanted the start of the file's SHA-256.
+    settings
+        Of the thermodynamics and the criterion of stability; None for the defaults.
+
+    Raises
+    ------
+    SettingError
+        If no file is named.
+    ModelRefusedError, ModelCorruptError
+        If the file is no model of this method, or not the one of the digest.
+    """
+    from stores.model_files import read_model
+
+    method = trained_method(spec.partition(":")[0].strip())
+    file, digest = _file_and_digest(spec)
+    if not file:
+        raise SettingError(
+            "names no file",
+            subject=spec,
+            hint=f"Write {method.name}:FILE or {method.name}:FILE@SHA256",
+        )
+    model = read_model(Path(file), digest)
+    if model.method != method.method:
+        raise ModelRefusedError(
+            f"holds a model of the method {model.method}, not {method.method}", subject=file
+        )
+    return method.predictor(model, settings)
+
+
+def trained_file(spec: str) -> Path | None:
+    """Return the file of a trained model; None for anything else."""
+    file = _file_and_digest(spec)[0] if is_trained(spec) else ""
+    return Path(file) if file else None
+
+
+def _file_and_digest(spec: str) -> tuple[str, str]:
+    place = spec.partition(":")[2].strip()
+    found = _FILE_DIGEST.search(place)
+    return (place[: found.start()], found[1].lower()) if found else (place, "")
+
+
+def training_source(predictor: Predictor) -> str:
+    """Name the model whose results a trained one learned; empty where that is not known."""
+    trained = getattr(predictor, "trained", None)
+    named = trained.card.get(SOURCES, ()) if trained is not None else ()
+    return str(getattr(predictor, "training_source", "")) or ", ".join(named)
+
+
+def _harmonic_of(phonons: TrainingPhonons) -> Harmonic:
+    from screening.errors import TrainingSetError
+    from screening.harmonic import harmonic_from_force_constants, harmonic_from_forces
+
+    if phonons.force_constants is not None:
+        return harmonic_from_force_constants(phonons.force_constants)
+    if phonons.force_data is not None:
+        return harmonic_from_forces(phonons.force_data)
+    raise TrainingSetError("has neither forces nor force constants", subject=phonons.material_id)
+
+
+def _residual_force(phonons: TrainingPhonons) -> float:
+    """Largest force on an atom of the undisplaced crystal in eV/Å; zero where it is not known."""
+    import numpy as np
+
+    if phonons.residual_force_ev_per_angstrom is not None:
+        return phonons.residual_force_ev_per_angstrom
+    if phonons.force_data is None:
+        return 0.0
+    forces = phonons.force_data.residual_forces_ev_per_angstrom
+    return float(np.linalg.norm(forces, axis=1).max(initial=0.0))
+
+
+def _hessian_label(phonons: TrainingPhonons) -> Any:
+    from screening.hessians import check_training_hessian, zone_centre_hessian
+
+    one = zone_centre_hessian(
+        _harmonic_of(phonons),
+        material_id=phonons.material_id,
+        residual_force_ev_per_angstrom=_residual_force(phonons),
+        source=phonons.source,
+    )
+    check_training_hessian(one)
+    return one
+
+
+def _spectral_label(phonons: TrainingPhonons) -> Any:
+    """Label the modes on a mesh, of the zone centre alone where the cell was not repeated."""
+    from screening.harmonic import DEFAULT_MESH_LENGTH_ANGSTROM
+    from screening.linear_entropy.labels import LabelOrigin, label_of
+
+    harmonic = _harmonic_of(phonons)
+    energy = phonons.static_energy_ev_per_atom
+    origin = LabelOrigin(
+        phonons.material_id, energy_ev=None if energy is None else energy * harmonic.n_atoms
+    )
+    is_repeated = len(harmonic.dynamical_matrix.supercell) > harmonic.n_atoms
+    length = DEFAULT_MESH_LENGTH_ANGSTROM if is_repeated else _ONE_POINT_ANGSTROM
+    return label_of(harmonic, origin, length)
+
+
+def _grouped(labels: Sequence[Any]) -> list[Any]:
+    """Put structures that are alike into one group, so that none is tested on its twin."""
+    from pymatgen.core import Structure
+
+    from screening.descriptors.fingerprint import (
+        DEFAULT_THRESHOLD,
+        Fingerprint,
+        fingerprint,
+        fingerprint_distance,
+    )
+
+    leaders: list[tuple[str, Fingerprint]] = []
+    found = []
+    for label in labels:
+        system = label.system
+        own = fingerprint(
+            Structure(
+                system.cell_angstrom,
+                system.numbers,
+                system.positions_angstrom,
+                coords_are_cartesian=True,
+            )
+        )
+        near = (name for name, one in leaders if fingerprint_distance(own, one) < DEFAULT_THRESHOLD)
+        group = next(near, label.material_id)
+        if group == label.material_id:
+            leaders.append((group, own))
+        found.append(replace(label, origin=replace(label.origin, group=group)))
+    return found
+
+
+def _train_forest(
+    labels: Sequence[Any], settings: Mapping[str, Any], name: str, progress: Progress | None
+) -> TrainedModel:
+    from screening.random_forest import RandomForestSettings, train_force_constants
+
+    return train_force_constants(
+        labels, RandomForestSettings.from_dict(dict(settings)), name, progress
+    )
+
+
+def _train_entropy(
+    labels: Sequence[Any], settings: Mapping[str, Any], name: str, progress: Progress | None
+) -> TrainedModel:
+    from screening.linear_entropy import LinearEntropySettings, train_entropy
+
+    return train_entropy(
+        _grouped(labels), LinearEntropySettings.from_dict(settings), name, progress
+    )
+
+
+def _forest(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
+    from screening.predictors.random_forest import RandomForestPhonons
+
+    return RandomForestPhonons(model, settings)
+
+
+def _entropy(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
+    from screening.predictors.linear_entropy import LinearDescriptorEntropy
+
+    return LinearDescriptorEntropy(model, settings)
+
+
+METHODS: dict[str, TrainedMethod] = {
+    "rf-ifc": TrainedMethod(
+        "rf-ifc",
+        METHOD_PREFIXES["rf-ifc"],
+        ("variant",),
+        _hessian_label,
+        _train_forest,
+        _forest,
+    ),
+    "ldml": TrainedMethod(
+        "ldml",
+        METHOD_PREFIXES["ldml"],
+        ("descriptor",),
+        _spectral_label,
+        _train_entropy,
+        _entropy,
+    ),
+}
+"""The methods by the names that users type."""

@@ -1,0 +1,153 @@
+"""The commands of trained models: trained, shown, handed on, and used."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.cli import ExitCode
+from flows.searching import search_settings
+
+pytestmark = pytest.mark.usefixtures("springs", "screened")
+
+
+def trained(phonoscreen, *more):
+    code, out, err = phonoscreen("train", "rf-ifc", "--name", "metals", *more)
+    assert code == ExitCode.DONE, err
+    return out, err
+
+
+def test_training_prints_the_card_and_what_was_left_out(phonoscreen):
+    out, err = trained(phonoscreen)
+    for said in ("rf-ifc:metals@", "Al Cu", "4 structures of ase.calculators.emt.EMT", "paper",
+                 "0.170", "eV/Å²", "of no use", "2 left out: TRAINING_SET"):  # fmt: skip
+        assert said in out
+    assert "reading phonons: 6" in err
+    assert "folds: 3" in err
+    assert "phonoscreen predict --method rf-ifc" in err
+
+
+def test_the_filter_may_be_json_and_the_model_a_file(phonoscreen, tmp_path):
+    file = tmp_path / "metals.psm"
+    out, _ = trained(
+        phonoscreen, "--query", '{"chemsys": {"$in": ["Al", "Cu"]}}', "--out", file, "--json"
+    )
+    told = json.loads(out)
+    assert told["left_out"] == {}
+    assert len(told["training_ids"]) == told["n_training_samples"] == 4
+    assert told["files"] == [str(file)]
+    assert told["card"]["scores"][0]["mae"] > 0.0
+    assert file.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("rf",), ExitCode.WRONG_USAGE, "no trained method"),
+        (("rf-ifc", "--query", "chemsys = Xe"), ExitCode.WRONG_USAGE, "no structure matches"),
+        (("rf-ifc", "--query", "chemsys = Al"), ExitCode.WRONG_USAGE, "TRAINING_SET"),
+        (("rf-ifc", "--descriptor", "afs"), ExitCode.WRONG_USAGE, "--descriptor"),
+        (("rf-ifc", "--settings", "missing.json"), ExitCode.WRONG_USAGE, "cannot be read"),
+        (("rf-ifc", "--source", "gpaw"), ExitCode.WRONG_USAGE, "EMT"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_with_its_code(phonoscreen, arguments, code, said):
+    found, _, err = phonoscreen("train", *arguments)
+    assert found == code
+    assert said in err
+
+
+def test_predicting_reports_rates_and_refusals(phonoscreen):
+    trained(phonoscreen)
+    code, out, err = phonoscreen("predict", "--method", "rf-ifc", "--batch-size", 2)
+    assert code == ExitCode.SOME_FAILED
+    assert "structures/s by the model" in out
+    assert "ELEMENT_NOT_IN_MODEL" in out
+    assert "predicting: 6" in err
+    code, out, _ = phonoscreen("predict", "--method", "rf-ifc", "--query", "chemsys = Cu", "--json")
+    told = json.loads(out)
+    assert (code, told["outcomes"], told["n_predicted"]) == (0, {"already_done": 2}, 0)
+    code, _, _ = phonoscreen("predict", "--method", "rf-ifc", "--query", "chemsys = Ag")
+    assert code == ExitCode.NOTHING_USABLE
+
+
+def test_without_a_model_the_next_step_is_said(phonoscreen):
+    code, _, err = phonoscreen("predict", "--method", "rf-ifc")
+    assert code == ExitCode.WRONG_USAGE
+    assert "phonoscreen train rf-ifc" in err
+    code, out, err = phonoscreen("models")
+    assert (code, out) == (ExitCode.DONE, "")
+    assert "phonoscreen train" in err
+
+
+def test_models_are_listed_shown_and_handed_on(phonoscreen, tmp_path):
+    trained(phonoscreen)
+    code, out, _ = phonoscreen("models")
+    assert code == ExitCode.DONE
+    assert "rf-ifc:metals@" in out
+    code, out, _ = phonoscreen("models", "--json")
+    listed = json.loads(out)["models"][0]
+    assert (listed["elements"], listed["n_training_samples"]) == (["Al", "Cu"], 4)
+    for name in ("metals", "rf-ifc:metals", listed["model_id"]):
+        code, out, _ = phonoscreen("models", "show", name)
+        assert code == ExitCode.DONE
+        assert "MAE" in out
+    code, out, _ = phonoscreen("models", "show", "metals", "--json")
+    assert json.loads(out)["model_digest"] == listed["model_digest"]
+    file = tmp_path / "metals.psm"
+    code, out, _ = phonoscreen("models", "export", "metals", file)
+    assert (code, out.strip()) == (ExitCode.DONE, str(file))
+    other = f"sqlite:///{tmp_path}/other.db"
+    code, _, err = phonoscreen("models", "import", file, database=other)
+    assert code == ExitCode.DONE
+    assert listed["model_id"] in err
+    code, out, _ = phonoscreen("models", "--json", database=other)
+    assert json.loads(out)["models"][0]["model_digest"] == listed["model_digest"]
+    code, _, err = phonoscreen("models", "show", "missing")
+    assert code == ExitCode.WRONG_USAGE
+    assert "no such trained model" in err
+
+
+def test_a_screen_starts_with_the_model(phonoscreen, tmp_path, quick):
+    file, settings = tmp_path / "metals.psm", tmp_path / "settings.json"
+    trained(phonoscreen, "--out", file)
+    settings.write_text(json.dumps(quick.as_dict()))
+    code, out, err = phonoscreen(
+        "screen", "--calculator", f"rf-ifc:{file}", "--fallback", "ase.calculators.emt.EMT",
+        "--question", "free_energy at 300 K within 5 meV/atom", "--settings", settings,
+        "--temperatures", "0,300,1000", "--workers", 0, "--json",
+    )  # fmt: skip
+    assert code == ExitCode.DONE, err
+    told = json.loads(out)
+    assert [one["tier"] for one in told["methods"]] == [0, 1]
+    assert "tier 0, rf-ifc:metals: 6 materials" in err
+    assert "tier 1, ase.calculators.emt.EMT: 2 materials" in err
+
+
+def test_a_search_goes_on_where_it_stopped(phonoscreen, tmp_path):
+    settings = tmp_path / "settings.json"
+    plain = search_settings(1).as_dict()
+    plain["thermodynamics"]["temperatures_k"] = [0.0, 300.0, 1000.0]
+    settings.write_text(json.dumps(plain))
+    arguments = ("search", "Cu1", "--volume", 12, "--calculator", "ase.calculators.emt.EMT",
+                 "--workers", 0, "--settings", settings)  # fmt: skip
+    other = f"sqlite:///{tmp_path}/search.db"
+    code, out, err = phonoscreen(*arguments, "--count", 1, "--json", database=other)
+    assert json.loads(out)["outcomes"] == {"computed": 1}, err
+    code, out, err = phonoscreen(*arguments, "--count", 2, "--minima", database=other)
+    assert code == ExitCode.DONE
+    assert "drawing crystals: 2" in err
+    assert "done before" in out
+    assert "1 different minima are stored" in err
+    code, _, err = phonoscreen("search", "Qq", "--volume", 12, database=other)
+    assert code == ExitCode.WRONG_USAGE
+    assert "K2 Zn2 F6" in err
+
+
+def test_the_card_is_drawn(phonoscreen, tmp_path):
+    trained(phonoscreen)
+    code, out, err = phonoscreen("plot", "--model", "metals", "--out", tmp_path)
+    assert code == ExitCode.DONE, err
+    files = [Path(line) for line in out.split()]
+    assert [file.name.rpartition("-")[2] for file in files] == ["scores.png", "parity.png"]
+    assert all(file.stat().st_size > 10_000 for file in files)

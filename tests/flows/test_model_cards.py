@@ -1,0 +1,110 @@
+"""Cards of both methods in one form, as tables and as pictures."""
+
+import pytest
+
+from flows.model_cards import (
+    Parity,
+    coverages_of,
+    notes_of,
+    parities_of,
+    score_rows,
+    summary_of,
+)
+from flows.plots import plot_model_scores, plot_parity
+from screening.errors import SettingError
+
+SCORES = {"count": 9, "mae": 0.1, "rmse": 0.2, "mad": 0.4, "skill": 0.75, "pearson": 0.9,
+          "spearman": 0.8}  # fmt: skip
+FOREST = {
+    "choice": {"9-9": "rf_multi", "9-19": "rf_multi"},
+    "n_folds": 10,
+    "n_duplicates": 3,
+    "scores": [
+        SCORES
+        | {"quantity": "entropy_300k", "unit": "meV/K/atom", "mean_block_mae": 0.5,
+           "mean_value_mae": 0.4, "published": {"mae": 0.3, "rmse": 0.4}},
+        SCORES | {"quantity": "all_hessian_components", "unit": "eV/Å²", "mean_block_mae": 0.3,
+                  "mean_value_mae": None, "published": None},
+    ],
+    "coverage": 0.9,
+    "held_out_coverage_300k": {"free_energy": 0.88},
+    "clipped_modes_per_cell": 0.25,
+    "notes": ["one"],
+}  # fmt: skip
+LINEAR = {
+    "descriptor": {"name": "afs"},
+    "n_features": 220,
+    "n_groups": 40,
+    "entropy_boltzmann_per_atom": SCORES,
+    "entropy_boltzmann_per_cell": SCORES,
+    "families": {"vacancy": SCORES},
+    "baselines": {"mean": SCORES | {"mae": 3.0}, "atom_counts": SCORES | {"mae": 2.0}},
+    "coverage": {"intended": 0.9, "calibrated": 0.92, "native_90": 0.5, "families": {}},
+    "thermodynamics": {
+        "crystals_without_spectrum": 0,
+        "free_energy_mev_per_atom": {"300 K": SCORES, "600 K": SCORES, "1000 K": SCORES},
+    },
+}
+
+
+def test_rows_of_the_force_constants_have_the_best_guess_and_the_paper():
+    entropy, hessian = score_rows(FOREST)
+    assert (entropy.label, entropy.unit) == ("entropy 300 K", "meV/K/atom")
+    assert (entropy.baseline, entropy.baseline_mae) == ("mean value", 0.4)
+    assert entropy.paper["mae"] == 0.3
+    assert (hessian.baseline, hessian.baseline_mae, hessian.paper) == ("mean block", 0.3, {})
+    assert (entropy.mae, entropy.rmse, entropy.mad, entropy.skill) == (0.1, 0.2, 0.4, 0.75)
+    assert summary_of(FOREST) == "rf_multi; 10 folds by structure; 3 duplicates left out"
+    assert [(one.label, one.nominal, one.observed) for one in coverages_of(FOREST)] == [
+        ("free energy", 0.9, 0.88)
+    ]
+    assert notes_of(FOREST)[1:] == ["0.25 negative modes per cell are set to zero", "one"]
+
+
+def test_rows_of_the_entropy_are_per_atom_per_cell_per_class_and_of_curves():
+    rows = score_rows(LINEAR)
+    assert [row.label for row in rows] == [
+        "S without masses", "S without masses", "S of vacancy", "F 300 K", "F 1000 K",
+    ]  # fmt: skip
+    assert [row.unit for row in rows[:3]] == ["k_B/atom", "k_B/cell", "k_B/cell"]
+    assert (rows[1].baseline, rows[1].baseline_mae) == ("atom counts", 2.0)
+    assert coverages_of(LINEAR)[0].observed == 0.92
+    assert "220 features" in summary_of(LINEAR)
+
+
+def test_a_card_of_nothing_has_nothing():
+    assert score_rows({}) == coverages_of({}) == parities_of({}) == notes_of({}) == []
+    assert summary_of({}) == ""
+    with pytest.raises(SettingError, match="no scores"):
+        plot_model_scores([])
+    with pytest.raises(SettingError, match="no held-out predictions"):
+        plot_parity([])
+
+
+def test_the_picture_of_scores_marks_guesses_and_the_paper():
+    figure = plot_model_scores(
+        score_rows(FOREST), {"rf_multi": {"entropy_300k": 0.1}, "ridge": {"entropy_300k": 0.2}}
+    )
+    errors, variants = figure.axes
+    assert [bar.get_width() for bar in errors.patches] == pytest.approx([0.25, 0.25, 1.0, 0.75])
+    assert list(errors.lines[0].get_xdata()) == pytest.approx([0.3 / 0.4])
+    assert [list(line.get_xdata()) for line in variants.lines[:2]] == [
+        pytest.approx([0.25]),
+        pytest.approx([0.5]),
+    ]
+
+
+def test_the_picture_of_predictions_has_a_panel_for_each_quantity_with_its_skill():
+    card = {
+        "parity": {
+            name: {"reference": [0.0, 1.0, 2.0], "predicted": [0.1, 1.0, 1.9], "unit": "meV/atom"}
+            for name in ("one", "two", "three", "four")
+        }
+    }
+    figure = plot_parity(parities_of(card), title="title")
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == ["one", "two", "three", "four"]
+    assert "skill 0.90" in shown[0].texts[0].get_text()
+    assert shown[0].get_xlabel() == "Reference (meV/atom)"
+    constant = plot_parity([Parity("x", "", [1.0, 1.0], [1.0, 1.0])])
+    assert "skill" not in constant.axes[0].texts[0].get_text()

@@ -1,0 +1,94 @@
+"""Makers of trained models: serialisable, and a search that runs as one flow."""
+
+import json
+
+import pytest
+from jobflow import Flow, JobStore, run_locally
+from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, MontyEncoder
+
+from flows.makers import PredictMaker, RandomSearchMaker, TrainMaker
+from flows.searching import SearchTask, search_settings, store_random_crystals
+from screening.errors import SettingError
+from screening.settings import ScreeningSettings
+from stores.connect import open_database
+
+pytestmark = pytest.mark.usefixtures("springs")
+EMT = "ase.calculators.emt.EMT"
+
+
+def run(flow):
+    return run_locally(
+        flow, log=False, ensure_success=True, raise_immediately=True,
+        store=JobStore(MemoryStore()),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("maker", [TrainMaker(), PredictMaker(), RandomSearchMaker(count=7)])
+def test_a_maker_survives_serialisation(maker):
+    assert MontyDecoder().decode(json.dumps(maker, cls=MontyEncoder)) == maker
+
+
+@pytest.mark.usefixtures("screened")
+def test_what_one_job_trains_the_next_predicts_with(uri):
+    training = TrainMaker(model_name="metals", settings={"variant": "auto"}).make(uri)
+    predicting = PredictMaker(query="chemsys = Cu").make(uri, model=training.output["model_id"])
+    responses = run(Flow([training, predicting]))
+    trained = responses[training.uuid][1].output
+    assert trained["model_id"].startswith("rf-ifc:metals@")
+    assert len(trained["training_ids"]) == 4
+    done = responses[predicting.uuid][1].output
+    assert done["model"] == "rf-ifc:metals"
+    assert done["outcomes"] == {"computed": 2}
+
+
+def test_a_search_ends_with_predictions_of_its_minima(uri):
+    """Four crystals of a copper-gold alloy in two batches, with their Hessians at Gamma."""
+    maker = RandomSearchMaker(
+        composition="Cu1 Au1", volume_angstrom3=30.0, count=4, batch_size=2, calculator=EMT,
+        settings=quick_search(), train_maker=TrainMaker(model_name="alloy"),
+    )  # fmt: skip
+    flow = maker.make(uri)
+    assert len(flow.jobs) == 2 + 2 + 1 + 3
+    output = run(flow)[flow.jobs[-1].uuid][1].output
+    assert output["model"] == "rf-ifc:alloy"
+    assert output["outcomes"] == {"computed": output["n_predicted"]}
+    with open_database(uri, read_only=True) as database:
+        drawn = list(database.structures.query({"sources": {"$exists": True}}))
+        sources = [source for row in drawn for source in row["sources"]]
+        tiers = {row["tier"] for row in database.predictions.query({})}
+    assert sum(source.startswith("random Cu1 Au1") for source in sources) == 4
+    assert sum(source.startswith("relaxed by") for source in sources) >= 1
+    assert tiers == {0, 1}
+
+
+def quick_search():
+    plain = search_settings(2).as_dict()
+    plain["relaxation"]["stress_tolerance_gpa"] = 0.1
+    plain["thermodynamics"]["temperatures_k"] = [0.0, 300.0, 1000.0]
+    return plain
+
+
+def test_drawing_again_adds_nothing_and_a_longer_search_keeps_the_shorter(uri):
+    task = SearchTask("Cu1 Au1", 30.0, 4)
+    first = store_random_crystals(uri, task)
+    assert store_random_crystals(uri, task) == first
+    assert store_random_crystals(uri, SearchTask("Cu1 Au1", 30.0, 6), 0, 4) == first
+    halves = [store_random_crystals(uri, task, *one) for one in ((0, 2), (2, 4))]
+    assert sorted(name for half in halves for name in half) == list(first)
+    with open_database(uri, read_only=True) as database:
+        assert database.structures.count() == 4
+
+
+def test_hessians_of_a_search_are_those_of_the_cell():
+    settings = search_settings(10)
+    assert settings.phonons.supercell.max_atoms == 10
+    assert ScreeningSettings.from_dict(settings.as_dict()) == settings
+
+
+@pytest.mark.parametrize(
+    "changes", [{"count": 0}, {"volume_angstrom3": -1.0}, {"composition": "Qq2"}, {"seed": -1}]
+)
+def test_a_search_that_makes_no_sense_is_refused(changes):
+    with pytest.raises(SettingError):
+        SearchTask(**{"composition": "Cu1", "volume_angstrom3": 12.0, "count": 1} | changes)

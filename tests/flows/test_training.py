@@ -1,0 +1,100 @@
+"""Training on stored phonons: what is read, what is left out, and what cannot be trained on."""
+
+import json
+
+import pytest
+
+from flows.imports import import_structures
+from flows.local import Crew
+from flows.run import screen
+from flows.training import TrainingTask, read_training_settings, train, train_and_store
+from screening.errors import NotFoundError, QueryError, SettingError, TrainingSetError
+from stores.connect import open_database
+from stores.documents.model import ModelDocument
+
+HERE = Crew(workers=0)
+
+
+pytestmark = pytest.mark.usefixtures("springs", "screened")
+
+
+def test_what_is_of_no_use_is_left_out_and_counted(uri):
+    seen = []
+    done = train_and_store(uri, TrainingTask("rf-ifc"), lambda *said: seen.append(said))
+    assert done.n_matching == 6
+    assert len(done.training_ids) == 4
+    assert done.left_out == {"TRAINING_SET, the first: has a negative mode": 2}
+    assert done.source == "ase.calculators.emt.EMT"
+    assert done.model.name == "Al-Cu"
+    assert done.model_id == f"rf-ifc:Al-Cu@{done.model.digest[:12]}"
+    assert seen[:6] == [("reading phonons", i + 1, 6) for i in range(6)]
+    assert seen[6:] == [("folds", i + 1, 3) for i in range(3)]
+
+
+def test_the_model_is_stored_with_its_training_set_and_scores(uri):
+    done = train_and_store(uri, TrainingTask("rf-ifc", name="metals", settings={"variant": "x"}))
+    with open_database(uri) as database:
+        stored = ModelDocument.load(database.models.query_one({"model_id": done.model_id}))
+    assert set(stored.provenance.source_ids) == set(done.training_ids)
+    assert {(one.name, one.quantity) for one in stored.metrics} == {
+        (name, "stiffness_ev_per_angstrom2") for name in ("mae", "rmse", "skill")
+    }
+    assert stored.state["settings"] == {"variant": "x"}
+
+
+@pytest.mark.parametrize(
+    "query", ["elements has Cu or elements has Al", '{"chemsys": {"$in": ["Al", "Cu"]}}']
+)
+def test_a_filter_chooses_the_training_set_in_either_way_of_writing(uri, query):
+    done = train_and_store(uri, TrainingTask("rf-ifc", query=query))
+    assert done.n_matching == len(done.training_ids) == 4
+    assert done.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"method": "rf"}, SettingError, "rf-ifc, ldml"),
+        ({"query": "chemsys = Xe"}, NotFoundError, "no structure matches"),
+        ({"query": "colour = red"}, QueryError, "colour"),
+        ({"query": "chemsys = Al"}, TrainingSetError, "too few"),
+        ({"query": "chemsys = Ag"}, TrainingSetError, "negative mode"),
+        ({"source": "gpaw"}, TrainingSetError, "EMT"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said(uri, changes, error, said):
+    with pytest.raises(error) as caught:
+        train_and_store(uri, TrainingTask(**{"method": "rf-ifc"} | changes))
+    assert said in str(caught.value)
+
+
+def test_phonons_of_two_sources_do_not_mix(uri, screened, quick, maker):
+    maker.settings = quick.as_dict()
+    maker.calculator = "pretended_dft.StifferEmt"
+    screen(uri, screened[:2], maker, crew=HERE)
+    with pytest.raises(TrainingSetError, match="several sources") as caught:
+        train_and_store(uri, TrainingTask("rf-ifc"))
+    assert "ase.calculators.emt.EMT (6)" in str(caught.value)
+    done = train_and_store(uri, TrainingTask("rf-ifc", source="ase.calculators.emt.EMT"))
+    assert done.source == "ase.calculators.emt.EMT"
+
+
+def test_without_phonons_there_is_nothing_to_learn(tmp_path, crystals):
+    other = f"sqlite:///{tmp_path}/other.db"
+    import_structures(other, [crystals])
+    with open_database(other) as database, pytest.raises(TrainingSetError, match="phonons"):
+        train(database, TrainingTask("rf-ifc"))
+
+
+def test_options_go_before_the_file(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"variant": "rf_multi", "n_trees": 20}))
+    assert read_training_settings(file, {"variant": "auto", "descriptor": None}) == {
+        "variant": "auto",
+        "n_trees": 20,
+    }
+    file.write_text("[1]")
+    with pytest.raises(SettingError, match="no JSON object"):
+        read_training_settings(file, {})
+    with pytest.raises(SettingError, match="cannot be read"):
+        read_training_settings(tmp_path / "missing.json", {})
