@@ -84,7 +84,7 @@ class Calibration:
         found = asdict(self)
         curves = self.thermal_quantiles.items()
         return found | {
-            "quantiles": dict(self.quantiles),
+            "quantiles": [[name, value] for name, value in self.quantiles.items()],
             "temperatures_k": list(self.temperatures_k),
             "thermal_quantiles": {name: list(values) for name, values in curves},
         }
@@ -96,6 +96,7 @@ class Calibration:
         return cls(
             **{
                 **values,
+                "quantiles": {str(name): float(value) for name, value in values["quantiles"]},
                 "temperatures_k": tuple(values["temperatures_k"]),
                 "thermal_quantiles": {name: tuple(one) for name, one in curves},
             }

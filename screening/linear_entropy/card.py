@@ -32,6 +32,7 @@ PAPER_FIGURES: Mapping[str, float] = {
 """Errors of Lapointe et al. (2020) for bcc iron with 1024 atoms and a MEAM potential."""
 
 _NORMAL_90 = 1.6448536269514722
+_MOST_POINTS = 3000
 
 
 def model_card(
@@ -69,6 +70,7 @@ def model_card(
         "families": _by_family(table, truth, errors),
         "coverage": _coverage(table, moments, errors, settings.alpha),
         "baselines": _baselines(table, truth),
+        "parity": _parity(table, truth, errors),
         "paper": dict(PAPER_FIGURES),
         "notes": [
             "cross-validated: no structure was predicted with one of its group in the training",
@@ -76,6 +78,19 @@ def model_card(
         ],
     }
     return card if thermal is None else card | {"thermodynamics": _thermal(thermal)}
+
+
+def _parity(table: TrainingTable, truth: FloatArray, errors: FloatArray) -> dict[str, Any]:
+    """Held-out values beside the true ones, evenly thinned out where they are many."""
+    chosen = np.linspace(0, len(truth) - 1, min(len(truth), _MOST_POINTS)).round().astype(int)
+    sizes = _sizes(table)[chosen]
+    return {
+        "entropy_boltzmann_per_atom": {
+            "reference": (truth[chosen] / sizes).tolist(),
+            "predicted": ((truth + errors)[chosen] / sizes).tolist(),
+            "unit": "k_B/atom",
+        }
+    }
 
 
 def _sizes(table: TrainingTable) -> FloatArray:

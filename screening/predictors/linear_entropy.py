@@ -69,6 +69,8 @@ class LinearDescriptorEntropy:
     ----------
     method, method_version, tier, model, model_digest, settings, settings_digest
         As `screening.predictors.interface.Predictor` says.
+    training_source
+        What computed the phonons that it learned from; empty where that is not known.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class LinearDescriptorEntropy:
         _check_model(self._model, trained.name)
         self.model = f"ldml:{trained.name}"
         self.model_digest = trained.digest
+        self.training_source = ", ".join(map(str, trained.card.get("sources", ())))
         everything = self._settings.as_dict()
         self.settings: Mapping[str, object] = {
             "relaxation": None,
@@ -159,12 +162,16 @@ class LinearDescriptorEntropy:
         return ThermodynamicsSpread(free_energy, entropy, heat_capacity, 0.0, n_groups)
 
     def _intervals(self, frequencies: FrequencyMoments) -> tuple[Interval, ...]:
-        settings = replace(self._settings.thermodynamics, temperatures_k=_INTERVAL_TEMPERATURES_K)
+        asked = self._settings.thermodynamics.temperatures_k
+        temperatures = tuple(one for one in _INTERVAL_TEMPERATURES_K if one in asked)
+        if not temperatures:
+            return ()
+        settings = replace(self._settings.thermodynamics, temperatures_k=temperatures)
         found = thermal_prediction(frequencies, settings)
         half_widths = self._half_widths(found)
         intervals = []
         for number, (curve, kind) in enumerate(zip(CURVES, _PROPERTIES, strict=True)):
-            for index, kelvin in enumerate(_INTERVAL_TEMPERATURES_K):
+            for index, kelvin in enumerate(temperatures):
                 value = float(getattr(found.thermodynamics, curve)[index])
                 half = float(half_widths[number, index])
                 coverage = 1.0 - self._model.calibration.alpha

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from screening.decisions.outcome import Outcome
 from screening.errors import InconsistentDataError, NotFoundError, ScreeningError
+from screening.predictors.interface import Tier
 from stores.builders.failures import clear_failures
 from stores.builders.incremental import (
     Builder,
@@ -72,8 +73,12 @@ def best_prediction(
 
 
 def _committee_size(one: PredictionDocument) -> int:
-    """Count members; samples of fitted force constants are all of one model."""
-    return one.spread.n_members if one.spread and one.force_constants is None else 1
+    """Count members; samples of fitted force constants are all of one model.
+
+    What a trained model counts are the groups that its intervals were calibrated on.
+    """
+    is_committee = one.force_constants is None and one.tier != Tier.FAST_MODEL
+    return one.spread.n_members if one.spread and is_committee else 1
 
 
 def summarise(

@@ -124,3 +124,32 @@ def test_a_model_without_quantum_statistics_is_refused():
     model = train_entropy(plain, SETTINGS, "classical")
     with pytest.raises(ModelRefusedError, match="quantum"):
         LinearDescriptorEntropy(model)
+
+
+def test_a_grid_without_the_usual_temperatures_has_no_intervals_there():
+    settings = ScreeningSettings(thermodynamics=ThermodynamicsSettings(temperatures_k=(300.0,)))
+    found = LinearDescriptorEntropy(trained(), settings).predict(canonical_crystal(salt(5.6)))
+    assert {one.quantity.temperature_k for one in found.intervals} == {300.0}
+
+
+def test_it_says_whose_phonons_it_learned():
+    model = trained()
+    named = replace(model, card={**model.card, "sources": ["chgnet:0.3.0"]})
+    assert LinearDescriptorEntropy(named).training_source == "chgnet:0.3.0"
+    assert LinearDescriptorEntropy(model).training_source == ""
+
+
+def test_all_of_it_can_be_stored():
+    from stores.connect import open_database
+    from stores.models import load_model, store_model
+
+    model = trained()
+    with open_database("memory://") as database:
+        model_id = store_model(database, model)
+        assert load_model(database, model_id).digest == model.digest
+
+
+def test_the_card_keeps_held_out_values():
+    parity = trained().card["parity"]["entropy_boltzmann_per_atom"]
+    assert len(parity["reference"]) == len(parity["predicted"]) == len(labels())
+    assert np.corrcoef(parity["reference"], parity["predicted"])[0, 1] > 0.9

@@ -93,6 +93,17 @@ def test_samples_of_force_constants_are_no_committee(make_structure, make_predic
     assert best_prediction([sampled, committee]) is committee
 
 
+def test_groups_of_a_calibration_are_no_committee(make_structure, make_prediction):
+    structure = make_structure("m")
+    older, newer = (
+        make_prediction(structure, method=name, std=1.0, tier=0) for name in ("older", "newer")
+    )
+    spread = older.spread.model_copy(update={"n_members": 189})
+    older = older.replaced(spread=spread, last_updated=newer.last_updated - timedelta(hours=1))
+    assert best_prediction([older, newer]) is newer
+    assert best_prediction([newer, older]) is newer
+
+
 def test_no_prediction_no_summary():
     with pytest.raises(InconsistentDataError):
         best_prediction([])
