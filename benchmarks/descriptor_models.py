@@ -84,13 +84,14 @@ def main() -> int:
         found, behind = MEASURE[part](options)
         figures += found
         details[part] = behind
+    figures.append(Figure("wall time of everything", time.monotonic() - started, "s"))
+    code = publish(f"Descriptor models, seed {options.seed}", figures, options.json, details)
     if options.plots is not None:
         from descriptor_models_plots import draw
 
         for path in draw(details, options.plots):
             print(f"wrote {path}", flush=True)
-    figures.append(Figure("wall time of everything", time.monotonic() - started, "s"))
-    return publish(f"Descriptor models, seed {options.seed}", figures, options.json, details)
+    return code
 
 
 def arguments() -> argparse.Namespace:
