@@ -11,6 +11,7 @@ import numpy as np
 from entropy_configurations import Labelled
 from entropy_data import FOLDER, read_set
 from entropy_potentials import FloatArray
+from numpy.typing import NDArray
 
 from screening.descriptors.interface import AtomicSystem
 from screening.linear_entropy.entropy import system_entropy_boltzmann
@@ -30,7 +31,6 @@ __all__ = [
     "IRON",
     "LENNARD_JONES",
     "LENNARD_JONES_CUTOFF",
-    "STIFF",
     "Crystal",
     "Pool",
     "Tested",
@@ -44,12 +44,6 @@ __all__ = [
 ARGON, IRON_NUMBER = 18, 26
 LENNARD_JONES_CUTOFF = 2.5  # sigma; 5 sigma is worse
 IRON_CUTOFF = 4.2  # Å, three shells; the 5 Å of the paper hold twice the neighbours, no better
-STIFF = 0.01
-"""Lowest eigenvalue over the mean of a minimum that is none of a saddle point's neighbours.
-
-A tenth of that of the perfect crystals. Below, the harmonic entropy goes to infinity as the
-minimum goes, and means nothing at any temperature.
-"""
 N_OUTER_FOLDS = 5
 TEMPERATURE_K = 300.0  # of cluster entropies; formation entropies depend on none
 NORMAL_90 = 1.6448536269514722
@@ -67,7 +61,6 @@ class Crystal:
     large: str
     strained: str
     damaged: str
-    required_rmse: str | None
 
     def settings(self, *, site_resolved: bool = True) -> LinearEntropySettings:
         """How its defects are learned: from the share of each atom, or from whole cells alone."""
@@ -79,11 +72,11 @@ class Crystal:
 
 LENNARD_JONES = Crystal(
     "fcc Lennard-Jones", ARGON, LENNARD_JONES_CUTOFF,
-    "lj_fcc_256", "lj_fcc_108", "lj_fcc_500", "lj_fcc_256_strained", "lj_fcc_256_damaged", "<= 0.3",
+    "lj_fcc_256", "lj_fcc_108", "lj_fcc_500", "lj_fcc_256_strained", "lj_fcc_256_damaged",
 )  # fmt: skip
 IRON = Crystal(
     "bcc Fe (Finnis-Sinclair)", IRON_NUMBER, IRON_CUTOFF,
-    "bcc_fe_250", "bcc_fe_128", "bcc_fe_432", "bcc_fe_250_strained", "bcc_fe_250_damaged", None,
+    "bcc_fe_250", "bcc_fe_128", "bcc_fe_432", "bcc_fe_250_strained", "bcc_fe_250_damaged",
 )  # fmt: skip
 
 
@@ -122,9 +115,7 @@ def label_of_minimum(
     )
 
 
-def labels_of(
-    set_name: str, number: int, folder: Path = FOLDER, least_softness: float = 0.0
-) -> list[SpectralLabel]:
+def labels_of(set_name: str, number: int, folder: Path = FOLDER) -> list[SpectralLabel]:
     """Read the labels of a set; defects name the perfect crystal of their set and strain.
 
     Parameters
@@ -133,8 +124,6 @@ def labels_of(
         One of ``entropy_data.SETS``, and where its file lies.
     number
         Atomic number that the atoms get.
-    least_softness
-        Minima whose lowest eigenvalue over the mean is smaller are left out.
     """
     minima = read_set(set_name, folder)
     bulks = {one.strain: f"{set_name}/{k}" for k, one in enumerate(minima) if one.kind == "bulk"}
@@ -147,7 +136,6 @@ def labels_of(
             bulk="" if one.kind in {"bulk", "minimum"} else bulks[one.strain],
         )
         for k, one in enumerate(minima)
-        if one.softest >= least_softness
     ]
 
 
@@ -211,9 +199,10 @@ class Tested:
     def by_family(self) -> dict[str, dict[str, float]]:
         """Scores of each class."""
         names = np.array([one.origin.family for one in self.labels])
-        return {name: self._some(names == name).scores() for name in sorted(set(names.tolist()))}
+        return {name: self.some(names == name).scores() for name in sorted(set(names.tolist()))}
 
-    def _some(self, mine: FloatArray) -> Tested:
+    def some(self, mine: NDArray[np.bool_]) -> Tested:
+        """Only the labels that are chosen."""
         fields = ("entropy_boltzmann", "std_boltzmann", "half_width_boltzmann", "novelty")
         found = {name: getattr(self.found, name)[mine] for name in fields}
         return Tested(
@@ -336,6 +325,12 @@ class Pool:
             trained = train_entropy(training, settings, "half")
             parts.append(predict_labels(trained, own, other.bulks))
         return Tested.joined(parts)
+
+    def excess_atoms(self, tested: Tested) -> NDArray[np.int64]:
+        """Atoms more than in the perfect crystal, of each label."""
+        by_name = {one.material_id: one for one in self.bulks}
+        pairs = ((one, by_name[one.origin.bulk]) for one in tested.labels)
+        return np.array([len(one.system) - len(bulk.system) for one, bulk in pairs])
 
     def linear_in_formation_energy(self, tested: Tested) -> dict[str, float]:
         """Errors of a formation entropy that is linear in energy and in the number of atoms."""
