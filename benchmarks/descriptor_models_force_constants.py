@@ -152,8 +152,8 @@ def _coverage_figures(labels: Sequence[ZoneCentreHessian], seed: int) -> list[Fi
     found = RandomForestPhonons(model).predict_many(crystals)
     pairs = [
         (one, label)
-        for one, label, crystal in zip(found, held_out, crystals, strict=True)
-        if isinstance(one, Prediction) and crystal.n_atoms == len(label.structure)
+        for one, label in zip(found, held_out, strict=True)
+        if isinstance(one, Prediction)
     ]
     refused = [one for one in found if isinstance(one, ScreeningError)]
     names = ("free_energy_300k_mev_per_atom", "entropy_300k_mev_per_k_per_atom")
@@ -186,7 +186,8 @@ def _holds(prediction: Prediction, label: ZoneCentreHessian, name: str) -> bool:
 
 
 def _time_figures(labels: Sequence[ZoneCentreHessian], model: TrainedModel) -> list[Figure]:
-    small = canonical_crystal(labels[0].structure)
+    crystals = (canonical_crystal(one.structure) for one in labels)
+    small = next(one for one in crystals if one.n_atoms == len(labels[0].structure))
     doubled = labels[1].structure.copy()
     doubled.make_supercell((2, 2, 1))
     assert len(doubled) == LARGE_ATOMS
@@ -195,13 +196,14 @@ def _time_figures(labels: Sequence[ZoneCentreHessian], model: TrainedModel) -> l
     began = time.perf_counter()
     predictor.predict_many([small] * N_TIMED)
     ten = (time.perf_counter() - began) / N_TIMED
-    hessians = RandomForestForceConstants.from_trained(model).hessians
+    learned = RandomForestForceConstants.from_trained(model)
     began = time.perf_counter()
-    hessians([doubled] * N_TIMED)
+    for _ in range(N_TIMED):  # a cell of another size than was learned has no more than a spectrum
+        learned.spectrum(doubled)
     forty = (time.perf_counter() - began) / N_TIMED
     return [
         Figure(f"  a whole prediction, {small.n_atoms} atoms, in a batch", 1e3 * ten, "ms"),
-        Figure(f"  a Hessian, {LARGE_ATOMS} atoms, in a batch", 1e3 * forty, "ms", "< 10"),
+        Figure(f"  all members of a spectrum, {LARGE_ATOMS} atoms", 1e3 * forty, "ms", "< 10"),
     ]
 
 

@@ -165,7 +165,7 @@ class Tested:
     def scores(self) -> dict[str, float]:
         """Errors in k_B, coverage and novelty."""
         score = regression_scores(self.found.entropy_boltzmann, self.truth)
-        refused = self.found.novelty > 1.0
+        refused = ~np.isfinite(self.found.half_width_boltzmann)
         inside = np.abs(self.errors) <= self.found.half_width_boltzmann
         kept = ~refused
         return {
@@ -227,7 +227,10 @@ def predict_labels(
     labels: Sequence[SpectralLabel],
     bulks: Sequence[SpectralLabel] = (),
 ) -> Tested:
-    """Predict what the labels know.
+    """Predict what the labels know, saying of each the class where the model knows it.
+
+    Of others nothing is said, as by a user who does not know what a cell is like: the widest
+    interval of all classes has to do.
 
     Parameters
     ----------
@@ -239,13 +242,14 @@ def predict_labels(
     model = LinearEntropyModel.from_trained(trained)
     by_name = {one.material_id: one for one in bulks}
     own = [by_name[one.origin.bulk] for one in labels] if bulks else None
+    families = [one.origin.family for one in labels]
     started = time.process_time()
     found = predict_entropy(
         model,
         [one.system for one in labels],
         bulks=None if own is None else [one.system for one in own],
         temperature_k=TEMPERATURE_K,
-        families=[one.origin.family for one in labels],
+        families=[x if x in model.calibration.quantiles else "" for x in families],
     )
     seconds = time.process_time() - started
     return Tested(

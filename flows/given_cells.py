@@ -195,6 +195,7 @@ def intervals_of(
                 f"{temperature:g} K is beyond {grid[0]:g} to {grid[-1]:g} K", subject="temperatures"
             )
     quantile = float(t.ppf(0.5 * (1.0 + coverage), spread.n_members - 1))
+    assert spread.lowest_frequency_std_thz is not None  # it has force constants
     lowest = prediction.stability.lowest_frequency_thz, spread.lowest_frequency_std_thz
     rows = {Quantity(Property.LOWEST_FREQUENCY): lowest}
     for temperature in temperatures_k:

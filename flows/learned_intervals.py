@@ -3,7 +3,7 @@
 A trained model calibrates itself against what it learned from, which is rarely what decides what
 is true: one that learned from a potential knows how far it is from the potential, not how far the
 potential is from first principles. Where the ladder holds a calibration of that potential, both
-errors are added; where nothing is known of it, the model settles nothing.
+errors are added; where nothing is known of it, or of the model itself, the model settles nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from flows.uncertainty import OwnSpread, Uncalibrated, Uncertainty
 from screening.prediction import Verdict
 from screening.uncertainty.families import closeness
 from screening.uncertainty.interval import Interval
+from screening.uncertainty.own_intervals import OwnCalibration
 from screening.uncertainty.risk import StabilityJudgement
 
 if TYPE_CHECKING:
@@ -37,16 +38,20 @@ class LearnedFrom:
     """A model that learned from a calibrated method: its own error, and that of the method.
 
     The interval of the calibration is widened by the model's own on either side, so that the
-    two risks add up. It is taken at the value that the model predicts, where the correction for
-    the method's bias changes the value by a factor near one.
+    two risks add up; it is open where the model is not calibrated at so small a risk. It is
+    taken at the value that the model predicts, where the correction for the method's bias
+    changes the value by a factor near one.
 
     Attributes
     ----------
     source
         Calibration of the method that it learned from.
+    own
+        The model's own intervals.
     """
 
     source: Uncertainty
+    own: OwnSpread
 
     @property
     def tables(self) -> Collection[str]:
@@ -59,7 +64,7 @@ class LearnedFrom:
         """Intervals of properties of one crystal, which hold together."""
         bare, own_alpha = replace(sample, spread=None), _OWN_SHARE * alpha
         found = self.source.intervals(bare, quantities, alpha - own_alpha)
-        own = OwnSpread().intervals(sample, quantities, own_alpha)
+        own = self.own.intervals(sample, quantities, own_alpha)
         return tuple(
             _widened(one, add.half_width, alpha) for one, add in zip(found, own, strict=True)
         )
@@ -70,7 +75,7 @@ class LearnedFrom:
         """Intervals of the differences of all pairs of polymorphs, which hold together."""
         bare, own_alpha = [replace(one, spread=None) for one in samples], _OWN_SHARE * alpha
         found = self.source.differences(bare, quantities, alpha - own_alpha)
-        own = OwnSpread().differences(samples, quantities, own_alpha)
+        own = self.own.differences(samples, quantities, own_alpha)
         pairs = [(one.material_id, two.material_id) for one, two in combinations(samples, 2)]
         return {
             pair: tuple(
@@ -110,12 +115,16 @@ def learned_uncertainty(
     alpha
         Accepted risk.
     """
-    source = training_source(ladder.steps[level].predictor)
+    predictor = ladder.steps[level].predictor
+    calibration = getattr(predictor, "own_calibration", None)
+    if not isinstance(calibration, OwnCalibration):
+        return Uncalibrated()
+    own, source = OwnSpread(calibration), training_source(predictor)
     places = [place for place, one in enumerate(ladder.steps) if one.predictor.model == source]
     calibrated = next((calibrations[one] for one in places if one in calibrations), None)
     if calibrated is not None:
-        return LearnedFrom(calibrated)
-    return OwnSpread() if _decides(ladder, source, alpha) else Uncalibrated()
+        return LearnedFrom(calibrated, own)
+    return own if _decides(ladder, source, alpha) else Uncalibrated()
 
 
 def _decides(ladder: Ladder, source: str, alpha: float) -> bool:
@@ -138,6 +147,8 @@ def learned_note(
         return f"{step.name}: intervals are its own, widened by those of {source}"
     if isinstance(found, OwnSpread):
         return f"{step.name}: intervals are its own, and hold against {source} alone"
+    if not isinstance(getattr(step.predictor, "own_calibration", None), OwnCalibration):
+        return f"{step.name}: settles nothing, because it carries no calibration of its own"
     return (
         f"{step.name}: settles nothing, because how far {source} is from "
         f"{ladder.steps[-1].name} is not known"

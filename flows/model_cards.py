@@ -198,11 +198,13 @@ def summary_of(card: Mapping[str, Any]) -> str:
 
 def notes_of(card: Mapping[str, Any]) -> list[str]:
     """Return coverage and notes, one sentence each."""
-    found = [
-        f"{100 * one.observed:.0f} % of held-out values are inside of the intervals of "
-        f"{one.label}, {100 * one.nominal:.0f} % are meant to be"
-        for one in coverages_of(card)
-    ]
+    coverages = coverages_of(card)
+    found = []
+    for nominal in dict.fromkeys(one.nominal for one in coverages):
+        each = ", ".join(
+            f"{one.label} {100 * one.observed:.0f} %" for one in coverages if one.nominal == nominal
+        )
+        found.append(f"held-out values inside of {100 * nominal:.0f} % intervals: {each}")
     if "clipped_modes_per_cell" in card:
         found.append(
             f"{card['clipped_modes_per_cell']:.2f} negative modes per cell are set to zero"

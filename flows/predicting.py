@@ -10,17 +10,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flows.catalogue import in_chunks, originals_of, prefer_predictions, work_list
 from flows.events import MaterialEvent, Outcome, emit
 from flows.materials import STAGE, key_of
 from flows.summaries import build_summaries
-from flows.trained import (
-    TrainedPredictor,
-    method_of,
-)
+from flows.trained import TrainedPredictor, method_of
 from screening.errors import DatabaseUnavailableError, NotFoundError, SettingError
 from screening.prediction import Prediction
 from stores.connect import Database, open_database
@@ -31,6 +28,7 @@ from stores.documents import (
     StructureDocument,
     phonon_arrays,
 )
+from stores.models import learned_by
 from stores.query import in_values
 
 if TYPE_CHECKING:
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
+    "LEARNED",
     "BatchTimes",
     "PredictingReport",
     "crystals_of",
@@ -48,6 +47,7 @@ __all__ = [
 ]
 
 DEFAULT_BATCH_SIZE = 200
+LEARNED = "the model learned from this crystal: of others its errors are larger"
 
 Told = Callable[[int, int, int], None]
 """Told how many structures are done, how many there are, and how many were refused."""
@@ -78,6 +78,8 @@ class PredictingReport:
         The first message of each of these codes.
     n_predicted
         Structures given to the model in this run.
+    n_learned
+        How many of all materials asked for the model learned from; None where nobody knows.
     times
         Wall times of reading, predicting and writing; summaries are not part of them.
     written
@@ -91,6 +93,7 @@ class PredictingReport:
     refused: dict[str, int]
     messages: dict[str, str]
     n_predicted: int
+    n_learned: int | None
     times: BatchTimes
     written: dict[str, int]
     wall_seconds: float
@@ -175,6 +178,7 @@ def predict_stored(
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise NotFoundError("no structure to predict", hint="Import some, or ask for others")
+        learned = learned_by(database, predictor.model_digest, wanted)
         try:
             _predict_all(database, wanted, predictor, batch_size, run, told)
         finally:  # what is done is summarised, also where the rest cannot go on
@@ -186,6 +190,7 @@ def predict_stored(
         refused=dict(sorted(run.refused.items())),
         messages=run.messages,
         n_predicted=run.n_predicted,
+        n_learned=None if learned is None else len(learned),
         times=run.times,
         written=written,
         wall_seconds=time.monotonic() - started,
@@ -231,6 +236,8 @@ def predict_crystals(
 ) -> list[MaterialEvent]:
     """Predict crystals at once and write what came of each, whatever is known of them.
 
+    Predictions of crystals that the model learned from say so.
+
     Parameters
     ----------
     database
@@ -255,7 +262,8 @@ def predict_crystals(
     results = _results(crystals, predictor)
     predicted = time.monotonic()
     share = (predicted - began) / max(1, len(crystals))
-    events = _written(database, list(zip(crystals, results, strict=True)), predictor, share)
+    pairs = _marked(database, list(zip(crystals, results, strict=True)), predictor)
+    events = _written(database, pairs, predictor, share)
     times.predicting_s += predicted - began
     times.writing_s += time.monotonic() - predicted
     for event in events:
@@ -282,6 +290,22 @@ def _result(crystal: Crystal, predictor: TrainedPredictor) -> Prediction | Excep
         raise
     except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
         return error
+
+
+def _marked(
+    database: Database,
+    results: Sequence[tuple[Crystal, Prediction | Exception]],
+    predictor: TrainedPredictor,
+) -> list[tuple[Crystal, Prediction | Exception]]:
+    """Add a warning to predictions of crystals that the model learned from."""
+    names = [crystal.material_id for crystal, _ in results]
+    learned = learned_by(database, predictor.model_digest, names) or frozenset()
+    return [
+        (crystal, replace(result, warnings=(*result.warnings, LEARNED)))
+        if isinstance(result, Prediction) and crystal.material_id in learned
+        else (crystal, result)
+        for crystal, result in results
+    ]
 
 
 def _written(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from flows.catalogue import in_chunks, prediction_keys
@@ -24,6 +23,7 @@ from stores.connect import Database, open_database
 from stores.documents import PredictionDocument
 from stores.importers import ImportReport, Parsed, ReadLimits, import_structures, iter_blocks
 from stores.query import by_field, in_values
+from stores.training import source_of
 
 if TYPE_CHECKING:
     from screening.predictors.interface import Predictor
@@ -212,11 +212,11 @@ def _missing(
     progress: Progress | None,
 ) -> Iterator[Block]:
     """Draw the crystals that are not there yet."""
-    from screening.random_packing import random_crystals
+    from screening.random_packing import random_crystal
 
-    drawn = random_crystals(task.composition, task.volume_angstrom3, stop, task.seed)
-    for number, crystal in enumerate(islice(drawn, start, None), start):
+    for number in range(start, stop):
         if number not in known:
+            crystal = random_crystal(task.composition, task.volume_angstrom3, number, task.seed)
             yield f"{number:06d}", Parsed(crystal)
         if progress is not None:
             progress(DRAWING, number + 1 - start, stop - start)
@@ -237,12 +237,18 @@ class Minima:
         Those that are different from each other.
     n_relaxed
         Number of predictions whose crystals they are.
+    relaxed_ids
+        The materials that were relaxed, whose phonons are those of the minima.
+    source
+        What relaxed them, as `stores.training.training_phonons` takes it.
     rejected
         Relaxed crystals that no longer are any, with code and message.
     """
 
     material_ids: tuple[str, ...]
     n_relaxed: int
+    relaxed_ids: tuple[str, ...]
+    source: str
     rejected: dict[str, str] = field(default_factory=dict)
 
 
@@ -291,4 +297,10 @@ def store_minima(database: Database, material_ids: Sequence[str], predictor: Pre
     relaxed.sort(key=lambda one: one[0])
     report = _stored(database, f"relaxed by {predictor.model}", iter(relaxed), len(relaxed))
     rejected = {one.block: f"{one.code}: {one.message}" for one in report.rejections}
-    return Minima(report.material_ids, len(relaxed), rejected)
+    return Minima(
+        material_ids=report.material_ids,
+        n_relaxed=len(relaxed),
+        relaxed_ids=tuple(dict.fromkeys(name for name, _ in relaxed)),
+        source=source_of(predictor.model, predictor.model_digest),
+        rejected=rejected,
+    )

@@ -22,6 +22,8 @@ _MOST_LISTED = 10
 def find_model(database: Database, method: str, text: str | None) -> TrainedModel:
     """Return the model that a user means: a stored one, a file, or the only one there is.
 
+    A stored model goes before a file of the same name, which may lie in any folder.
+
     Parameters
     ----------
     database
@@ -39,15 +41,16 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
         If there are several and none is named, or the model is of another method.
     """
     from stores.model_files import read_model
-    from stores.models import load_model
+    from stores.models import list_models, load_model
 
     wanted = trained_method(method)
     if text is None:
         model = load_model(database, _only_model(database, wanted))
-    elif Path(text).is_file():
-        model = read_model(Path(text))
     else:
-        model = load_model(database, text if is_trained(text) else f"{wanted.name}:{text}")
+        name = text if is_trained(text) else f"{wanted.name}:{text}"
+        is_stored = any(name in {one.name, one.model_id} for one in list_models(database))
+        is_file = not is_stored and Path(text).is_file()
+        model = read_model(Path(text)) if is_file else load_model(database, name)
     if model.method != wanted.method:
         raise SettingError(
             f"is a model of {method_of(model).name}, not of {wanted.name}",

@@ -17,6 +17,8 @@ from screening.predictors.interface import Predictor
 from screening.trained_model import METHOD_PREFIXES
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
     from screening.harmonic import Harmonic
     from screening.prediction import Prediction
     from screening.settings import ScreeningSettings
@@ -46,6 +48,7 @@ SOURCES = "sources"
 """Field of a card: names of the models whose results were learned."""
 
 _ONE_POINT_ANGSTROM = 1e-3  # a mesh of the zone centre alone
+_PER_ATOM = "entropy_boltzmann_per_atom"
 _FILE_DIGEST = re.compile(r"@([0-9a-fA-F]{8,64})$")
 
 
@@ -56,6 +59,10 @@ class TrainedPredictor(Predictor, Protocol):
     def predict_many(self, crystals: Sequence[Crystal]) -> Sequence[Prediction | Exception]:
         """Predict crystals; of each the prediction, or why there is none."""
         ...
+
+
+def _all_alike(_: Any) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class TrainedMethod:
         From labels, settings, a name and a listener to a model.
     predictor
         From a model, and settings of the thermodynamics or None, to what predicts with it.
+    kind
+        Which modes a label sums; labels of different kinds are never mixed.
     """
 
     name: str
@@ -84,6 +93,7 @@ class TrainedMethod:
     label: Callable[[TrainingPhonons], Any]
     train: Callable[[Sequence[Any], Mapping[str, Any], str, Progress | None], TrainedModel]
     predictor: Callable[[TrainedModel, ScreeningSettings | None], TrainedPredictor]
+    kind: Callable[[Any], str] = _all_alike
 
 
 def trained_method(name: str) -> TrainedMethod:
@@ -211,26 +221,18 @@ def _harmonic_of(phonons: TrainingPhonons) -> Harmonic:
     raise TrainingSetError("has neither forces nor force constants", subject=phonons.material_id)
 
 
-def _residual_force(phonons: TrainingPhonons) -> float:
-    """Largest force on an atom of the undisplaced crystal in eV/Å; zero where it is not known."""
-    import numpy as np
-
-    if phonons.residual_force_ev_per_angstrom is not None:
-        return phonons.residual_force_ev_per_angstrom
-    if phonons.force_data is None:
-        return 0.0
-    forces = phonons.force_data.residual_forces_ev_per_angstrom
-    return float(np.linalg.norm(forces, axis=1).max(initial=0.0))
-
-
 def _hessian_label(phonons: TrainingPhonons) -> Any:
+    """Take the Hessian at the zone centre, and what the whole mesh sums to where it is known."""
     from screening.hessians import check_training_hessian, zone_centre_hessian
+    from screening.zone_centre_modes import mesh_thermodynamics
 
+    harmonic = _harmonic_of(phonons)
     one = zone_centre_hessian(
-        _harmonic_of(phonons),
+        harmonic,
         material_id=phonons.material_id,
-        residual_force_ev_per_angstrom=_residual_force(phonons),
+        residual_force_ev_per_angstrom=phonons.residual_force_ev_per_angstrom,
         source=phonons.source,
+        thermodynamics=mesh_thermodynamics(harmonic),
     )
     check_training_hessian(one)
     return one
@@ -244,42 +246,13 @@ def _spectral_label(phonons: TrainingPhonons) -> Any:
     harmonic = _harmonic_of(phonons)
     energy = phonons.static_energy_ev_per_atom
     origin = LabelOrigin(
-        phonons.material_id, energy_ev=None if energy is None else energy * harmonic.n_atoms
+        phonons.material_id,
+        energy_ev=None if energy is None else energy * harmonic.n_atoms,
+        largest_force_ev_per_angstrom=phonons.residual_force_ev_per_angstrom,
     )
     is_repeated = len(harmonic.dynamical_matrix.supercell) > harmonic.n_atoms
     length = DEFAULT_MESH_LENGTH_ANGSTROM if is_repeated else _ONE_POINT_ANGSTROM
     return label_of(harmonic, origin, length)
-
-
-def _grouped(labels: Sequence[Any]) -> list[Any]:
-    """Put structures that are alike into one group, so that none is tested on its twin."""
-    from pymatgen.core import Structure
-
-    from screening.descriptors.fingerprint import (
-        DEFAULT_THRESHOLD,
-        Fingerprint,
-        fingerprint,
-        fingerprint_distance,
-    )
-
-    leaders: list[tuple[str, Fingerprint]] = []
-    found = []
-    for label in labels:
-        system = label.system
-        own = fingerprint(
-            Structure(
-                system.cell_angstrom,
-                system.numbers,
-                system.positions_angstrom,
-                coords_are_cartesian=True,
-            )
-        )
-        near = (name for name, one in leaders if fingerprint_distance(own, one) < DEFAULT_THRESHOLD)
-        group = next(near, label.material_id)
-        if group == label.material_id:
-            leaders.append((group, own))
-        found.append(replace(label, origin=replace(label.origin, group=group)))
-    return found
 
 
 def _train_forest(
@@ -295,11 +268,47 @@ def _train_forest(
 def _train_entropy(
     labels: Sequence[Any], settings: Mapping[str, Any], name: str, progress: Progress | None
 ) -> TrainedModel:
+    from flows.training_groups import grouping_of, twins_of
     from screening.linear_entropy import LinearEntropySettings, train_entropy
 
-    return train_entropy(
-        _grouped(labels), LinearEntropySettings.from_dict(settings), name, progress
+    chosen = LinearEntropySettings.from_dict(settings)
+    names = [one.material_id for one in labels]
+    structures = [_structure_of(one) for one in labels]
+    grouping = grouping_of(names, structures)
+    model = train_entropy(_grouped(labels, grouping.groups), chosen, name, progress)
+    card = {**model.card, "grouped_by": grouping.by}
+    if grouping.by == "formula":
+        near = _grouped(labels, twins_of(names, structures))
+        error = train_entropy(near, chosen, name, progress).card[_PER_ATOM]["mae"]
+        said = (
+            "compositions are held out whole; where other polymorphs of one are known, the mean "
+            f"error of the entropy is {error:.3g} k_B/atom"
+        )
+        card["notes"] = [said, *card["notes"]]
+    return replace(model, card=card)
+
+
+def _structure_of(label: Any) -> Structure:
+    from pymatgen.core import Structure
+
+    system = label.system
+    return Structure(
+        system.cell_angstrom,
+        system.numbers,
+        system.positions_angstrom,
+        coords_are_cartesian=True,
     )
+
+
+def _grouped(labels: Sequence[Any], groups: Sequence[str]) -> list[Any]:
+    return [
+        replace(label, origin=replace(label.origin, group=group))
+        for label, group in zip(labels, groups, strict=True)
+    ]
+
+
+def _modes(label: Any) -> str:
+    return str(label.kind)
 
 
 def _forest(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
@@ -330,6 +339,7 @@ METHODS: dict[str, TrainedMethod] = {
         _spectral_label,
         _train_entropy,
         _entropy,
+        _modes,
     ),
 }
 """The methods by the names that users type."""

@@ -9,7 +9,13 @@ from jobflow import JobConfig, OnMissing, job
 
 from flows.predictors import cached_predictor
 
-__all__ = ["minima_job", "predict_job", "random_crystals_job", "train_job"]
+__all__ = [
+    "minima_job",
+    "predict_job",
+    "random_crystals_job",
+    "train_job",
+    "train_on_minima_job",
+]
 
 _WHATEVER_BECAME_OF_OTHERS = JobConfig(on_missing_references=OnMissing.NONE)
 """For jobs that go on with what there is: they run also where their parents failed."""
@@ -38,6 +44,36 @@ def train_job(database_uri: str, task: dict[str, Any], after: Any = None) -> dic
     from flows.training import TrainingTask, train_and_store
 
     return payload_training(train_and_store(database_uri, TrainingTask(**task)))
+
+
+@job
+def train_on_minima_job(
+    database_uri: str, task: dict[str, Any], minima: dict[str, Any]
+) -> dict[str, Any]:
+    """Train a model on the minima of a search and on nothing else that the database holds.
+
+    Parameters
+    ----------
+    database_uri
+        Where phonons are read and the model is written.
+    task
+        Fields of :class:`flows.training.TrainingTask`; a source that it names comes first.
+    minima
+        Output of `minima_job`.
+
+    Returns
+    -------
+    dict
+        As `train_job` returns.
+    """
+    from flows.tables import payload_training
+    from flows.training import TrainingTask, train_and_store
+
+    of_search = {
+        "source": task["source"] or minima["source"],
+        "material_ids": minima["relaxed_ids"],
+    }
+    return payload_training(train_and_store(database_uri, TrainingTask(**task | of_search)))
 
 
 @job
@@ -135,7 +171,7 @@ def minima_job(
     Returns
     -------
     dict
-        Materials of the minima, and how many were relaxed.
+        Materials of the minima, how many were relaxed, which, and by what.
     """
     del after
     from flows.searching import store_minima
@@ -147,5 +183,7 @@ def minima_job(
     return {
         "material_ids": list(found.material_ids),
         "n_relaxed": found.n_relaxed,
+        "relaxed_ids": list(found.relaxed_ids),
+        "source": found.source,
         "rejected": found.rejected,
     }

@@ -7,7 +7,9 @@ other; what is of no use is left out with its reason, and what is left trains th
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,13 +19,14 @@ from flows.catalogue import in_chunks, materials_where
 from flows.model_cards import score_rows
 from flows.trained import SOURCES, Progress, TrainedMethod, trained_method
 from screening.errors import NotFoundError, ScreeningError, SettingError, TrainingSetError
+from screening.trained_model import model_name
 from stores.connect import Database, open_database
 from stores.documents.model import MetricRecord
 from stores.query import in_values
 
 if TYPE_CHECKING:
     from screening.trained_model import TrainedModel
-    from stores.training import TrainingReport
+    from stores.training import TrainingPhonons, TrainingReport
 
 __all__ = [
     "Training",
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 READING = "reading phonons"
+_TRAINING_IDS = "training_ids"  # field of a card: what the trainer kept
 _SAID_REASONS = 3
 _METRICS = ("pearson", "spearman", "mae", "rmse", "skill")
 _SAID_ELEMENTS = 5
@@ -56,6 +60,8 @@ class TrainingTask:
         Name of the model; empty for that of the chemistry.
     settings
         Plain settings of the method; what is not given has its default.
+    material_ids
+        Only these materials; None for all that the filter selects.
     """
 
     method: str
@@ -63,6 +69,7 @@ class TrainingTask:
     source: str = ""
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    material_ids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +87,7 @@ class Training:
     training_ids
         Materials it learned from.
     left_out
-        Number of the other materials, by reason.
+        Number of the other materials, by reason; among them what the trainer left out itself.
     wall_seconds
         Duration.
     """
@@ -92,6 +99,25 @@ class Training:
     training_ids: tuple[str, ...]
     left_out: Mapping[str, int]
     wall_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """What there is to learn from one material.
+
+    Attributes
+    ----------
+    label
+        As the method takes it.
+    at_rest
+        Key of the relaxed crystal, as a material of its own.
+    has_forces
+        Whether it is known how large the forces on its atoms are.
+    """
+
+    label: Any
+    at_rest: str
+    has_forces: bool
 
 
 def read_training_settings(file: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +182,7 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
     Raises
     ------
     SettingError
-        If there is no such method, or a setting cannot be used.
+        If there is no such method, or a setting or the name cannot be used.
     QueryError
         If the filter cannot be read.
     NotFoundError
@@ -169,52 +195,58 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
 
     started = time.monotonic()
     method = trained_method(task.method)
+    if task.name:
+        model_name(method.method, task.name)  # before all the work, not after it
     names = materials_where(database, task.query)
+    if task.material_ids is not None:
+        names = tuple(sorted(set(names).intersection(task.material_ids)))
     if not names:
         raise NotFoundError(
             "no structure matches", subject=task.query or "training set", hint="Import some first"
         )
     report = TrainingReport()
-    labels = _labels(database, names, task.source, method, report, progress)
-    name = task.name or _chemistry(database, list(labels))
-    trained = method.train(list(labels.values()), task.settings, name, progress)
-    model = _with_origin(trained, report)
+    lessons = _lessons(database, names, task.source, method, report, progress)
+    lessons = _of_one_kind(lessons, method, report)
+    name = task.name or _chemistry(database, list(lessons))
+    labels = [one.label for one in lessons.values()]
+    trained = method.train(labels, task.settings, name, progress)
+    model = _with_origin(trained, lessons, report)
     return Training(
         model=model,
-        model_id=store_model(database, model, tuple(labels), metrics=_metrics(model)),
+        model_id=store_model(database, model, metrics=_metrics(model)),
         source=report.source,
         n_matching=len(names),
-        training_ids=tuple(labels),
+        training_ids=tuple(model.card[_TRAINING_IDS]),
         left_out=report.counts,
         wall_seconds=time.monotonic() - started,
     )
 
 
-def _labels(
+def _lessons(
     database: Database,
     names: Sequence[str],
     source: str,
     method: TrainedMethod,
     report: TrainingReport,
     progress: Progress | None,
-) -> dict[str, Any]:
+) -> dict[str, _Lesson]:
     """Return what a method learns from, by material; what is of no use goes to the report."""
     from stores.training import training_phonons
 
-    labels: dict[str, Any] = {}
+    lessons: dict[str, _Lesson] = {}
     messages: dict[str, str] = {}
     found = training_phonons(database, names, source or None, report=report)
     n_found = report.n_asked - sum(report.counts.values())
     for phonons in found:
         try:
-            labels[phonons.material_id] = method.label(phonons)
+            lessons[phonons.material_id] = _lesson(phonons, method)
         except ScreeningError as error:
             # one reason for each code: messages hold numbers of the crystal
             message = messages.setdefault(error.code, error.message)
             report.skip(phonons.material_id, f"{error.code}, the first: {message}")
         if progress is not None:
             progress(READING, report.n_read, n_found)
-    if not labels:
+    if not lessons:
         reasons = sorted(report.counts.items(), key=lambda one: -one[1])[:_SAID_REASONS]
         said = "; ".join(f"{reason} ({count})" for reason, count in reasons)
         raise TrainingSetError(
@@ -222,17 +254,59 @@ def _labels(
             subject=report.source,
             hint="Use relaxed crystals without imaginary modes",
         )
-    return labels
+    return lessons
 
 
-def _with_origin(model: TrainedModel, report: TrainingReport) -> TrainedModel:
-    """Add to the card whose results were learned, and what was left out, which trainers know not.
+def _lesson(phonons: TrainingPhonons, method: TrainedMethod) -> _Lesson:
+    from screening.structure import canonical_crystal
+
+    label = method.label(phonons)
+    relaxed = phonons.relaxed
+    return _Lesson(
+        label=label,
+        at_rest=phonons.material_id if relaxed is None else canonical_crystal(relaxed).material_id,
+        has_forces=phonons.residual_force_ev_per_angstrom is not None,
+    )
+
+
+def _of_one_kind(
+    lessons: Mapping[str, _Lesson], method: TrainedMethod, report: TrainingReport
+) -> dict[str, _Lesson]:
+    """Keep the labels of the kind that most are of: sums over different modes never mix."""
+    kinds = {name: method.kind(one.label) for name, one in lessons.items()}
+    [(most, _)] = Counter(kinds.values()).most_common(1)
+    for name, kind in kinds.items():
+        if kind != most:
+            report.skip(name, f"label of the kind {kind}, most are of the kind {most}")
+    return {name: one for name, one in lessons.items() if kinds[name] == most}
+
+
+def _with_origin(
+    model: TrainedModel, lessons: Mapping[str, _Lesson], report: TrainingReport
+) -> TrainedModel:
+    """Add to the card what trainers know not: whose results were learned, of which materials.
 
     Reasons are kept as texts: they may not be names of fields.
     """
-    left_out = [f"{count} left out: {reason}" for reason, count in report.counts.items()]
-    notes = [*left_out, *model.card.get("notes", ())]
-    return replace(model, card={**model.card, SOURCES: [report.source], "notes": notes})
+    from stores.models import SOURCE_IDS
+
+    learned = list(model.card.get(_TRAINING_IDS, lessons))
+    rejected = {one["material_id"]: one["reason"] for one in model.card.get("rejected", ())}
+    for name in lessons.keys() - set(learned):
+        report.skip(name, rejected.get(name, "nearly the same as one that is learned from"))
+    said = [f"{count} left out: {reason}" for reason, count in report.counts.items()]
+    n_unknown = sum(not lessons[name].has_forces for name in learned)
+    if n_unknown:
+        said.append(f"forces not known: {n_unknown} of {len(learned)} were taken to be at rest")
+    given = {key for name, one in lessons.items() for key in (name, one.at_rest)}
+    told = {
+        SOURCES: [report.source],
+        SOURCE_IDS: sorted(given),
+        _TRAINING_IDS: learned,
+        "n_forces_unknown": n_unknown,
+        "notes": [*said, *model.card.get("notes", ())],
+    }
+    return replace(model, card={**model.card, **told})
 
 
 def _metrics(model: TrainedModel) -> list[MetricRecord]:
@@ -261,5 +335,5 @@ def _chemistry(database: Database, names: Sequence[str]) -> str:
             formulas.add(row["formula_reduced"])
             elements.update(row["elements"])
     if len(formulas) == 1:
-        return formulas.pop()
+        return re.sub(r"[()]", "", formulas.pop())  # no part of a name
     return "-".join(sorted(elements)) if len(elements) <= _SAID_ELEMENTS else "many"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from screening.uncertainty.calibration import (
 )
 from screening.uncertainty.estimates import estimate, estimate_difference, raw_value
 from screening.uncertainty.interval import Interval, opened
+from screening.uncertainty.own_intervals import OwnCalibration
 from screening.uncertainty.risk import StabilityJudgement
 from screening.uncertainty.samples import Sample
 from stores.builders.calibrations import build_calibrations
@@ -126,18 +127,31 @@ class Uncalibrated(Reference):
         return replace(super().stability(sample, alpha), verdict=Verdict.UNDETERMINED)
 
 
+@dataclass(frozen=True)
 class OwnSpread:
-    """A method that says itself how sure it is: intervals of its own posterior distribution.
+    """A method that says itself how sure it is: intervals from its own standard deviations.
 
-    For a few cells from first principles, of which the next tier displaces one atom after the
-    other. Standard deviations come from draws of the force constants, widened where cells that
-    were left out show them to be too narrow. They do not know what displacements of finite
-    length add, which grows with their square; for that stands what
-    `screening.uncertainty.estimates` takes as the least deviation of any method. Several
-    intervals hold together in the manner of Bonferroni. Without a spread they are open.
+    Those of a few cells from first principles come from draws of the force constants, widened
+    where cells that were left out show them to be too narrow; their intervals are those of
+    Student's t at any risk. They do not know what displacements of finite length add, which
+    grows with their square; for that stands what `screening.uncertainty.estimates` takes as the
+    least deviation of any method.
+
+    Those of a trained model stand for conformal intervals at the one risk that it was calibrated
+    at. At another risk its calibration says how wide they are, and where it says nothing, they
+    are open.
+
+    Several intervals hold together in the manner of Bonferroni. Without a spread they are open,
+    and so is that of a lowest frequency that the method does not know.
+
+    Attributes
+    ----------
+    calibration
+        Of a trained model; None for a posterior distribution.
     """
 
-    tables: Collection[str] = ()
+    calibration: OwnCalibration | None = None
+    tables: ClassVar[Collection[str]] = ()
 
     def intervals(
         self, sample: Sample, quantities: Sequence[Quantity], alpha: float
@@ -145,7 +159,7 @@ class OwnSpread:
         """Intervals around the values as predicted."""
         risk = alpha / max(1, len(quantities))
         return tuple(
-            _around(one, raw_value(sample, one), _own_half_width(sample, one, risk), alpha)
+            _around(one, raw_value(sample, one), self._half_width(sample, one, risk), alpha)
             for one in quantities
         )
 
@@ -160,7 +174,7 @@ class OwnSpread:
                 _around(
                     one,
                     estimate_difference(*pair, one, 0.0, 1.0).value,
-                    math.hypot(*(_own_half_width(x, _vibration(one), risk) for x in pair)),
+                    self._pair_half_width(pair, _vibration(one), risk),
                     alpha,
                 )
                 for one in quantities
@@ -175,7 +189,7 @@ class OwnSpread:
         verdict.
         """
         lowest = sample.lowest_frequency_thz
-        half = _own_half_width(sample, Quantity(Property.LOWEST_FREQUENCY), alpha)
+        half = self._half_width(sample, Quantity(Property.LOWEST_FREQUENCY), alpha)
         criterion = CRITERIA[DEFAULT_CRITERION]
         above = criterion.threshold_thz + criterion.abstention_thz + half
         below = criterion.threshold_thz - criterion.abstention_thz - half
@@ -184,8 +198,33 @@ class OwnSpread:
         return StabilityJudgement(verdict, lowest, above, below)
 
     def novelty(self, sample: Sample) -> float:  # noqa: ARG002 - the same for all
-        """Return zero: it learns from each crystal itself."""
+        """Return zero: it knows each crystal from its own cells, or refuses what is new to it."""
         return 0.0
+
+    def _pair_half_width(self, pair: Sequence[Sample], quantity: Quantity, risk: float) -> float:
+        """Half the width of an interval of a difference.
+
+        Deviations of a posterior distribution add in squares; conformal half widths, which each
+        hold with half of the risk, add up.
+        """
+        if self.calibration is None:
+            return math.hypot(*(self._half_width(one, quantity, risk) for one in pair))
+        return sum(self._half_width(one, quantity, risk / len(pair)) for one in pair)
+
+    def _half_width(self, sample: Sample, quantity: Quantity, risk: float) -> float:
+        """Half the width of an interval of one crystal; infinite where it is open."""
+        from scipy.stats import t
+
+        spread = sample.spread
+        if spread is None:
+            return math.inf
+        if quantity.kind is Property.LOWEST_FREQUENCY and spread.lowest_frequency_std_thz is None:
+            return math.inf
+        own_risk, factor = risk, 1.0
+        if self.calibration is not None:
+            own_risk, factor = self.calibration.alpha, self.calibration.factor(quantity, risk)
+        quantile = float(t.ppf(1.0 - 0.5 * own_risk, spread.n_members - 1))
+        return factor * quantile * estimate(sample, quantity, 0.0, 0.0).deviation
 
 
 def _around(quantity: Quantity, value: float, half_width: float, alpha: float) -> Interval:
@@ -195,16 +234,6 @@ def _around(quantity: Quantity, value: float, half_width: float, alpha: float) -
 def _vibration(difference: Quantity) -> Quantity:
     """Return what of each polymorph enters a difference."""
     return Quantity(Property.FREE_ENERGY, difference.temperature_k)
-
-
-def _own_half_width(sample: Sample, quantity: Quantity, alpha: float) -> float:
-    """Half the width of the interval of a method's own spread, infinite without one."""
-    from scipy.stats import t
-
-    if sample.spread is None:
-        return math.inf
-    quantile = float(t.ppf(1.0 - 0.5 * alpha, sample.spread.n_members - 1))
-    return quantile * estimate(sample, quantity, 0.0, 0.0).deviation
 
 
 def load_calibrations(

@@ -23,7 +23,7 @@ from pymatgen.core import Structure
 
 from screening.errors import SettingError, TrainingSetError
 from screening.harmonic import Harmonic, signed_frequencies_thz
-from screening.prediction import FloatArray, frozen_array
+from screening.prediction import FloatArray, Thermodynamics, frozen_array
 from screening.supercell_symmetry import phonopy_cell
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "on_site_from_sum_rule",
     "repair_hessian",
     "sum_rule_violation",
+    "without_translations",
     "zone_centre_frequencies_thz",
     "zone_centre_hessian",
 ]
@@ -64,16 +65,20 @@ class ZoneCentreHessian:
         Second derivatives of the energy in eV/Å², shape (3 site + axis, 3 site + axis), in the
         order of the sites of the structure.
     residual_force_ev_per_angstrom
-        Largest force on an atom of the undisplaced cell in eV/Å.
+        Largest force on an atom of the undisplaced cell in eV/Å; None where it is not known.
     source
         What computed it, for instance the name of a potential.
+    thermodynamics
+        Of the modes of all wave vectors, as `screening.zone_centre_modes.mesh_thermodynamics`
+        gives them; None where only the zone centre is known.
     """
 
     material_id: str
     structure: Structure
     hessian_ev_per_angstrom2: FloatArray
-    residual_force_ev_per_angstrom: float
+    residual_force_ev_per_angstrom: float | None
     source: str
+    thermodynamics: Thermodynamics | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +126,9 @@ def zone_centre_hessian(
     harmonic: Harmonic,
     *,
     material_id: str,
-    residual_force_ev_per_angstrom: float = 0.0,
+    residual_force_ev_per_angstrom: float | None = None,
     source: str = "",
+    thermodynamics: Thermodynamics | None = None,
 ) -> ZoneCentreHessian:
     """Sum force constants over all images of every atom.
 
@@ -132,7 +138,7 @@ def zone_centre_hessian(
     ----------
     harmonic
         Force constants of the crystal.
-    material_id, residual_force_ev_per_angstrom, source
+    material_id, residual_force_ev_per_angstrom, source, thermodynamics
         Taken over.
     """
     matrix = harmonic.dynamical_matrices(np.zeros((1, 3)))[0].real
@@ -144,6 +150,7 @@ def zone_centre_hessian(
         hessian_ev_per_angstrom2=frozen_array(0.5 * (hessian + hessian.T)),
         residual_force_ev_per_angstrom=residual_force_ev_per_angstrom,
         source=source,
+        thermodynamics=thermodynamics,
     )
 
 
@@ -193,8 +200,14 @@ def _column_sums(hessian: FloatArray) -> FloatArray:
     return np.asarray(hessian.reshape(len(hessian), -1, 3).sum(axis=1))
 
 
-def _projected(hessian: FloatArray) -> FloatArray:
-    """Remove rigid translations from both sides."""
+def without_translations(hessian: FloatArray) -> FloatArray:
+    """Remove rigid translations from both sides of a Hessian, and what is not symmetric in it.
+
+    Parameters
+    ----------
+    hessian
+        In eV/Å², shape (3 site + axis, 3 site + axis).
+    """
     rows = hessian - np.tile(_column_sums(hessian), len(hessian) // 3) * (3.0 / len(hessian))
     columns = rows.T - np.tile(_column_sums(rows.T), len(hessian) // 3) * (3.0 / len(hessian))
     return 0.5 * (columns + columns.T)
@@ -202,6 +215,15 @@ def _projected(hessian: FloatArray) -> FloatArray:
 
 def _clipped(hessian: FloatArray) -> tuple[FloatArray, int]:
     """Set negative eigenvalues to zero, and count them."""
+    shift = _ROUNDING * float(hessian.diagonal().max())
+    try:  # mostly there are none, and this is ten times faster than to find eigenvalues
+        np.linalg.cholesky(hessian + shift * np.eye(len(hessian)))
+    except np.linalg.LinAlgError:
+        return _without_negative(hessian)
+    return hessian, 0
+
+
+def _without_negative(hessian: FloatArray) -> tuple[FloatArray, int]:
     values, vectors = np.linalg.eigh(hessian)
     negative = values < -_ROUNDING * max(float(np.abs(values).max()), np.finfo(np.float64).tiny)
     kept = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -244,11 +266,11 @@ def repair_hessian(
         )
     given = 0.5 * (hessian + hessian.T)
     if order == "project_then_clip":
-        repaired, n_clipped = _clipped(_projected(given))
-        repaired = _projected(repaired)  # rounding only
+        repaired, n_clipped = _clipped(without_translations(given))
+        repaired = without_translations(repaired)  # rounding only
     else:
         repaired, n_clipped = _clipped(given)
-        repaired = _projected(repaired)
+        repaired = without_translations(repaired)
     norm = float(np.linalg.norm(hessian))
     change = float(np.linalg.norm(repaired - hessian))
     return RepairedHessian(
@@ -265,21 +287,22 @@ def on_site_from_sum_rule(hessian: FloatArray) -> FloatArray:
     Parameters
     ----------
     hessian
-        In eV/Å², shape (3 site + axis, 3 site + axis), with the blocks of different sites; those
-        on the diagonal are not read.
+        In eV/Å², shape (..., 3 site + axis, 3 site + axis), with the blocks of different sites;
+        those on the diagonal are not read.
 
     Returns
     -------
     ndarray
         The same off the diagonal; on it minus the sum over the other sites, made symmetric.
     """
-    n_sites = len(hessian) // 3
-    blocks = hessian.reshape(n_sites, 3, n_sites, 3).transpose(0, 2, 1, 3).copy()
+    n_sites = hessian.shape[-1] // 3
+    found = hessian.reshape(*hessian.shape[:-2], n_sites, 3, n_sites, 3).copy()
     sites = np.arange(n_sites)
-    blocks[sites, sites] = 0.0
-    sums = -blocks.sum(axis=1)
-    blocks[sites, sites] = 0.5 * (sums + sums.swapaxes(1, 2))
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3).reshape(hessian.shape))
+    blocks = found.swapaxes(-3, -2)
+    blocks[..., sites, sites, :, :] = 0.0
+    sums = -found.sum(axis=-2)
+    blocks[..., sites, sites, :, :] = 0.5 * (sums + sums.swapaxes(-1, -2))
+    return found.reshape(hessian.shape)
 
 
 def check_training_hessian(
@@ -298,12 +321,13 @@ def check_training_hessian(
     ------
     TrainingSetError
         If the Hessian has another shape than the cell asks for, is not finite or not symmetric,
-        the cell is not relaxed, rigid translations are no zero modes, or a mode is negative.
+        the cell is known not to be relaxed, rigid translations are no zero modes, or a mode is
+        negative.
     """
     tolerances = tolerances or TrainingTolerances()
     _check_matrix(one, tolerances)
     force = one.residual_force_ev_per_angstrom
-    if not 0.0 <= force <= tolerances.residual_force_ev_per_angstrom:
+    if force is not None and not 0.0 <= force <= tolerances.residual_force_ev_per_angstrom:
         _refuse(
             one,
             f"residual force {force:g} eV/Å, above {tolerances.residual_force_ev_per_angstrom:g}",
@@ -351,7 +375,7 @@ def _check_modes(one: ZoneCentreHessian, tolerances: TrainingTolerances) -> None
             f" by up to {sum_rule_violation(hessian):.3g} eV/Å²",
             "Impose the acoustic sum rule on its force constants",
         )
-    lowest = float(zone_centre_frequencies_thz(_projected(hessian), masses)[0])
+    lowest = float(zone_centre_frequencies_thz(without_translations(hessian), masses)[0])
     if lowest < -zero_thz:
         _refuse(
             one,

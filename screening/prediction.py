@@ -97,12 +97,16 @@ class Thermodynamics:
 
 @dataclass(frozen=True)
 class ThermodynamicsSpread:
-    """Sample standard deviation over the members of a committee, on the same grid."""
+    """Sample standard deviation over the members of a committee, on the same grid.
+
+    That of the lowest frequency in THz is None for a method that does not know it: no interval
+    of it has ends.
+    """
 
     free_energy_std_mev_per_atom: FloatArray
     entropy_std_mev_per_k_per_atom: FloatArray
     heat_capacity_std_mev_per_k_per_atom: FloatArray
-    lowest_frequency_std_thz: float
+    lowest_frequency_std_thz: float | None
     n_members: int
 
 

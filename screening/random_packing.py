@@ -19,7 +19,7 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from screening.errors import SettingError
 from screening.prediction import FloatArray
 
-__all__ = ["random_crystals"]
+__all__ = ["random_crystal", "random_crystals"]
 
 _ANGLES_DEGREE = (60.0, 120.0)
 _LENGTH_RATIOS = (0.6, 1.7)
@@ -65,18 +65,46 @@ def random_crystals(
     >>> [len(one) for one in random_crystals("K2 Zn2 F6", 133.0, 2, seed=0)]
     [10, 10]
     """
+    if count < 1:
+        raise SettingError(f"{count} crystals", subject="count", hint="Ask for at least one")
+    for index in range(count):
+        yield random_crystal(composition, volume_angstrom3, index, seed)
+
+
+def random_crystal(
+    composition: Composition | str, volume_angstrom3: float, index: int, seed: int
+) -> Structure:
+    """Draw one of the crystals of `random_crystals`, without those before it.
+
+    Parameters
+    ----------
+    composition, volume_angstrom3, seed
+        As for `random_crystals`.
+    index
+        Which of them, from 0.
+
+    Raises
+    ------
+    SettingError
+        If the volume is not positive, the composition not of whole atoms, or the index negative.
+
+    Examples
+    --------
+    >>> first, second = random_crystals("K2 Zn2 F6", 133.0, 2, seed=0)
+    >>> random_crystal("K2 Zn2 F6", 133.0, 1, seed=0) == second
+    True
+    """
     if not (np.isfinite(volume_angstrom3) and volume_angstrom3 > 0.0):
         raise SettingError(
             f"{volume_angstrom3} is no volume in Å³",
             subject="volume_angstrom3",
             hint="Give that of a known polymorph, or 15 to 20 Å³ for each atom",
         )
-    if count < 1:
-        raise SettingError(f"{count} crystals", subject="count", hint="Ask for at least one")
+    if index < 0:
+        raise SettingError(f"crystal {index}", subject="index", hint="Count from 0")
+    rng = np.random.default_rng([seed, index])
     species = _species(Composition(composition))
-    for index in range(count):
-        rng = np.random.default_rng([seed, index])
-        yield _packed(species, volume_angstrom3 * rng.uniform(*_VOLUME_SPREAD), rng)
+    return _packed(species, volume_angstrom3 * rng.uniform(*_VOLUME_SPREAD), rng)
 
 
 def _species(composition: Composition) -> list[Element]:

@@ -1,6 +1,7 @@
 """What follows from the modes of the zone centre alone: moments and thermodynamics.
 
-With ten or more atoms in the cell the zone centre stands for all wave vectors. Its translations
+With ten or more atoms in the cell the zone centre is taken for all wave vectors, whose sum is
+what it is held against where it is known. Its translations
 and what a repair left at zero are given half of the mean frequency of the other modes.
 
 References
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from screening.harmonic import DEFAULT_MESH_LENGTH_ANGSTROM, Harmonic, mesh_frequencies
 from screening.hessians import ZERO_MODE_FRACTION
 from screening.prediction import FloatArray, Thermodynamics
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
@@ -21,6 +23,7 @@ from screening.units import thz_to_rad_per_ps
 
 __all__ = [
     "SpectrumMoments",
+    "mesh_thermodynamics",
     "replace_low_modes",
     "spectrum_moments",
     "zone_centre_thermodynamics",
@@ -117,3 +120,31 @@ def zone_centre_thermodynamics(
     settings = replace(settings or ThermodynamicsSettings(), low_mode_policy="half_mean_optical")
     rows = np.asarray(frequencies_thz, dtype=np.float64)[None]
     return thermodynamics(rows, np.ones(1), n_atoms, settings, is_gamma=np.array([True]))
+
+
+def mesh_thermodynamics(
+    harmonic: Harmonic, mesh_length_angstrom: float = DEFAULT_MESH_LENGTH_ANGSTROM
+) -> Thermodynamics | None:
+    """Sum the modes of a mesh of wave vectors, for what is learned at its centre alone.
+
+    Parameters
+    ----------
+    harmonic
+        Force constants of the crystal.
+    mesh_length_angstrom
+        As in `screening.harmonic.mesh_frequencies`.
+
+    Returns
+    -------
+    Thermodynamics
+        At the temperatures of `screening.thermodynamics.ThermodynamicsSettings`; None where the
+        forces were computed in one cell, which knows the zone centre alone, or too many modes
+        are low.
+    """
+    if len(harmonic.dynamical_matrix.supercell) == harmonic.n_atoms:
+        return None
+    mesh = mesh_frequencies(harmonic, mesh_length_angstrom)
+    found = thermodynamics(
+        mesh.frequencies_thz, mesh.weights, harmonic.n_atoms, is_gamma=mesh.is_gamma
+    )
+    return found if found.valid else None

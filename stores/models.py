@@ -6,18 +6,22 @@ the model's digest, so that what predicts the same is stored once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from screening.errors import CorruptDataError, ModelCorruptError, NotFoundError
 from screening.trained_model import TrainedModel, method_and_name
+from stores.builders.incremental import chunks
 from stores.documents.model import MetricRecord, ModelDocument, ModelKind
-from stores.query import and_, by_field
+from stores.query import and_, by_field, in_values
 
 if TYPE_CHECKING:
     from stores.connect import Database  # brings the databases along
 
-__all__ = ["list_models", "load_model", "store_model"]
+__all__ = ["SOURCE_IDS", "learned_by", "list_models", "load_model", "store_model"]
+
+SOURCE_IDS = "source_ids"
+"""Field of a card: keys of all that its training was given, which travels with its file."""
 
 _MAX_NAMES = 10  # in a message
 
@@ -40,7 +44,7 @@ def store_model(
     model
         What to store.
     training_ids
-        Keys of the documents that it was trained on.
+        Keys of the documents that it was trained on; empty for those that the card names.
     metrics
         Scores on held-out sets.
 
@@ -52,11 +56,53 @@ def store_model(
         If the model is of no known method, or its name cannot name a model.
     """
     weights = database.blobs.put(model.arrays)
-    document = ModelDocument.from_trained(
-        model, weights, metrics=metrics, training_ids=training_ids
-    )
+    named = training_ids or tuple(model.card.get(SOURCE_IDS, ()))
+    document = ModelDocument.from_trained(model, weights, metrics=metrics, training_ids=named)
     database.models.update(document.to_store())
     return document.model_id
+
+
+def learned_by(
+    database: Database, model_digest: str, material_ids: Iterable[str]
+) -> frozenset[str] | None:
+    """Return those of some materials that a trained model learned from.
+
+    Materials that stand for a duplicate that it learned from are among them, and duplicates of
+    what it learned from.
+
+    Parameters
+    ----------
+    database
+        An open database.
+    model_digest
+        Digest of the model, as its predictions carry it.
+    material_ids
+        Which materials.
+
+    Returns
+    -------
+    frozenset of str or None
+        None where it is not known what the model learned from: it is not stored here, or it was
+        stored without saying so.
+    """
+    rows = database.models.query(by_field("model_digest", model_digest), ["kind", "provenance"])
+    known = {
+        name
+        for row in rows
+        if row["kind"] == ModelKind.PREDICTOR.value
+        for name in row["provenance"]["source_ids"]
+    }
+    if not known:
+        return None
+    asked = tuple(dict.fromkeys(material_ids))
+    learned = known.intersection(asked)
+    fields = ["material_id", "duplicate_of"]
+    for names in chunks(asked):
+        for field in fields:
+            for row in database.structures.query(in_values(field, names), fields):
+                pair = {row["material_id"], row.get("duplicate_of")} - {None}
+                learned |= pair if pair & known else set()
+    return frozenset(learned.intersection(asked))
 
 
 def load_model(database: Database, name: str) -> TrainedModel:

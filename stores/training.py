@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from screening.errors import ScreeningError, TrainingSetError
 from screening.predictors.interface import GIVEN_CELLS, GIVEN_FORCES, Tier
 from stores.builders.incremental import chunks
@@ -20,14 +22,17 @@ from stores.documents.prediction import PredictionDocument
 from stores.query import in_values
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
     from screening.anharmonic import ForceConstants
     from screening.prediction import ForceData
     from stores.connect import Database  # brings the databases along
 
-__all__ = ["TrainingPhonons", "TrainingReport", "training_phonons"]
+__all__ = ["TrainingPhonons", "TrainingReport", "source_of", "training_phonons"]
 
 _MOST_LISTED = 6
 _DIGITS = 12  # of a model's digest, where a name alone does not tell models apart
+_GIVEN = frozenset({GIVEN_CELLS, GIVEN_FORCES})
 _FORCES, _CONSTANTS = "forces", "force_constants"
 
 
@@ -48,10 +53,12 @@ class TrainingPhonons:
     static_energy_ev_per_atom
         Energy without vibrations in eV/atom by the same model, or None.
     residual_force_ev_per_angstrom
-        Largest force that the relaxation left on an atom in eV/Å; None where the structure was
-        taken as it was given.
+        Largest force on an atom at rest in eV/Å: what the relaxation left, or that of the
+        undisplaced crystal; None where it is not known.
     force_data, force_constants
         One of the two; the other is None.
+    relaxed
+        The crystal as it was relaxed; None where it was taken as it was given.
     """
 
     material_id: str
@@ -63,6 +70,7 @@ class TrainingPhonons:
     residual_force_ev_per_angstrom: float | None = None
     force_data: ForceData | None = None
     force_constants: ForceConstants | None = None
+    relaxed: Structure | None = None
 
 
 @dataclass
@@ -99,6 +107,11 @@ class TrainingReport:
         return [head, *(f"{count} left out: {reason}" for reason, count in self.counts.items())]
 
 
+def source_of(model: str, model_digest: str) -> str:
+    """Name a source: the model, with the start of its digest where it has one."""
+    return f"{model}@{model_digest[:_DIGITS]}" if model_digest else model
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A prediction with phonons."""
@@ -112,7 +125,7 @@ class _Candidate:
     @property
     def named(self) -> str:
         """The model with the start of its digest, where it has one of its own."""
-        return f"{self.model}@{self.model_digest[:_DIGITS]}" if self.model_digest else self.model
+        return source_of(self.model, self.model_digest)
 
     def is_called(self, text: str) -> bool:
         """Whether a user may mean this model."""
@@ -187,7 +200,7 @@ def _candidate(row: Mapping[str, Any]) -> _Candidate:
     source = row["provenance"]
     when = str(row.get("last_updated") or "")
     # of given forces the digest is that of the numbers, which differ for every material
-    given = source["method"] in {GIVEN_CELLS, GIVEN_FORCES}
+    given = source["method"] in _GIVEN
     return _Candidate(
         material_id=str(row["material_id"]),
         prediction_id=str(row["prediction_id"]),
@@ -275,6 +288,8 @@ def _made(
     part = _CONSTANTS if _CONSTANTS in blobs else _FORCES
     arrays = database.blobs.get(blobs[part])
     is_fitted = part == _CONSTANTS
+    forces = None if is_fitted else document.force_data(arrays)
+    residual = _force_at_rest(forces, is_given=stored.provenance.method in _GIVEN)
     return TrainingPhonons(
         material_id=one.material_id,
         prediction_id=one.prediction_id,
@@ -283,8 +298,17 @@ def _made(
         tier=stored.tier,
         static_energy_ev_per_atom=stored.static_energy_ev_per_atom,
         residual_force_ev_per_angstrom=(
-            None if relaxation is None else relaxation.max_force_ev_per_angstrom
+            residual if relaxation is None else relaxation.max_force_ev_per_angstrom
         ),
-        force_data=None if is_fitted else document.force_data(arrays),
+        force_data=forces,
         force_constants=document.force_constants(arrays) if is_fitted else None,
+        relaxed=None if relaxation is None else stored.structure.to_pymatgen(),
     )
+
+
+def _force_at_rest(forces: ForceData | None, *, is_given: bool) -> float | None:
+    """Largest force of the undisplaced cell in eV/Å; files without such a cell say zero."""
+    if forces is None:
+        return None
+    found = float(np.linalg.norm(forces.residual_forces_ev_per_angstrom, axis=1).max(initial=0.0))
+    return None if is_given and found == 0.0 else found

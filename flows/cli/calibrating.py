@@ -49,6 +49,7 @@ def calibrate(
     from flows import calibrating, tables
     from flows.drawing import draw_calibrations
     from screening.quantities import Quantity
+    from stores.builders import build_calibrations
     from stores.connect import open_database
 
     stored: str | None = None
@@ -58,19 +59,22 @@ def calibrate(
             stored = calibrating.import_calibration(database, load)
         wanted = tuple(dict.fromkeys((*calibrating.assessed_by_default(), *asked)))
         found = calibrating.assessed_calibrations(database, wanted, alpha)
+        left_out = build_calibrations(database, wanted).left_out
         known = calibrating.known_calibrations(database)
         written = draw_calibrations(database, plots) if plots is not None else []
         if export is not None:
             written += calibrating.export_calibrations((one.calibration for one in known), export)
     if as_json:
-        print_json(tables.payload_calibrations(found, known, stored))
+        told = tables.payload_calibrations(found, known, stored)
+        print_json(told | {"left_out": dict(left_out)})
         return
     if stored is not None:
         print_lines([f"stored {stored}"])
     for one in found:
         print_lines(calibrating.lines_of(one))
         out.print(tables.table_calibration(one, width=out.width))
-    if not found:
+    print_lines([f"{family}: {reason}" for family, reason in left_out.items()])
+    if not found and not left_out:
         print_lines([_NO_PAIRS])
     out.print(tables.table_known(known, width=out.width))
     print_paths(written)

@@ -98,8 +98,8 @@ def predict(
     ] = None,
     query: Query = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Structures read, predicted and written together.")
-    ] = 200,
+        int | None, typer.Option(min=1, help="Structures read, predicted and written together.")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", help="JSON file with settings of the science.")
     ] = None,
@@ -112,7 +112,7 @@ def predict(
     from flows import tables
     from flows.catalogue import materials_where
     from flows.options import screening_settings
-    from flows.predicting import predict_stored
+    from flows.predicting import DEFAULT_BATCH_SIZE, predict_stored
     from flows.progress import StageProgress
     from flows.stored_models import find_model
     from stores.connect import open_database
@@ -127,7 +127,7 @@ def predict(
                 database_uri(),
                 found,
                 names,
-                batch_size=batch_size,
+                batch_size=batch_size or DEFAULT_BATCH_SIZE,
                 settings=chosen,
                 told=lambda n, total, refused: progress(
                     "predicting", n, total, f"{refused} refused" if refused else ""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from jobflow import Flow, Job, Maker
 
 from flows.makers.batch import ScreenBatchMaker, SummaryMaker
+from flows.predicting import DEFAULT_BATCH_SIZE
 from flows.resources import Resource, resource_for, tagged
 from flows.searching import SearchTask, search_maker
-from flows.trained_jobs import minima_job, predict_job, random_crystals_job, train_job
+from flows.trained_jobs import (
+    minima_job,
+    predict_job,
+    random_crystals_job,
+    train_job,
+    train_on_minima_job,
+)
 from flows.training import TrainingTask
 from screening.settings import ScreeningSettings
 
@@ -39,12 +46,19 @@ class TrainMaker(Maker):
     model_name: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def make(self, database_uri: str, after: Sequence[Any] = ()) -> Job:
-        """Return the job; ``after`` takes outputs of jobs that must have ended before."""
+    def make(self, database_uri: str, after: Sequence[Any] = (), minima: Any = None) -> Job:
+        """Return the job; ``after`` takes outputs of jobs that must have ended before.
+
+        With the output of a job of ``minima`` only their phonons are learned.
+        """
         task = TrainingTask(
             self.method, self.query, self.source, self.model_name, dict(self.settings)
         )
-        made = train_job(database_uri, asdict(task), list(after))
+        made = (
+            train_job(database_uri, asdict(task), list(after))
+            if minima is None
+            else train_on_minima_job(database_uri, asdict(task), minima)
+        )
         made.name = self.name
         return tagged(made, Resource.POTENTIAL)
 
@@ -74,7 +88,7 @@ class PredictMaker(Maker):
     method: str = "rf-ifc"
     model: str | None = None
     query: str = ""
-    batch_size: int = 200
+    batch_size: int = DEFAULT_BATCH_SIZE
     settings: dict[str, Any] = field(default_factory=dict)
 
     def make(
@@ -119,7 +133,8 @@ class RandomSearchMaker(Maker):
     settings
         Plain settings of the science; empty for :func:`flows.searching.search_settings`.
     train_maker, predict_maker, summary_maker
-        The parts that follow; without a ``train_maker`` nothing is learned and predicted.
+        The parts that follow; without a ``train_maker`` nothing is learned and predicted. Only
+        the crystals of the search are learned, and the method that learns predicts.
     """
 
     name: str = "random search"
@@ -172,8 +187,9 @@ class RandomSearchMaker(Maker):
         minima = minima_job(database_uri, names, maker.calculator, maker.settings, ended)
         minima.name = "store minima"
         tagged(minima, resource_for(self.calculator))
-        training = self.train_maker.make(database_uri, after=ended)
+        training = self.train_maker.make(database_uri, minima=minima.output)
         found: Any = minima.output["material_ids"]
-        predicted = self.predict_maker.make(database_uri, found, model=training.output["model_id"])
+        predict_maker = replace(self.predict_maker, method=self.train_maker.method)
+        predicted = predict_maker.make(database_uri, found, model=training.output["model_id"])
         predicted.append_name(f" with {self.train_maker.method}")
         return [minima, training, predicted]

@@ -194,7 +194,8 @@ def _structure_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
 
 def _summary_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
     spread = one["lowest_frequency_std_thz"]
-    lowest = f"{number(one['lowest_frequency_thz'])} THz"
+    value = one["lowest_frequency_thz"]
+    lowest = "not known" if value is None else f"{number(value)} THz"
     judged = verdict(one["verdict"])
     judged.append(f"  (criterion {one['criterion']}; lowest frequency {lowest}", style="default")
     judged.append(f" ± {number(spread)})" if spread is not None else ")", style="default")

@@ -80,15 +80,15 @@ def _scores(rows: Sequence[ScoreRow], width: int | None) -> Table:
     columns = (
         Column("quantity", wraps=True),
         Column("unit"),
-        Column("Pearson", is_number=True, rank=1),
-        Column("Spearman", is_number=True, rank=1),
+        Column("Pearson", is_number=True, rank=2),
+        Column("Spearman", is_number=True, rank=3),
         Column("MAE", is_number=True),
-        Column("RMSE", is_number=True),
-        Column("MAD", is_number=True),
+        Column("RMSE", is_number=True, rank=2),
+        Column("MAD", is_number=True, rank=2),
         Column("skill", is_number=True),
-        Column("best simple\nguess", is_number=True, rank=2),
-        Column("paper\nMAE", is_number=True, rank=1),
-        Column("paper\nRMSE", is_number=True, rank=2),
+        Column("best simple\nguess", is_number=True, rank=1),
+        Column("paper\nMAE", is_number=True),
+        Column("paper\nRMSE", is_number=True, rank=3),
         Column("paper\nPearson", is_number=True, rank=3),
         Column("paper\nSpearman", is_number=True, rank=3),
     )
@@ -141,6 +141,11 @@ def table_predicting(done: PredictingReport, *, width: int | None = None) -> Gro
             )
         )
     parts.append(Text(f"{done.wall_seconds:.1f} s with the summaries"))
+    if done.n_learned is None:
+        parts.append(Text("it is not known here which structures the model learned from"))
+    elif done.n_learned:
+        said = f"the model learned from {done.n_learned} of the structures: these test nothing"
+        parts.append(Text(said, style="yellow"))
     return Group(*parts)
 
 
@@ -195,6 +200,7 @@ def payload_predicting(done: PredictingReport) -> dict[str, Any]:
         "refused": done.refused,
         "messages": done.messages,
         "n_predicted": done.n_predicted,
+        "n_learned": done.n_learned,
         "structures_per_second_predicting": done.predicting_rate,
         "structures_per_second_with_reading_and_writing": done.whole_rate,
         "reading_seconds": done.times.reading_s,

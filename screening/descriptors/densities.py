@@ -80,7 +80,8 @@ class NeighbourDensity(ABC):
     cutoff_angstrom
         Radius of the surroundings in Å.
     neighbour_channels
-        One of `NEIGHBOUR_CHANNELS`.
+        One of `NEIGHBOUR_CHANNELS`. Both are the same where there is one element; of several,
+        one density of all cannot tell an ordered alloy from another on the same sites.
     workers
         Threads that large systems are shared out to.
 
@@ -91,10 +92,11 @@ class NeighbourDensity(ABC):
     """
 
     name: ClassVar[str]
+    describes_atoms: ClassVar[bool] = True
     _rows_at_once: ClassVar[int]  # so that their numbers fit a core's cache
 
     cutoff_angstrom: float = 5.0
-    neighbour_channels: str = "all"
+    neighbour_channels: str = "species"
     workers: int = 1
 
     def __post_init__(self) -> None:

@@ -149,6 +149,8 @@ class Descriptor(Protocol):
     settings
         What else it is made from, as plain JSON: `descriptor_from(name, settings)` gives it
         back. How many threads it uses is not among them, for it changes no number.
+    describes_atoms
+        Whether it describes single atoms; otherwise `per_atom` refuses and there are only sums.
     """
 
     @property
@@ -159,6 +161,11 @@ class Descriptor(Protocol):
     @property
     def settings(self) -> dict[str, Any]:
         """Settings as plain JSON."""
+        ...
+
+    @property
+    def describes_atoms(self) -> bool:
+        """Whether `per_atom` gives anything."""
         ...
 
     def n_features(self, elements: Sequence[int]) -> int:

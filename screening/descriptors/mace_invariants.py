@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class MaceInvariants:
     SettingError
         If the name is no model's.
     """
+
+    describes_atoms: ClassVar[bool] = True
 
     name: str
     digest: str = ""

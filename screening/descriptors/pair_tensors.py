@@ -39,7 +39,6 @@ __all__ = [
     "Images",
     "PairSettings",
     "PairTensors",
-    "mixed_gaussian_derivative",
     "pair_tensors",
 ]
 
@@ -137,36 +136,6 @@ class PairTensors:
         They are sums over the second atom, the first and its images included.
         """
         return np.asarray(self.tensors.sum(axis=1))
-
-
-def mixed_gaussian_derivative(vector_angstrom: FloatArray, radius_angstrom: float) -> FloatArray:
-    r"""Mixed second derivative of a Gaussian of the distance of two points.
-
-    .. math:: \frac{\partial^2 g}{\partial r_i \partial r_j}
-        = \frac{2 g}{a^2} \left( 1 - \frac{2 d d^T}{a^2} \right), \quad d = r_j - r_i .
-
-    Parameters
-    ----------
-    vector_angstrom
-        From the first point to the second in Å, shape (..., 3).
-    radius_angstrom
-        Width a in Å of :math:`g = \exp(-d^2/a^2)`.
-
-    Returns
-    -------
-    ndarray
-        In 1/Å², shape (..., 3, 3).
-
-    Notes
-    -----
-    The published formula has the product of d with the vector back, which is of the other sign
-    and no derivative of g.
-    """
-    squared = radius_angstrom**2
-    vectors = np.asarray(vector_angstrom, dtype=np.float64)
-    gaussian = np.exp(-(vectors**2).sum(axis=-1) / squared)[..., None, None]
-    outer = vectors[..., :, None] * vectors[..., None, :]
-    return np.asarray(2.0 * gaussian / squared * (np.eye(3) - 2.0 * outer / squared))
 
 
 def pair_tensors(structure: Structure, settings: PairSettings | None = None) -> PairTensors:

@@ -73,6 +73,7 @@ class SolidHarmonicScattering:
     """
 
     name: ClassVar[str] = "scattering"
+    describes_atoms: ClassVar[bool] = False
 
     scales: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 4.0, 5.0)
     l_max: int = 9

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
-from screening.descriptors.bond_blocks import BondBasisSettings, bond_radial_functions
+from screening.descriptors.bond_blocks import BondBasisSettings
 from screening.descriptors.image_bonds import (
     ImageBonds,
     atomic_numbers,
@@ -35,7 +35,6 @@ __all__ = [
     "ThreeBodySettings",
     "environment_names",
     "environment_scalars",
-    "three_body_tensors",
 ]
 
 
@@ -119,42 +118,6 @@ class EnvironmentSettings:
             "shells_angstrom": list(self.shells_angstrom),
             "radii_angstrom": list(self.radii_angstrom),
         }
-
-
-def three_body_tensors(
-    structure: Structure, elements: Sequence[int], settings: ThreeBodySettings | None = None
-) -> FloatArray:
-    """Sum the paths from every atom over a third one to every other.
-
-    Parameters
-    ----------
-    structure
-        The crystal.
-    elements
-        Atomic numbers of the third atoms, one channel each.
-    settings
-        Radial functions of the two bonds.
-
-    Returns
-    -------
-    ndarray
-        Shape (atom, atom, element, first function, second function, 3, 3). Exchange of the
-        atoms exchanges the functions and transposes the tensor; an atom with itself has zeros.
-
-    Notes
-    -----
-    Paths over an image of the first or second atom cancel in pairs and are not seen.
-    """
-    settings = settings or ThreeBodySettings()
-    bonds = image_bonds(structure, settings.cutoff_angstrom)
-    radial = bond_radial_functions(bonds.distances_angstrom, settings.radial)
-    arrows = fold_onto_pairs(bonds, radial[:, :, None] * bonds.directions[:, None, :])
-    atoms = np.arange(bonds.n_atoms)
-    arrows[atoms, atoms] = 0.0  # exactly, where rounding leaves little
-    is_element = atomic_numbers(structure)[:, None] == np.asarray(elements, dtype=np.int64)
-    paths = np.einsum("ikax,kjby,ke->ijeabxy", arrows, arrows, 1.0 * is_element, optimize=True)
-    paths[atoms, atoms] = 0.0
-    return np.asarray(paths)
 
 
 def environment_scalars(

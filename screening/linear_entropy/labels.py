@@ -21,6 +21,7 @@ from screening.harmonic import (
     MeshFrequencies,
     mesh_frequencies,
 )
+from screening.hessians import TrainingTolerances
 from screening.linear_entropy.masses import natural_masses_amu, rigid_motions
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
@@ -34,12 +35,11 @@ __all__ = [
     "label_of_hessian",
 ]
 
-LABEL_TEMPERATURES_K = (100.0, 300.0, 600.0, 1000.0, 1500.0)
+LABEL_TEMPERATURES_K = (0.0, 50.0, 100.0, 300.0, 600.0, 1000.0, 1500.0)
 """Where labels of crystals keep their exact thermodynamics, for what is calibrated on them."""
 
 _SYMMETRIC = 1e-4  # largest difference from the transpose over the largest element
 _RIGID = 1e-3  # largest force constant of a rigid motion over the largest eigenvalue
-_LARGEST_FORCE_EV_PER_ANGSTROM = 0.05  # of a structure that counts as relaxed
 _LEAST_EIGENVALUE = 1e-7  # over the largest
 _LEAST_FREQUENCY_THZ = 0.02  # what lies below cannot be told from zero
 
@@ -72,7 +72,8 @@ class LabelOrigin:
     energy_ev
         Energy of the cell, for a baseline of the model card.
     largest_force_ev_per_angstrom
-        Largest force on an atom in eV/Å, where it is known: at rest it vanishes.
+        Largest force on an atom in eV/Å, which vanishes at rest; None where it is not known.
+        Such labels are learned from, and counted on the card.
     """
 
     material_id: str
@@ -80,7 +81,7 @@ class LabelOrigin:
     family: str = ""
     bulk: str = ""
     energy_ev: float | None = None
-    largest_force_ev_per_angstrom: float = 0.0
+    largest_force_ev_per_angstrom: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +190,11 @@ def label_of_hessian(
 
 
 def _check_rest(origin: LabelOrigin) -> None:
-    if not origin.largest_force_ev_per_angstrom <= _LARGEST_FORCE_EV_PER_ANGSTROM:
+    largest = origin.largest_force_ev_per_angstrom
+    allowed = TrainingTolerances().residual_force_ev_per_angstrom
+    if largest is not None and not 0.0 <= largest <= allowed:
         raise TrainingSetError(
-            f"forces up to {origin.largest_force_ev_per_angstrom:.3g} eV/Å: the atoms are not at"
-            " rest",
+            f"forces up to {largest:.3g} eV/Å: the atoms are not at rest",
             subject=origin.material_id,
             hint="Relax the structure with the potential of the training set",
         )

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from screening.descriptors.interface import AtomicSystem, atom_counts, descriptor_from
-from screening.errors import InconsistentDataError, ModelCorruptError
+from screening.descriptors.interface import (
+    AtomicSystem,
+    atom_counts,
+    descriptor_from,
+    sorted_elements,
+)
+from screening.errors import InconsistentDataError, ModelCorruptError, SettingError
 from screening.linear_entropy.calibration import Calibration
 from screening.linear_entropy.entropy import system_entropy_boltzmann
 from screening.linear_entropy.labels import SpectrumKind
@@ -17,11 +22,12 @@ from screening.linear_entropy.moments import Fits, Moments, moments_of
 from screening.linear_entropy.rows import RowMaker, check_one_element
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.prediction import FloatArray, frozen_array
-from screening.trained_model import TrainedModel
+from screening.trained_model import METHOD_PREFIXES, TrainedModel
+from screening.uncertainty.conformal import check_alpha
 
 __all__ = ["LINEAR_ENTROPY", "EntropyPredictions", "LinearEntropyModel", "predict_entropy"]
 
-LINEAR_ENTROPY = "linear-descriptor-entropy"
+LINEAR_ENTROPY = METHOD_PREFIXES["ldml"]
 """Method of models and predictions of this kind."""
 
 
@@ -63,7 +69,10 @@ class LinearEntropyModel:
         Raises
         ------
         ModelCorruptError
-            If it is of another method, or a part of it is missing.
+            If it is of another method, or a part of it is missing, of another type or shape, or
+            out of its range.
+        ModelError
+            If its descriptor is made of another model that cannot be used.
         """
         if trained.method != LINEAR_ENTROPY:
             raise ModelCorruptError(
@@ -77,19 +86,35 @@ class LinearEntropyModel:
             descriptor = descriptor_from(
                 settings.descriptor, settings.descriptor_settings, workers=workers
             )
-            return cls(
+            found = cls(
                 settings=settings,
-                maker=RowMaker(descriptor, tuple(trained.elements), settings.target),
+                maker=RowMaker(descriptor, sorted_elements(trained.elements), settings.target),
                 kind=SpectrumKind(state["kind"]),
                 fits=Fits.from_arrays(trained.arrays, int(state["n_traces"])),
                 calibration=Calibration.from_dict(state["calibration"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, SettingError) as error:
             raise ModelCorruptError(
                 f"a part of the model cannot be read: {error!r}",
                 subject=trained.name,
                 hint="Export or train the model again",
             ) from error
+        found._check_shapes(trained)
+        return found
+
+    def _check_shapes(self, trained: TrainedModel) -> None:
+        """Refuse fits that are not of the features of the descriptor."""
+        elements = self.maker.elements
+        expected = [self.maker.descriptor.n_features(elements)]
+        if self.fits.traces:
+            expected += [len(self.maker.trace_columns(one)) for one in range(len(elements))]
+        found = [len(one.weights) for one in (self.fits.logarithm, *self.fits.traces)]
+        if expected != found or elements != tuple(trained.elements):
+            raise ModelCorruptError(
+                f"weights of {found} features, where the descriptor has {expected}",
+                subject=trained.name,
+                hint="Export or train the model again",
+            )
 
     def moments(self, system: AtomicSystem, bulk: AtomicSystem | None = None) -> Moments:
         """Say what the linear models say of a system.
@@ -137,7 +162,7 @@ class EntropyPredictions:
         Standard deviation as the regression states it, in k_B, shape (system,).
     half_width_boltzmann
         Half width of the calibrated interval in k_B, shape (system,): infinite where the system
-        is newer than all that the calibration saw.
+        is newer than all that the calibration saw, or of a family that it does not know.
     novelty
         Above 1 where it is newer, shape (system,).
     coverage
@@ -159,6 +184,7 @@ def predict_entropy(
     temperature_k: float = 300.0,
     masses_amu: Sequence[FloatArray] | None = None,
     families: Sequence[str] | None = None,
+    alpha: float | None = None,
 ) -> EntropyPredictions:
     """Predict classical entropies of clusters, defective cells and crystals of any size.
 
@@ -175,7 +201,11 @@ def predict_entropy(
     masses_amu
         Masses of the atoms of each system in amu; None takes those of the natural elements.
     families
-        Class of each system, where the calibration keeps classes apart.
+        Class of each system, where the calibration keeps classes apart: the interval of one
+        that it does not know is open. None, or an empty name, takes the widest of all.
+    alpha
+        Risk of the intervals; None takes that of the training. Intervals at a smaller risk than
+        the calibration has groups for are open.
 
     Raises
     ------
@@ -192,8 +222,8 @@ def predict_entropy(
         family = "" if families is None else families[number]
         masses = None if masses_amu is None else masses_amu[number]
         entropy, std = _entropy(model, system, moments, temperature_k, masses)
-        novelty = model.calibration.novelty(moments)
-        factor = model.calibration.quantile(family) if novelty <= 1.0 else math.inf
+        novelty = model.calibration.novelty(moments, len(system))
+        factor = model.calibration.quantile(family, alpha) if novelty <= 1.0 else math.inf
         found.append((entropy, std, factor * std, novelty))
     entropies, stds, half_widths, novelties = np.array(found).reshape(-1, 4).T
     return EntropyPredictions(
@@ -201,7 +231,7 @@ def predict_entropy(
         std_boltzmann=frozen_array(stds),
         half_width_boltzmann=frozen_array(half_widths),
         novelty=frozen_array(novelties),
-        coverage=1.0 - model.calibration.alpha,
+        coverage=1.0 - (model.calibration.alpha if alpha is None else check_alpha(alpha)),
     )
 
 

@@ -14,7 +14,7 @@ from screening.linear_entropy.entropy import count_modes
 from screening.linear_entropy.labels import SpectrumKind
 from screening.linear_entropy.masses import log_mass_term, natural_masses_amu
 from screening.linear_entropy.regression import LinearFit
-from screening.linear_entropy.rows import RowMaker, SystemRow, atom_rows, species_columns
+from screening.linear_entropy.rows import RowMaker, SystemRow, atom_rows
 from screening.prediction import FloatArray
 from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
 
@@ -53,7 +53,13 @@ class Fits:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], n_traces: int) -> Fits:
-        """Take them back from what `as_arrays` gave."""
+        """Take them back from what `as_arrays` gave.
+
+        Raises
+        ------
+        ModelCorruptError
+            As `LinearFit.from_arrays`.
+        """
         names = [f"trace_{index}" for index in range(n_traces)]
         return cls(
             LinearFit.from_arrays("logarithm", arrays),
@@ -102,6 +108,9 @@ def moments_of(
         As the descriptor does.
     """
     atom_counts(system.numbers, maker.elements)
+    if not maker.descriptor.describes_atoms:
+        whole = maker.features(system)
+        return estimate(fits, maker, whole, maker.row(whole, len(system), bulk_mean))
     zero = np.zeros(maker.descriptor.n_features(maker.elements)) if bulk_mean is None else bulk_mean
     summed, newest, total = np.zeros_like(zero), 0.0, 0.0
     for _, atoms in atom_rows(maker, system):
@@ -109,42 +118,44 @@ def moments_of(
         largest, together = fits.logarithm.atom_leverages(atoms, zero)
         newest, total = max(newest, largest), total + together
     row = maker.row(summed, len(system), bulk_mean)
-    return estimate(fits, len(maker.elements), summed, row, (newest, total))
+    return estimate(fits, maker, summed, row, (newest, total))
 
 
 def estimate(
     fits: Fits,
-    n_elements: int,
+    maker: RowMaker,
     summed: FloatArray,
     row: SystemRow,
-    atom_leverages: tuple[float, float],
+    atom_leverages: tuple[float, float] | None = None,
 ) -> Moments:
     """Say what the fits say of a system whose features are known.
 
     Parameters
     ----------
-    fits, n_elements
-        The linear models, and the number of elements they know.
+    fits, maker
+        The linear models, and what made the row.
     summed, row
         Features of the system and its row.
     atom_leverages
-        Largest and summed leverage of its atoms.
+        Largest and summed leverage of its atoms; None where the descriptor knows the whole
+        alone, whose leverage then stands for both.
     """
     features, times = row.features[None], row.multiplier
     traces = np.zeros((2, len(fits.traces)))
     for index, fit in enumerate(fits.traces):
-        columns = species_columns(len(summed), n_elements, index)
+        columns = maker.trace_columns(index)
         count = summed[columns[-1]]
         if count > 0.0:
             own = summed[columns][None] / count
             traces[:, index] = count * fit.predict(own)[0], count * fit.std(own)[0]
     std, leverage = fits.logarithm.assess(features)
+    newest, total = atom_leverages or (float(leverage[0]), float(leverage[0]))
     return Moments(
         log_determinant=times * float(fits.logarithm.predict(features)[0]),
         std=times * float(std[0]),
         row_leverage=float(leverage[0]),
-        atom_leverage=atom_leverages[0],
-        total_leverage=atom_leverages[1],
+        atom_leverage=newest,
+        total_leverage=total,
         traces_ev_per_angstrom2=traces[0],
         trace_stds_ev_per_angstrom2=traces[1],
     )

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.errors import NonFiniteInputError, TrainingSetError
+from screening.errors import ModelCorruptError, NonFiniteInputError, TrainingSetError
 from screening.prediction import FloatArray
 
 __all__ = ["AtomMoments", "LinearFit", "fit_rows"]
@@ -42,6 +42,7 @@ _RANK = 1e-12  # smallest singular value over the largest
 _MOMENT_RANK = 1e-14  # smallest eigenvalue of a matrix of moments over the largest
 _LEAST_LEVERAGE = 1e-6
 _ROWS_AT_ONCE = 2048  # they stay in a core's cache
+_ANEW = "Export or train the model again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +174,48 @@ class LinearFit:
 
     @classmethod
     def from_arrays(cls, name: str, arrays: Mapping[str, NDArray[Any]]) -> LinearFit:
-        """Take it back from what `as_arrays` gave."""
-        noise, prior, share = (float(value) for value in arrays[f"{name}.single"])
-        fields = ("weights", "scales", "directions", "variances", "misfit")
-        found = {one: np.asarray(arrays[f"{name}.{one}"], dtype=np.float64) for one in fields}
-        return cls(**found, noise_variance=noise, prior_variance=prior, posterior_share=share)
+        """Take it back from what `as_arrays` gave.
+
+        Raises
+        ------
+        ModelCorruptError
+            If a number is missing, not finite or out of its range, or shapes do not fit.
+        """
+        try:
+            noise, prior, share = (float(value) for value in arrays[f"{name}.single"])
+            fields = ("weights", "scales", "directions", "variances", "misfit")
+            found = {one: np.asarray(arrays[f"{name}.{one}"], dtype=np.float64) for one in fields}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelCorruptError(
+                f"an array cannot be read: {error!r}", subject=name, hint=_ANEW
+            ) from error
+        fit = cls(**found, noise_variance=noise, prior_variance=prior, posterior_share=share)
+        if not _is_sound(fit):
+            raise ModelCorruptError(
+                "arrays do not fit together, or a number is out of its range",
+                subject=name,
+                hint=_ANEW,
+            )
+        return fit
+
+
+def _is_sound(fit: LinearFit) -> bool:
+    """Whether shapes fit together and numbers are finite and of the right sign."""
+    if fit.weights.ndim != 1 or fit.directions.ndim != 2 or fit.misfit.ndim != 2:  # noqa: PLR2004 - axes
+        return False
+    n_directions, n_features = fit.directions.shape
+    single = np.array([fit.noise_variance, fit.prior_variance, fit.posterior_share])
+    arrays = (fit.weights, fit.scales, fit.directions, fit.variances, fit.misfit, single)
+    return (
+        0 < n_directions <= n_features
+        and fit.weights.shape == fit.scales.shape == (n_features,)
+        and fit.variances.shape == (n_directions,)
+        and fit.misfit.shape[1] == n_directions
+        and all(bool(np.isfinite(one).all()) for one in arrays)
+        and bool((fit.scales > 0.0).all() and (fit.variances >= 0.0).all())
+        and min(fit.noise_variance, fit.prior_variance) > 0.0
+        and fit.posterior_share in (0.0, 1.0)
+    )
 
 
 def fit_rows(rows: FloatArray, targets: FloatArray, atoms: AtomMoments | None = None) -> LinearFit:

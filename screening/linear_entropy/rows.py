@@ -68,6 +68,18 @@ class RowMaker:
         """Sum of the features of all atoms, shape (feature,)."""
         return self.descriptor.summed(system, self.elements)
 
+    def trace_columns(self, index: int) -> NDArray[np.int64]:
+        """Columns that the traces of one element are linear in, the number of its atoms last.
+
+        Those of its own block where atoms are described, and else all but the other numbers.
+        """
+        n_elements = len(self.elements)
+        n_features = self.descriptor.n_features(self.elements)
+        if self.descriptor.describes_atoms:
+            return species_columns(n_features, n_elements, index)
+        without_counts = np.arange(n_features - n_elements)
+        return np.append(without_counts, n_features - n_elements + index)
+
     def row(self, summed: FloatArray, n_atoms: int, bulk_mean: FloatArray | None) -> SystemRow:
         """Make the row of a system of which the summed features are known.
 

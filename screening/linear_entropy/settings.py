@@ -14,6 +14,15 @@ EntropyTarget = Literal["entropy", "formation"]
 """Entropy of the system itself, or of its defects against the perfect crystal."""
 
 _FEWEST_FOLDS = 2
+_TYPES: tuple[tuple[str, Any, str], ...] = (
+    ("descriptor", str, "the name of a descriptor"),
+    ("descriptor_settings", Mapping, "settings by name"),
+    ("target", str, "the name of a target"),
+    ("site_resolved", bool, "true or false"),
+    ("n_folds", int, "a whole number"),
+    ("alpha", float, "a number such as 0.1"),
+    ("seed", int, "a whole number"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,18 +32,27 @@ class LinearEntropySettings:
     Attributes
     ----------
     descriptor, descriptor_settings
-        As `screening.descriptors.interface.descriptor_from` takes them.
+        As `screening.descriptors.interface.descriptor_from` takes them. Of several elements
+        ``afs`` has 10 x 7 functions for each pair of them where no number is given, or the
+        features, whose number grows with the square of the elements, would be too many. The
+        model's state says what was used.
     target
         ``entropy`` learns the mean per atom of whole systems, of any size; ``formation`` learns
         what defects add to the perfect crystal.
     site_resolved
-        Learn from the share of each atom as well, where all labels have it.
+        Learn from the share of each atom as well, where all labels have it and the descriptor
+        describes single atoms.
     n_folds
         Number of parts that the groups are shared out to for cross-validation.
     alpha
         Risk of the intervals that are calibrated; 0.1 for 90 %.
     seed
         Of the sharing out.
+
+    Raises
+    ------
+    SettingError
+        If one is of the wrong type or out of range.
 
     Examples
     --------
@@ -52,6 +70,7 @@ class LinearEntropySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_types(self)
         if self.target not in get_args(EntropyTarget):
             raise SettingError(
                 f"{self.target!r} is no target",
@@ -64,6 +83,8 @@ class LinearEntropySettings:
                 subject="n_folds",
                 hint="Give at least 2, usually 10",
             )
+        if self.seed < 0:
+            raise SettingError(f"{self.seed}", subject="seed", hint="Give zero or more")
         if not 0.0 < self.alpha < 0.5:  # noqa: PLR2004 - a coin toss
             raise SettingError(
                 f"{self.alpha} is no risk", subject="alpha", hint="Give 0.1 for 90 % coverage"
@@ -90,3 +111,11 @@ class LinearEntropySettings:
                 hint=f"Choose among {', '.join(sorted(known))}",
             )
         return cls(**values)
+
+
+def _check_types(settings: LinearEntropySettings) -> None:
+    """Refuse what JSON can hold in place of a setting; true and false are no numbers."""
+    for name, kind, wanted in _TYPES:
+        value = getattr(settings, name)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise SettingError(f"{value!r} is not {wanted}", subject=name, hint=f"Give {wanted}")

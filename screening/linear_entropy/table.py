@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.descriptors.interface import descriptor_from, sorted_elements
+from screening.descriptors.interface import Descriptor, descriptor_from, sorted_elements
 from screening.errors import TrainingSetError
 from screening.linear_entropy.labels import SpectralLabel, SpectrumKind
 from screening.linear_entropy.regression import AtomMoments
@@ -17,12 +17,13 @@ from screening.linear_entropy.rows import (
     SystemRow,
     atom_rows,
     check_one_element,
-    species_columns,
 )
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.prediction import FloatArray
 
 __all__ = ["Progress", "TrainingTable", "folds_of", "rows_to_learn", "training_table"]
+
+_OF_SEVERAL_ELEMENTS = {"n_radial": 10, "l_max": 6}  # features grow with the square of elements
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how much of it is done, and how much there is."""
@@ -152,13 +153,12 @@ def training_table(
     """
     labels = rows_to_learn(training, settings)
     elements = sorted_elements([z for one in training for z in set(one.system.numbers.tolist())])
-    descriptor = descriptor_from(settings.descriptor, settings.descriptor_settings)
-    maker = RowMaker(descriptor, elements, settings.target)
+    maker = RowMaker(_descriptor_of(settings, elements), elements, settings.target)
     bulks = _bulks(training, labels, maker)
     folds = folds_of([label.group for label in labels], settings.n_folds, settings.seed)
     crystals = settings.target == "entropy" and labels[0].kind is not SpectrumKind.CLUSTER
     with_traces = crystals and all(one.site_traces_ev_per_angstrom2 is not None for one in labels)
-    gatherer = _Gatherer(maker, with_traces, _is_site_resolved(labels, bulks, settings))
+    gatherer = _Gatherer(maker, with_traces, _is_site_resolved(maker, labels, bulks, settings))
     rows, targets, every = [], [], []
     for done, (label, part) in enumerate(zip(labels, folds.tolist(), strict=True), start=1):
         bulk = bulks.get(label.origin.bulk)
@@ -184,10 +184,25 @@ def training_table(
     )
 
 
+def _descriptor_of(settings: LinearEntropySettings, elements: Sequence[int]) -> Descriptor:
+    """Make the descriptor, with fewer functions for each of several elements unless told."""
+    given = dict(settings.descriptor_settings)
+    by_species = given.get("neighbour_channels", "species") == "species"
+    is_told = bool(set(_OF_SEVERAL_ELEMENTS) & set(given))
+    if settings.descriptor == "afs" and len(elements) > 1 and by_species and not is_told:
+        given |= _OF_SEVERAL_ELEMENTS
+    return descriptor_from(settings.descriptor, given)
+
+
 def _is_site_resolved(
-    labels: Sequence[SpectralLabel], bulks: Mapping[str, _Bulk], settings: LinearEntropySettings
+    maker: RowMaker,
+    labels: Sequence[SpectralLabel],
+    bulks: Mapping[str, _Bulk],
+    settings: LinearEntropySettings,
 ) -> bool:
-    """Whether the share of every atom is known and wanted."""
+    """Whether the share of every atom is known and wanted, and every atom is described."""
+    if not maker.descriptor.describes_atoms:
+        return False
     known = all(label.site_log_determinants is not None for label in labels)
     return settings.site_resolved and known and all(one.site_resolved for one in bulks.values())
 
@@ -223,6 +238,8 @@ class _Gatherer:
 
     def add(self, label: SpectralLabel, part: int, bulk: _Bulk | None) -> FloatArray:
         """Take the atoms of a structure in; returns its summed features, shape (feature,)."""
+        if not self._maker.descriptor.describes_atoms:
+            return self._maker.features(label.system)
         summed = np.zeros(self._maker.descriptor.n_features(self._maker.elements))
         for indices, atoms in atom_rows(self._maker, label.system):
             summed += atoms.sum(axis=0)
@@ -244,7 +261,7 @@ class _Gatherer:
         _add(self.atoms, part, AtomMoments.of(atoms - reference, shares - target))
         for index, found in enumerate(self.trace_atoms):
             assert label.site_traces_ev_per_angstrom2 is not None
-            columns = species_columns(atoms.shape[1], len(self._maker.elements), index)
+            columns = self._maker.trace_columns(index)
             mine = np.flatnonzero(atoms[:, columns[-1]])
             traces = label.site_traces_ev_per_angstrom2[indices[mine]] * label.modes_per_mode
             _add(found, part, AtomMoments.of(atoms[np.ix_(mine, columns)], traces))

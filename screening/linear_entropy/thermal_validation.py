@@ -15,6 +15,7 @@ from screening.linear_entropy.thermal import CURVES, thermal_prediction
 from screening.prediction import FloatArray
 from screening.thermodynamics import ThermodynamicsSettings
 from screening.uncertainty.conformal import conformal_quantile
+from screening.uncertainty.own_intervals import risks_with
 
 __all__ = ["ThermalErrors", "thermal_errors"]
 
@@ -43,20 +44,27 @@ class ThermalErrors:
         scores = np.abs(self.predicted - self.exact) / self.scales
         return np.where(np.isfinite(scores), scores, np.inf)
 
-    def quantiles(self, groups: Sequence[str], alpha: float) -> dict[str, tuple[float, ...]]:
-        """Find the quantile of each curve at each temperature.
+    def quantiles(
+        self, groups: Sequence[str], alpha: float
+    ) -> dict[float, dict[str, tuple[float, ...]]]:
+        """Find the quantile of each curve at each temperature, by risk, where all are finite.
 
         Raises
         ------
         TrainingSetError
-            If the moments of too many crystals allow no spectrum.
+            If there are none at the risk alpha, because the moments of too many crystals allow
+            no spectrum.
         """
         every = self.scores.transpose(1, 2, 0)
-        found = {
-            curve: tuple(conformal_quantile(one.tolist(), list(groups), alpha) for one in scores)
-            for curve, scores in zip(CURVES, every, strict=True)
-        }
-        if not np.isfinite(list(found.values())).all():
+        found: dict[float, dict[str, tuple[float, ...]]] = {}
+        for risk in risks_with(alpha):
+            curves = {
+                curve: tuple(conformal_quantile(one.tolist(), list(groups), risk) for one in scores)
+                for curve, scores in zip(CURVES, every, strict=True)
+            }
+            if np.isfinite(list(curves.values())).all():
+                found[risk] = curves
+        if alpha not in found:
             raise TrainingSetError(
                 "too many crystals are estimated to have a negative mean square frequency",
                 subject="training",

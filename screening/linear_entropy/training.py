@@ -17,7 +17,7 @@ from screening.digest import digest_of
 from screening.errors import TrainingSetError
 from screening.linear_entropy.calibration import Calibration, calibrate
 from screening.linear_entropy.card import model_card
-from screening.linear_entropy.labels import SpectralLabel
+from screening.linear_entropy.labels import SpectralLabel, SpectrumKind
 from screening.linear_entropy.model import LINEAR_ENTROPY
 from screening.linear_entropy.moments import Moments
 from screening.linear_entropy.settings import LinearEntropySettings
@@ -79,7 +79,7 @@ def train_entropy(
         elements=table.maker.elements,
         arrays=fits.as_arrays(),
         state={
-            "settings": settings.as_dict(),
+            "settings": _as_used(settings, table).as_dict(),
             "kind": str(table.labels[0].kind),
             "n_traces": len(fits.traces),
             "calibration": calibration.as_dict(),
@@ -88,6 +88,11 @@ def train_entropy(
         training_set_digest=digest_of(sorted(label.material_id for label in training)),
         n_training_samples=len(table),
     )
+
+
+def _as_used(settings: LinearEntropySettings, table: TrainingTable) -> LinearEntropySettings:
+    """Write out what the descriptor was made with, so that no default can change a model."""
+    return replace(settings, descriptor_settings=table.maker.descriptor.settings)
 
 
 def check_training_labels(
@@ -165,8 +170,12 @@ def _calibration(
         groups,
         families,
         alpha,
-        is_extensive=table.maker.target == "formation",
+        # the leverage of a descriptor of the whole is not shared out to defects
+        is_extensive=table.maker.target == "formation" and table.maker.descriptor.describes_atoms,
     )
+    if table.labels[0].kind is SpectrumKind.CLUSTER:
+        sizes = [len(label.system) for label in table.labels]
+        return replace(found, cluster_sizes=(min(sizes), max(sizes)))
     if thermal is None:
         return found
     return replace(

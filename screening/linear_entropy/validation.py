@@ -11,7 +11,7 @@ from screening.errors import TrainingSetError
 from screening.linear_entropy.labels import SpectralLabel
 from screening.linear_entropy.moments import Fits, Moments, estimate
 from screening.linear_entropy.regression import AtomMoments, LinearFit, fit_rows
-from screening.linear_entropy.rows import atom_rows, species_columns
+from screening.linear_entropy.rows import atom_rows
 from screening.linear_entropy.table import Progress, TrainingTable
 from screening.prediction import FloatArray
 
@@ -44,7 +44,7 @@ def _fit_traces(
 ) -> LinearFit:
     """Fit the mean trace of the atoms of one element."""
     elements = table.maker.elements
-    columns = species_columns(table.summed.shape[1], len(elements), index)
+    columns = table.maker.trace_columns(index)
     with_it = chosen[table.summed[chosen, columns[-1]] > 0.0]
     if not len(with_it):
         raise TrainingSetError(
@@ -101,10 +101,13 @@ def cross_validation_errors(table: TrainingTable, moments: Sequence[Moments]) ->
 
 
 def _estimate(table: TrainingTable, fits: Fits, number: int) -> Moments:
+    """Estimate one label; what is described as a whole has no leverages of atoms."""
     row, system = table.rows[number], table.labels[number].system
+    if not table.maker.descriptor.describes_atoms:
+        return estimate(fits, table.maker, table.summed[number], row)
     found = [
         fits.logarithm.atom_leverages(atoms, row.reference)
         for _, atoms in atom_rows(table.maker, system)
     ]
     newest, total = max(one[0] for one in found), sum(one[1] for one in found)
-    return estimate(fits, len(table.maker.elements), table.summed[number], row, (newest, total))
+    return estimate(fits, table.maker, table.summed[number], row, (newest, total))

@@ -210,7 +210,8 @@ def _check_spread(prediction: Prediction) -> None:
         values = getattr(spread, name)
         _require(values.shape == shape, f"{name} has shape {values.shape}, not {shape}")
         _require(np.all(np.isfinite(values)) and np.all(values >= 0), f"{name} is negative")
-    _require(spread.lowest_frequency_std_thz >= 0, "the spread of the lowest frequency is negative")
+    lowest = spread.lowest_frequency_std_thz
+    _require(lowest is None or lowest >= 0, "the spread of the lowest frequency is negative")
     _require(spread.n_members > 1, "one member has no spread")
 
 

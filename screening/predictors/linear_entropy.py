@@ -28,11 +28,13 @@ from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
 from screening.stability import CRITERIA
+from screening.trained_model import model_name
 from screening.uncertainty.interval import Interval
 
 if TYPE_CHECKING:
     from screening.structure import Crystal
     from screening.trained_model import TrainedModel
+    from screening.uncertainty.own_intervals import OwnCalibration
 
 __all__ = ["LinearDescriptorEntropy"]
 
@@ -43,7 +45,7 @@ _AS_GIVEN = (
 )
 _NO_STABILITY = (
     "a model spectrum from two moments says nothing of dynamical stability: the lowest frequency "
-    "stated is the lower edge of that spectrum"
+    "is not known, and zero stands in its place"
 )
 _LIMITED = (
     "no spectrum has both moments: the nearest that has the mean logarithm is taken, right at "
@@ -71,6 +73,8 @@ class LinearDescriptorEntropy:
         As `screening.predictors.interface.Predictor` says.
     training_source
         What computed the phonons that it learned from; empty where that is not known.
+    own_calibration
+        What its intervals are worth at other risks and temperatures than those it states.
 
     Raises
     ------
@@ -89,8 +93,9 @@ class LinearDescriptorEntropy:
         self._settings = settings or ScreeningSettings()
         self._model = LinearEntropyModel.from_trained(trained)
         _check_model(self._model, trained.name)
-        self.model = f"ldml:{trained.name}"
+        self.model = model_name(self.method, trained.name)
         self.model_digest = trained.digest
+        self.own_calibration: OwnCalibration = self._model.calibration.own_calibration()
         self.training_source = ", ".join(map(str, trained.card.get("sources", ())))
         everything = self._settings.as_dict()
         self.settings: Mapping[str, object] = {
@@ -153,17 +158,23 @@ class LinearDescriptorEntropy:
         return np.asarray(np.array(factors) * found.scales)
 
     def _spread(self, found: ThermalPrediction) -> ThermodynamicsSpread:
-        """Give standard deviations whose t interval over the groups is the calibrated one."""
+        """Give standard deviations whose t interval over the groups is the calibrated one.
+
+        Nothing is known of the lowest frequency.
+        """
         from scipy.stats import t
 
         n_groups, alpha = self._model.calibration.n_groups, self._model.calibration.alpha
         stds = self._half_widths(found) / float(t.ppf(1.0 - 0.5 * alpha, n_groups - 1))
         free_energy, entropy, heat_capacity = (frozen_array(one) for one in stds)
-        return ThermodynamicsSpread(free_energy, entropy, heat_capacity, 0.0, n_groups)
+        return ThermodynamicsSpread(free_energy, entropy, heat_capacity, None, n_groups)
 
     def _intervals(self, frequencies: FrequencyMoments) -> tuple[Interval, ...]:
         asked = self._settings.thermodynamics.temperatures_k
-        temperatures = tuple(one for one in _INTERVAL_TEMPERATURES_K if one in asked)
+        known = self._model.calibration.temperatures_k
+        temperatures = tuple(
+            one for one in _INTERVAL_TEMPERATURES_K if one in asked and known[0] <= one <= known[-1]
+        )
         if not temperatures:
             return ()
         settings = replace(self._settings.thermodynamics, temperatures_k=temperatures)
@@ -175,8 +186,9 @@ class LinearDescriptorEntropy:
                 value = float(getattr(found.thermodynamics, curve)[index])
                 half = float(half_widths[number, index])
                 coverage = 1.0 - self._model.calibration.alpha
+                ends = value - half, value + half
                 quantity = Quantity(kind, kelvin)
-                intervals.append(Interval(quantity, value, value - half, value + half, coverage))
+                intervals.append(Interval(quantity, value, *ends, coverage, self.model_digest))
         return tuple(intervals)
 
     def _stability(self) -> Stability:
@@ -210,7 +222,7 @@ def _check_model(model: LinearEntropyModel, name: str) -> None:
 
 
 def _check_domain(crystal: Crystal, novelty: float, frequencies: FrequencyMoments) -> None:
-    if novelty > 1.0:
+    if not novelty <= 1.0:  # one that is not a number is no reason to go on
         raise OutOfDomainError(
             f"{novelty:.3g} times newer than the newest crystal of the calibration",
             subject=crystal.material_id,

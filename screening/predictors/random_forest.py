@@ -1,6 +1,8 @@
 """Harmonic phonons from learned force constants: no forces, milliseconds a crystal.
 
-The crystal is taken as given: it must be relaxed with what computed the training set. By default
+The crystal is taken as given: it must be relaxed with what computed the training set. A model of
+force constants knows no forces; it refuses what is unlike all relaxed crystals that it learned
+(`screening.random_forest.novelty`), which most but not all crystals with forces are. By default
 the modes are those of the zone centre of the primitive cell, which the model learned and was
 calibrated on; a model of tensors alone can also be asked for a mesh and a band structure, which
 nothing calibrates.
@@ -29,8 +31,10 @@ from screening.predictors.assembly import Physics, physics_from_harmonic
 from screening.predictors.interface import Tier
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
-from screening.random_forest.calibration import LOWEST, PROPERTIES, Curves, curves_of
+from screening.random_forest.calibration import INTERVALS_HOLD
+from screening.random_forest.curves import PROPERTIES, Curves, curves_of
 from screening.random_forest.model import METHOD, RandomForestForceConstants
+from screening.random_forest.settings import INTERVAL_TEMPERATURES_K
 from screening.settings import ScreeningSettings
 from screening.stability import CRITERIA
 from screening.supercell import choose_supercell
@@ -47,13 +51,12 @@ __all__ = ["Modes", "RandomForestPhonons"]
 
 Modes = Literal["zone_centre", "mesh"]
 
-_INTERVAL_TEMPERATURES_K = (300.0, 1000.0)
 _ZONE_CENTRE = "gamma"
 _AS_GIVEN = (
     "the structure is taken as given: it must be relaxed with what computed the training set ({})"
 )
 _NO_VERDICT = "dynamical stability undetermined: a learned model of relaxed crystals cannot tell"
-_ZONE_CENTRE_ONLY = "modes of the zone centre of the primitive cell alone, no dispersion"
+_ZONE_CENTRE_ONLY = "modes of the zone centre of this cell alone, no dispersion"
 _MESH = (
     "modes on a mesh are an extrapolation from the zone centre, which alone was learned; nothing "
     "is calibrated for them"
@@ -79,6 +82,9 @@ class RandomForestPhonons:
         As `screening.predictors.interface.Predictor` says.
     training_source
         What computed the training set.
+    own_calibration
+        What intervals are worth at other risks; nothing where no sum over all wave vectors was
+        learned from.
 
     Raises
     ------
@@ -117,6 +123,7 @@ class RandomForestPhonons:
         self.model = model_name(model.method, model.name)
         self.model_digest = model.digest
         self.training_source = self._model.source
+        self.own_calibration = self._model.calibration.own
         self.settings: Mapping[str, object] = self._relevant()
         self.settings_digest = digest_of(dict(self.settings))
 
@@ -145,7 +152,8 @@ class RandomForestPhonons:
         ElementNotInModelError
             Naming elements that were never seen.
         OutOfDomainError
-            If the crystal is stranger than all that the calibration saw, or has one atom.
+            If the crystal is stranger than the calibration allows, has one atom or, at the
+            zone centre, a cell of a size that was not learned.
         """
         meter = Meter()
         self._model.check(crystal.structure)
@@ -164,14 +172,17 @@ class RandomForestPhonons:
         return found
 
     def _at_centre(self, crystal: Crystal, meter: Meter) -> Prediction:
+        self._model.check_size(crystal.structure)
         spectrum = self._model.spectrum(crystal.structure)
-        curves = curves_of(spectrum, self._model.calibration.temperatures_k)
+        calibration = self._model.calibration
+        curves = curves_of(spectrum, calibration.temperatures_k)
+        self._model.check_agreement(curves, crystal.structure)
         thermo = zone_centre_thermodynamics(
             spectrum.frequencies_thz, len(crystal.structure), self._settings.thermodynamics
         )
         stability = self._stability(spectrum.lowest_thz, np.zeros(3), _ZONE_CENTRE)
         warnings = [_AS_GIVEN.format(self._model.source), _ZONE_CENTRE_ONLY, _NO_VERDICT]
-        warnings += _repair_warnings(spectrum)
+        warnings += [INTERVALS_HOLD[calibration.truth], *_repair_warnings(spectrum)]
         return Prediction(
             method=self.method,
             method_version=self.method_version,
@@ -185,7 +196,9 @@ class RandomForestPhonons:
             thermodynamics=thermo,
             stability=stability,
             cost=meter.cost(),
-            spread=self._spread(curves, thermo.temperatures_k),
+            spread=self._spread(curves, thermo.temperatures_k)
+            if calibration.truth == "mesh"
+            else None,
             intervals=self._intervals(curves),
             warnings=tuple(warnings),
             model_settings=self.model_settings,
@@ -239,7 +252,8 @@ class RandomForestPhonons:
     def _spread(self, curves: Curves, temperatures_k: FloatArray) -> ThermodynamicsSpread:
         """Deviations whose Student interval has the calibrated half width.
 
-        Between calibrated temperatures the half width is interpolated, beyond them it stays.
+        Between calibrated temperatures the half width is interpolated. Beyond them it stays, and
+        `own_calibration` claims nothing.
         """
         from scipy.stats import t
 
@@ -256,7 +270,7 @@ class RandomForestPhonons:
             free_energy_std_mev_per_atom=free_energy,
             entropy_std_mev_per_k_per_atom=entropy,
             heat_capacity_std_mev_per_k_per_atom=capacity,
-            lowest_frequency_std_thz=float(widths[LOWEST][0]) / factor,
+            lowest_frequency_std_thz=None,
             n_members=n_groups,
         )
 
@@ -264,15 +278,11 @@ class RandomForestPhonons:
         calibration = self._model.calibration
         widths = calibration.half_widths(curves)
         grid = list(calibration.temperatures_k)
-        found = [self._interval(Quantity(Property(LOWEST)), curves, widths, 0)]
-        for temperature in _INTERVAL_TEMPERATURES_K:
-            if temperature in grid:
-                at = grid.index(temperature)
-                found += [
-                    self._interval(Quantity(Property(name), temperature), curves, widths, at)
-                    for name in PROPERTIES
-                ]
-        return tuple(found)
+        return tuple(
+            self._interval(Quantity(Property(name), kelvin), curves, widths, grid.index(kelvin))
+            for kelvin in INTERVAL_TEMPERATURES_K
+            for name in PROPERTIES
+        )
 
     def _interval(
         self, quantity: Quantity, curves: Curves, widths: Mapping[str, FloatArray], at: int

@@ -22,7 +22,7 @@ from screening.random_forest.blocks import (
     hessians_from_blocks,
     kind_name,
 )
-from screening.random_forest.features import ForestCell, rows_of, tensors_from
+from screening.random_forest.features import ForestCell, row_size, rows_of, tensors_from
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
 from screening.random_forest.tensors import TensorCell, TensorLayout
 from screening.random_forest.trees import Forest
@@ -78,20 +78,24 @@ class TensorRidge:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], layout: TensorLayout, kinds: Sequence[Kind]
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        layout: TensorLayout,
+        kinds: Sequence[Kind],
+        n_members: int,
     ) -> TensorRidge:
         """Rebuild a ridge.
 
         Raises
         ------
         ModelCorruptError
-            If coefficients are missing or not as many as there are tensors.
+            If coefficients are missing or not as many as there are tensors and members.
         """
         found = {}
         for kind in kinds:
             name = f"ridge/{kind_name(kind)}"
-            one = np.asarray(arrays.get(name, ()), dtype=np.float64)
-            if one.ndim != 2 or one.shape[1] != layout.n_tensors(kind):  # noqa: PLR2004 - a matrix
+            one = np.asarray(arrays.get(name, ()))
+            if one.shape != (n_members, layout.n_tensors(kind)) or one.dtype.kind != "f":
                 raise ModelCorruptError(
                     f"coefficients of shape {one.shape}", subject=name, hint=ANEW
                 )
@@ -168,14 +172,32 @@ class PairForests:
         elements: tuple[int, ...],
         kinds: Sequence[Kind],
     ) -> PairForests:
-        """Rebuild the forests of some pairs of elements."""
+        """Rebuild the forests of some pairs of elements.
+
+        Raises
+        ------
+        ModelCorruptError
+            As `screening.random_forest.trees.Forest.from_arrays`.
+        """
         own_sites = settings.on_site == "model"
+
+        def forest(name: str, *, of_pairs: bool) -> Forest:
+            n_radii = len(settings.radii_angstrom)
+            n_features, n_outputs = row_size(variant, n_radii, len(elements), of_pairs=of_pairs)
+            return Forest.from_arrays(
+                arrays,
+                f"forest/{name}",
+                n_features=n_features,
+                n_outputs=n_outputs,
+                least_trees=settings.n_members,
+            )
+
         return cls(
             variant,
             elements,
             settings,
-            {kind: Forest.from_arrays(arrays, f"forest/{kind_name(kind)}") for kind in kinds},
-            {n: Forest.from_arrays(arrays, f"forest/{n}") for n in elements if own_sites},
+            {kind: forest(kind_name(kind), of_pairs=True) for kind in kinds},
+            {n: forest(str(n), of_pairs=False) for n in elements if own_sites},
         )
 
 

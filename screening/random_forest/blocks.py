@@ -114,7 +114,7 @@ def hessians_from_blocks(
         whole[:, second, first] = found.swapaxes(-1, -2)
     hessians = whole.swapaxes(2, 3).reshape(n_members, 3 * n_sites, 3 * n_sites)
     if on_site is None:
-        return np.stack([on_site_from_sum_rule(one) for one in hessians])
+        return on_site_from_sum_rule(hessians)
     return with_on_site(hessians, on_site)
 
 

@@ -21,7 +21,7 @@ from screening.descriptors.three_body import EnvironmentSettings, environment_sc
 from screening.prediction import FloatArray
 from screening.random_forest.settings import RandomForestSettings, Variant
 
-__all__ = ["ForestCell", "PairFeatures", "rows_of", "targets_of", "tensors_from"]
+__all__ = ["ForestCell", "PairFeatures", "row_size", "rows_of", "targets_of", "tensors_from"]
 
 _FRAME_RADIUS_ANGSTROM = 1.5  # the nearest image decides; wider ones turn the frame away from it
 _EQUAL = 1e-6  # of the largest eigenvalue
@@ -132,7 +132,7 @@ def rows_of(features: PairFeatures, variant: Variant, radii: Sequence[float]) ->
     n_pairs = len(features.tensors)
     components = features.tensors[..., _ROWS, _COLUMNS]
     if variant == "rf_multi":
-        return components.reshape(n_pairs, -1)
+        return components.reshape(n_pairs, 6 * components.shape[1])
     if variant == "rf_component":
         flags = np.broadcast_to(_ROWS == _COLUMNS, (n_pairs, 6))[..., None]
         rows = np.concatenate([components.swapaxes(1, 2), flags], axis=2)
@@ -143,8 +143,24 @@ def rows_of(features: PairFeatures, variant: Variant, radii: Sequence[float]) ->
     diagonal = turned[..., axes, axes] @ _means_of_equal(values).swapaxes(1, 2)
     rest = np.abs(turned - turned[..., axes, axes][..., None] * np.eye(3)).sum(axis=(2, 3))
     rest *= (_means_of_equal(values)[:, axes, axes] == 1.0).all(axis=1)[:, None]
-    parts = [diagonal.reshape(n_pairs, -1), rest, features.scalars, features.coordination]
+    parts = [
+        diagonal.reshape(n_pairs, 3 * diagonal.shape[1]),
+        rest,
+        features.scalars,
+        features.coordination,
+    ]
     return np.concatenate(parts, axis=1)
+
+
+def row_size(variant: Variant, n_radii: int, n_elements: int, *, of_pairs: bool) -> tuple[int, int]:
+    """Count the features and outputs of a row of `rows_of` and `targets_of`."""
+    scalars = n_elements * _COORDINATION.n_per_element * (2 if of_pairs else 1)
+    sizes = {
+        "rf_component": (n_radii + 1, 1),
+        "rf_multi": (6 * n_radii, 6),
+        "rf_frame": (5 * n_radii + scalars, 3),
+    }
+    return sizes[variant]
 
 
 def targets_of(

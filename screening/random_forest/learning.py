@@ -21,6 +21,7 @@ from screening.hessians import (
     ZoneCentreHessian,
     atomic_masses_amu,
     repair_hessian,
+    without_translations,
     zone_centre_frequencies_thz,
 )
 from screening.prediction import FloatArray
@@ -29,9 +30,9 @@ from screening.random_forest.blocks import Kind, atom_pairs, blocks_of, kinds_of
 from screening.random_forest.features import ForestCell, PairFeatures, rows_of, targets_of
 from screening.random_forest.ridge import NormalEquations, normal_equations, weighting
 from screening.random_forest.settings import RandomForestSettings, Variant
-from screening.random_forest.spectrum import without_translations
 from screening.random_forest.tensors import TensorCell, TensorLayout, tensor_layout
 from screening.random_forest.trees import Forest, grow_forest
+from screening.uncertainty.conformal import fewest_groups
 
 __all__ = [
     "TrainingData",
@@ -66,6 +67,9 @@ class TrainingData:
         The same Hessians with the sum rule and without negative modes, in eV/Å².
     folds
         Fold of each structure, shape (structure,).
+    groups
+        Which structures count as one and share a fold: those of one formula where there are
+        enough formulas, else each stands alone.
     elements, kinds
         Atomic numbers, and the pairs of elements that occur.
     settings, layout
@@ -79,6 +83,7 @@ class TrainingData:
     hessians: tuple[ZoneCentreHessian, ...]
     repaired: tuple[FloatArray, ...]
     folds: NDArray[np.int64]
+    groups: tuple[str, ...]
     elements: tuple[int, ...]
     kinds: tuple[Kind, ...]
     settings: RandomForestSettings
@@ -103,9 +108,11 @@ def training_data(
     hessians: Sequence[ZoneCentreHessian], settings: RandomForestSettings
 ) -> TrainingData:
     """Describe a training set, and share its structures among folds at random."""
-    order = np.random.default_rng(settings.seed).permutation(len(hessians))
-    folds = np.empty(len(hessians), dtype=np.int64)
-    folds[order] = np.arange(len(hessians)) % settings.n_folds
+    groups = _groups(hessians, settings)
+    names = sorted(set(groups))
+    order = np.random.default_rng(settings.seed).permutation(len(names))
+    fold_of = {names[at]: place % settings.n_folds for place, at in enumerate(order)}
+    folds = np.array([fold_of[one] for one in groups], dtype=np.int64)
     numbers = [atomic_numbers(one.structure) for one in hessians]
     elements = tuple(sorted({int(n) for one in numbers for n in one}))
     kinds = tuple(
@@ -115,12 +122,24 @@ def training_data(
         repair_hessian(np.asarray(one.hessian_ev_per_angstrom2)).hessian for one in hessians
     )
     layout = tensor_layout(elements, settings)
-    data = TrainingData(tuple(hessians), repaired, folds, elements, kinds, settings, layout)
+    data = TrainingData(tuple(hessians), repaired, folds, groups, elements, kinds, settings, layout)
     candidates = candidates_of(settings)
     if "tensor_ridge" in candidates:
         data = replace(data, equations=_equations(data))
     forest = [one for one in candidates if one != "tensor_ridge"]
     return _with_rows(data, forest[0]) if forest else data
+
+
+def _groups(
+    hessians: Sequence[ZoneCentreHessian], settings: RandomForestSettings
+) -> tuple[str, ...]:
+    """Group polymorphs of one formula, which err alike, where formulas are enough to calibrate."""
+    formulas = tuple(one.structure.composition.reduced_formula for one in hessians)
+    least = max(settings.n_folds, fewest_groups(1.0 - settings.coverage))
+    if len(set(formulas)) >= least:
+        return formulas
+    width = len(str(len(hessians)))
+    return tuple(f"structure {index:0{width}d}" for index in range(len(hessians)))
 
 
 def _equations(data: TrainingData) -> tuple[NormalEquations, ...]:
@@ -199,25 +218,22 @@ def fit_model(
     kinds
         Pairs of elements that it is asked about; others may be left out.
     with_members
-        Whether the spread is wanted; without it a forest has a fifth of the trees.
+        Whether the spread is wanted; forests always have it.
     strength
         Penalty of the ridge; None chooses it within these folds.
     """
     if variant == "tensor_ridge":
         return _fit_ridge(data, folds, strength, with_members=with_members)
-    n_trees = data.settings.n_trees
-    if not with_members:
-        n_trees = max(data.settings.n_members, n_trees // 5)
     return PairForests(
         variant,
         data.elements,
         data.settings,
-        {kind: _grow(data.pair_rows[kind], folds, n_trees, data.settings) for kind in kinds},
-        {n: _grow(rows, folds, n_trees, data.settings) for n, rows in data.site_rows.items()},
+        {kind: _grow(data.pair_rows[kind], folds, data.settings) for kind in kinds},
+        {n: _grow(rows, folds, data.settings) for n, rows in data.site_rows.items()},
     )
 
 
-def _grow(rows: _Rows, folds: Folds, n_trees: int, settings: RandomForestSettings) -> Forest:
+def _grow(rows: _Rows, folds: Folds, settings: RandomForestSettings) -> Forest:
     seen = np.isin(rows.folds, list(folds))
     if not seen.any():  # a pair of elements of few structures: none of them is in these folds
         seen = np.ones(1, dtype=bool)
@@ -225,7 +241,7 @@ def _grow(rows: _Rows, folds: Folds, n_trees: int, settings: RandomForestSetting
     return grow_forest(
         rows.rows[seen],
         rows.targets[seen],
-        n_trees=n_trees,
+        n_trees=settings.n_trees,
         max_features=settings.max_features,
         seed=settings.seed,
         n_jobs=settings.n_jobs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -19,18 +19,19 @@ from screening.errors import (
     OutOfDomainError,
     SettingError,
 )
-from screening.hessians import atomic_masses_amu
+from screening.hessians import atomic_masses_amu, without_translations
 from screening.prediction import FloatArray, frozen_array
 from screening.random_forest.block_models import BlockModel, HessianModel, PairForests, TensorRidge
 from screening.random_forest.blocks import Kind, atom_pairs, kinds_of
 from screening.random_forest.calibration import Calibration
-from screening.random_forest.novelty import Novelty
+from screening.random_forest.curves import Curves
+from screening.random_forest.novelty import MEASURES, Novelty
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
 from screening.random_forest.spectrum import (
     Spectrum,
     SpectrumCorrection,
+    correction_from,
     spectrum_of,
-    without_translations,
 )
 from screening.random_forest.tensors import tensor_layout
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
@@ -90,24 +91,31 @@ class RandomForestForceConstants:
         ElementNotInModelError
             Naming elements that were never seen.
         OutOfDomainError
-            If there is one atom only, a pair of elements was never seen, or an atom's
-            surroundings are stranger than any that the calibration saw.
+            If there is one atom only, a pair of elements was never seen, or the crystal is
+            further from those learned than the limit: of another kind, or not relaxed.
         """
-        formula = structure.composition.reduced_formula
         numbers = atomic_numbers(structure)
         unknown = sorted(set(numbers.tolist()) - set(self.elements))
         if unknown:
             names = ", ".join(Element.from_Z(number).symbol for number in unknown)
             known = ", ".join(Element.from_Z(number).symbol for number in self.elements)
             raise ElementNotInModelError(
-                f"the model never saw {names}", subject=formula, hint=f"It learned {known}"
+                f"the model never saw {names}",
+                subject=structure.composition.reduced_formula,
+                hint=f"It learned {known}",
             )
         if len(structure) < _LEAST_SITES:
             raise OutOfDomainError(
                 "one atom has no modes at the zone centre but translations",
-                subject=formula,
+                subject=structure.composition.reduced_formula,
                 hint="Use a potential for crystals with one atom in the primitive cell",
             )
+        self._check_kinds(structure)
+        return self._checked_novelty(structure)
+
+    def _check_kinds(self, structure: Structure) -> None:
+        """Refuse pairs of elements whose blocks no training cell held."""
+        numbers = atomic_numbers(structure)
         unseen = [
             f"{Element.from_Z(a).symbol}-{Element.from_Z(b).symbol}"
             for a, b in kinds_of(set(numbers.tolist()))
@@ -116,22 +124,58 @@ class RandomForestForceConstants:
         if unseen:
             raise OutOfDomainError(
                 f"the model never saw pairs of {', '.join(unseen)}",
-                subject=formula,
+                subject=structure.composition.reduced_formula,
                 hint="Train on crystals that have several of these atoms in the cell",
             )
-        return self._checked_novelty(structure, formula)
 
-    def _checked_novelty(self, structure: Structure, formula: str) -> float:
-        found = self.novelty(structure)
-        limit = self.calibration.novelty_limit
-        if found > limit:
+    def _checked_novelty(self, structure: Structure) -> float:
+        domain = self.calibration.domain
+        measures = self.novelty.measures(structure)
+        found = domain.novelty(measures)
+        if not found <= domain.novelty_limit:
+            worst = MEASURES[int(np.argmax(measures / np.array(domain.novelty_scales)))]
             raise OutOfDomainError(
-                f"an atom's surroundings are {found:.2f} standard deviations from all learned"
-                f" ones, the calibration saw {limit:.2f}",
-                subject=formula,
+                f"{found:.2f} times as far from the relaxed crystals learned as is usual, by the"
+                f" measure of {worst}; the limit is {domain.novelty_limit:.2f}",
+                subject=structure.composition.reduced_formula,
                 hint="Relax it as the training set was, or train on crystals like it",
             )
         return found
+
+    def check_size(self, structure: Structure) -> None:
+        """Refuse a cell of a size for which sums over the modes of the zone centre are not known.
+
+        Raises
+        ------
+        OutOfDomainError
+            If it has fewer or more sites than all cells of the training set.
+        """
+        low, high = self.calibration.domain.sites_per_cell
+        if not low <= len(structure) <= high:
+            raise OutOfDomainError(
+                f"{len(structure)} sites in the cell, {low} to {high} were learned: the modes of"
+                " the zone centre of another cell are other modes",
+                subject=structure.composition.reduced_formula,
+                hint='Take a model of cells of this size, modes="mesh" of a ridge, or a potential',
+            )
+
+    def check_agreement(self, curves: Curves, structure: Structure) -> None:
+        """Refuse a crystal on which the members differ as on none before.
+
+        Raises
+        ------
+        OutOfDomainError
+            If they do.
+        """
+        found = self.calibration.disagreement(curves)
+        limit = self.calibration.domain.disagreement_limit
+        if not found <= limit:
+            raise OutOfDomainError(
+                f"members disagree more than any that was calibrated: {found:.3g} times what is"
+                f" usual, the limit is {limit:.3g}",
+                subject=structure.composition.reduced_formula,
+                hint="Use a potential, or train on crystals like it",
+            )
 
     def hessian_members(self, structure: Structure) -> FloatArray:
         """Predict without repair, shape (1 + member, 3 site + axis, 3 site + axis), in eV/Å²."""
@@ -176,6 +220,8 @@ class RandomForestForceConstants:
         ------
         SettingError
             If a pair of elements is by a forest, which knows sums over images only.
+        OutOfDomainError
+            If the supercell has pairs of elements that no training cell held.
         """
         if not self.has_dispersion:
             raise SettingError(
@@ -184,6 +230,7 @@ class RandomForestForceConstants:
                 hint="Train the variant tensor_ridge, or use the modes of the zone centre",
             )
         supercell, sites = _supercell(structure, supercell_matrix)
+        self._check_kinds(supercell)
         factor = np.exp(2.0 * self.correction.mean_change)
         hessian = factor * without_translations(self.hessian_members(supercell)[0])
         n_atoms = len(supercell)
@@ -202,12 +249,8 @@ class RandomForestForceConstants:
         return {
             "settings": self.settings.as_dict(),
             "choice": [[*kind, variant] for kind, variant in self.hessian_model.choice.items()],
-            "correction": {
-                "coefficients": list(self.correction.coefficients),
-                "low": self.correction.low,
-                "high": self.correction.high,
-                "mean_change": self.correction.mean_change,
-            },
+            "correction": asdict(self.correction)
+            | {"coefficients": list(self.correction.coefficients)},
             "calibration": self.calibration.as_dict(),
             "source": self.source,
         }
@@ -236,23 +279,22 @@ class RandomForestForceConstants:
                 subject=trained.name,
                 hint="Give it to the predictor of its method",
             )
+        _check_arrays(trained)
         try:
             state = dict(trained.state)
             settings = RandomForestSettings.from_dict(state["settings"])
             choice = {(int(a), int(b)): str(variant) for a, b, variant in state["choice"]}
-            stored = state["correction"]
-            correction = SpectrumCorrection(
-                tuple(map(float, stored["coefficients"])),
-                float(stored["low"]),
-                float(stored["high"]),
-                float(stored["mean_change"]),
-            )
+            correction = correction_from(state["correction"])
             calibration = Calibration.from_dict(state["calibration"])
             source = str(state["source"])
         except (KeyError, TypeError, ValueError, SettingError) as error:
             raise ModelCorruptError(
                 f"cannot be read: {error}", subject=trained.name, hint=ANEW
             ) from error
+        if not choice or not set(choice) <= set(kinds_of(trained.elements)):
+            raise ModelCorruptError(
+                "pairs of other elements than it learned", subject=trained.name, hint=ANEW
+            )
         chosen = cast("dict[Kind, Variant]", choice)
         return cls(
             trained.elements,
@@ -265,6 +307,21 @@ class RandomForestForceConstants:
         )
 
 
+def _check_arrays(trained: TrainedModel) -> None:
+    """Refuse numbers that are none.
+
+    Raises
+    ------
+    ModelCorruptError
+        Naming the array.
+    """
+    for name, array in trained.arrays.items():
+        if array.dtype.kind not in "iuf" or not np.all(np.isfinite(array)):
+            raise ModelCorruptError(
+                "an array holds what is no finite number", subject=name, hint=ANEW
+            )
+
+
 def _models(
     trained: TrainedModel, settings: RandomForestSettings, choice: Mapping[Kind, Variant]
 ) -> dict[Variant, BlockModel]:
@@ -274,7 +331,9 @@ def _models(
         own = [kind for kind in choice if choice[kind] == variant]
         if variant == "tensor_ridge":
             layout = tensor_layout(trained.elements, settings)
-            found[variant] = TensorRidge.from_arrays(trained.arrays, layout, own)
+            found[variant] = TensorRidge.from_arrays(
+                trained.arrays, layout, own, 1 + settings.n_members
+            )
         elif variant in ("rf_component", "rf_multi", "rf_frame"):
             found[variant] = PairForests.from_arrays(
                 trained.arrays, variant, settings, trained.elements, own

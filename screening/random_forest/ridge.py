@@ -147,6 +147,6 @@ def _design(
     of_symmetric = -(difference[:, :, None, rows] * difference[:, None, :, columns])
     of_rest = first[:, :, None, rows] * second[:, None, :, columns]
     of_rest += first[:, :, None, columns] * second[:, None, :, rows]
-    n_tensors, n_rows = len(flat), of_rest[..., 0].size
-    found = symmetric.reshape(n_tensors, n_rows) @ of_symmetric.reshape(n_rows, -1)
-    return np.asarray(found + rest.reshape(n_tensors, n_rows) @ of_rest.reshape(n_rows, -1))
+    n_tensors, n_rows = len(flat), 9 * len(pairs)
+    found = symmetric.reshape(n_tensors, n_rows) @ of_symmetric.reshape(n_rows, len(rows))
+    return np.asarray(found + rest.reshape(n_tensors, n_rows) @ of_rest.reshape(n_rows, len(rows)))

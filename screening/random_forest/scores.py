@@ -25,7 +25,7 @@ from screening.random_forest.validation import CrossValidation, reference_freque
 from screening.thermodynamics import ThermodynamicsSettings
 from screening.zone_centre_modes import spectrum_moments, zone_centre_thermodynamics
 
-__all__ = ["PUBLISHED", "mean_block_hessians", "score_table"]
+__all__ = ["PUBLISHED", "mean_block_hessians", "parity_table", "score_table"]
 
 _TEMPERATURE_K = 300.0
 _FORCE_CONSTANT = "eV/Å²"
@@ -64,9 +64,30 @@ PUBLISHED: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
 density functional theory; units as in the table."""
 
 
-def score_table(data: TrainingData, validation: CrossValidation) -> list[dict[str, Any]]:
+_MESH = {
+    "heat_capacity_300k": "heat_capacity_mev_per_k_per_atom",
+    "free_energy_300k": "free_energy_mev_per_atom",
+    "entropy_300k": "entropy_mev_per_k_per_atom",
+}
+_PARITY = ("entropy_300k", "free_energy_300k", "heat_capacity_300k", "force_constant_components")
+_MOST_POINTS = 3000
+
+
+def score_table(
+    data: TrainingData, validation: CrossValidation, *, mesh: bool = False
+) -> list[dict[str, Any]]:
     """Score held-out predictions, and two guesses beside them.
 
+    Parameters
+    ----------
+    data, validation
+        The training set and its held-out predictions.
+    mesh
+        Whether to compare the same values with sums over all wave vectors as well; every
+        structure must have them.
+
+    Notes
+    -----
     ``mean_block`` gives every pair of elements its mean block over the training folds,
     ``mean_value`` every structure the mean of the quantity.
 
@@ -74,7 +95,8 @@ def score_table(data: TrainingData, validation: CrossValidation) -> list[dict[st
     -------
     list of dict
         One row per quantity: unit, scores, MAE of both guesses, published scores where there
-        are any. Frequencies and what follows from them are of the zone centre alone.
+        are any. Frequencies and what follows from them are of the zone centre alone, but for
+        the truth of rows that end in ``_mesh``.
     """
     references = reference_frequencies(data)
     own = _blocks_table(data, [one[0] for one in validation.hessians])
@@ -84,7 +106,36 @@ def score_table(data: TrainingData, validation: CrossValidation) -> list[dict[st
     guess |= _modes_table(data, _frequencies(data, guess_hessians))
     truth = _blocks_table(data, [np.asarray(h.hessian_ev_per_angstrom2) for h in data.hessians])
     truth |= _modes_table(data, references)
-    return [_row(name, own[name], guess[name], truth[name], data) for name in _UNITS]
+    rows = [_row(name, own[name], guess[name], truth[name], data) for name in _UNITS]
+    if mesh:
+        rows += [_mesh_row(name, own[name], guess[name], data) for name in _MESH]
+    return rows
+
+
+def _mesh_row(name: str, own: FloatArray, guess: FloatArray, data: TrainingData) -> dict[str, Any]:
+    curves = [one.thermodynamics for one in data.hessians if one.thermodynamics is not None]
+    truth = np.array(
+        [np.interp(_TEMPERATURE_K, x.temperatures_k, getattr(x, _MESH[name])) for x in curves]
+    )
+    return _row(name, own, guess, truth, data) | {"quantity": f"{name}_mesh", "published": None}
+
+
+def parity_table(data: TrainingData, validation: CrossValidation) -> dict[str, dict[str, Any]]:
+    """List true and held-out values of some quantities, thinned evenly where they are many."""
+    own = _blocks_table(data, [one[0] for one in validation.hessians])
+    own |= _modes_table(data, [one.frequencies_thz for one in validation.spectra])
+    truth = _blocks_table(data, [np.asarray(h.hessian_ev_per_angstrom2) for h in data.hessians])
+    truth |= _modes_table(data, reference_frequencies(data))
+    found = {}
+    for name in _PARITY:
+        count = len(truth[name])
+        places = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int))
+        found[name] = {
+            "reference": [float(x) for x in truth[name][places]],
+            "predicted": [float(x) for x in own[name][places]],
+            "unit": _UNITS[name],
+        }
+    return found
 
 
 def _row(

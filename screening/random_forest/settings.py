@@ -8,16 +8,27 @@ from typing import Any, Literal, get_args
 
 from screening.errors import SettingError
 
-__all__ = ["ANEW", "Emphasis", "OnSite", "RandomForestSettings", "Variant"]
+__all__ = [
+    "ANEW",
+    "INTERVAL_TEMPERATURES_K",
+    "Emphasis",
+    "OnSite",
+    "RandomForestSettings",
+    "Variant",
+]
 
 ANEW = "Export the model again from where it was trained, or train it anew"
 """What to do about a model whose numbers are not whole."""
+
+INTERVAL_TEMPERATURES_K = (300.0, 1000.0)
+"""Where predictions state intervals."""
 
 Variant = Literal["auto", "rf_component", "rf_multi", "rf_frame", "tensor_ridge"]
 OnSite = Literal["sum_rule", "model"]
 Emphasis = Literal["soft_modes", "components"]
 
 _LEAST_FOLDS = 2
+_LONGEST_ANGSTROM = 50.0  # neighbours beyond would fill the memory
 _CHOICES: dict[str, tuple[str, ...]] = {
     "variant": get_args(Variant),
     "on_site": get_args(OnSite),
@@ -65,7 +76,8 @@ class RandomForestSettings:
     repair_order
         See `screening.hessians.repair_hessian`.
     n_trees, max_features, n_jobs
-        Trees of a forest, share of the features that a split sees, and processes.
+        Trees of a forest, share of the features that a split sees, and processes, which change no
+        number and are not stored.
     n_folds, n_inner_folds
         Folds for scores and calibration, and within them for choices; by structure.
     n_members
@@ -73,7 +85,7 @@ class RandomForestSettings:
     seed
         Of folds and forests.
     temperatures_k
-        Where intervals are calibrated, in K.
+        Where intervals are calibrated, in K; `INTERVAL_TEMPERATURES_K` are among them.
     coverage
         Probability that a calibrated interval holds the truth.
     duplicate_threshold
@@ -114,7 +126,17 @@ class RandomForestSettings:
     n_inner_folds: int = 3
     n_members: int = 4
     seed: int = 0
-    temperatures_k: tuple[float, ...] = (100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1500.0)
+    temperatures_k: tuple[float, ...] = (
+        0.0,
+        50.0,
+        100.0,
+        200.0,
+        300.0,
+        500.0,
+        700.0,
+        1000.0,
+        1500.0,
+    )
     coverage: float = 0.9
     duplicate_threshold: float = 0.35
     min_structures: int = 10
@@ -140,9 +162,9 @@ class RandomForestSettings:
 
     def _check_numbers(self) -> None:
         ranges = {
-            "cutoff_angstrom": (0.0, inf),
-            "bond_cutoff_angstrom": (2.0, inf),
-            "three_body_cutoff_angstrom": (2.0, inf),
+            "cutoff_angstrom": (0.0, _LONGEST_ANGSTROM),
+            "bond_cutoff_angstrom": (2.0, _LONGEST_ANGSTROM),
+            "three_body_cutoff_angstrom": (2.0, _LONGEST_ANGSTROM),
             "soft_mode_floor": (0.0, inf),
             "max_features": (0.0, 1.0),
             "coverage": (0.0, 1.0),
@@ -157,15 +179,25 @@ class RandomForestSettings:
                     subject=name,
                     hint="Give a number inside of this range",
                 )
-        for name in ("radii_angstrom", "ridge_strengths", "temperatures_k"):
+        for name in ("radii_angstrom", "ridge_strengths"):
             values = getattr(self, name)
             if not values or not all(isfinite(x) and x > 0.0 for x in values):
                 raise SettingError(
                     f"{values} are not positive numbers", subject=name, hint="Give at least one"
                 )
-        if list(self.temperatures_k) != sorted(set(self.temperatures_k)):
+        kelvin = self.temperatures_k
+        if not all(0.0 <= x < inf for x in kelvin) or list(kelvin) != sorted(set(kelvin)):
             raise SettingError(
-                "temperatures must ascend", subject="temperatures_k", hint="Sort them"
+                f"{kelvin} K are not ascending temperatures",
+                subject="temperatures_k",
+                hint="Give numbers from zero on, ascending",
+            )
+        missing = sorted(set(INTERVAL_TEMPERATURES_K) - set(self.temperatures_k))
+        if missing:
+            raise SettingError(
+                f"{missing} K are not among the temperatures",
+                subject="temperatures_k",
+                hint="Predictions state intervals there: add them",
             )
 
     def _check_counts(self) -> None:
@@ -179,9 +211,9 @@ class RandomForestSettings:
             "min_structures": self.n_folds,
         }
         for name, low in least.items():
-            if getattr(self, name) < low:
+            if type(getattr(self, name)) is not int or getattr(self, name) < low:
                 raise SettingError(
-                    f"{getattr(self, name)} is below {low}",
+                    f"{getattr(self, name)} is no whole number from {low} on",
                     subject=name,
                     hint=f"Give at least {low}",
                 )
@@ -201,10 +233,11 @@ class RandomForestSettings:
         return cls(**(given | changes))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return plain JSON: all that can change a number, so without the processes."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
+            if name != "n_jobs"
         }
 
     @classmethod

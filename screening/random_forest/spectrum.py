@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from screening.acoustic import acoustic_mask
+from screening.errors import ModelCorruptError
 from screening.hessians import (
     ZERO_MODE_FRACTION,
     RepairOrder,
     repair_hessian,
+    without_translations,
     zone_centre_frequencies_thz,
 )
 from screening.prediction import FloatArray
+from screening.random_forest.settings import ANEW
 from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
 
 __all__ = [
     "Spectrum",
     "SpectrumCorrection",
+    "correction_from",
     "fit_correction",
     "lowest_optical_thz",
     "spectrum_of",
-    "without_translations",
 ]
 
 _DEGREE = 2
@@ -82,6 +86,31 @@ def fit_correction(
     return SpectrumCorrection(tuple(map(float, found)), float(low), float(high), mean)
 
 
+def correction_from(stored: dict[str, Any]) -> SpectrumCorrection:
+    """Rebuild a correction from plain JSON.
+
+    Raises
+    ------
+    ModelCorruptError
+        If a number is missing or not finite.
+    """
+    try:
+        found = SpectrumCorrection(
+            tuple(map(float, stored["coefficients"])),
+            float(stored["low"]),
+            float(stored["high"]),
+            float(stored["mean_change"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelCorruptError(
+            f"the correction of the spectrum cannot be read: {error}", hint=ANEW
+        ) from error
+    numbers = np.array([*found.coefficients, found.low, found.high, found.mean_change])
+    if not found.coefficients or not np.all(np.isfinite(numbers)) or found.low > found.high:
+        raise ModelCorruptError("the correction of the spectrum cannot be", hint=ANEW)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Modes of one crystal at the zone centre.
@@ -97,6 +126,8 @@ class Spectrum:
         the prediction, and of members, shape (member,).
     n_clipped
         Number of negative modes that were removed.
+    relative_change
+        Frobenius norm of what the repair changed over that of the Hessian as predicted.
     sum_rule_violation_ev_per_angstrom2
         Of the Hessian as predicted.
     """
@@ -106,6 +137,7 @@ class Spectrum:
     lowest_thz: float
     member_lowest_thz: FloatArray
     n_clipped: int
+    relative_change: float
     sum_rule_violation_ev_per_angstrom2: float
 
 
@@ -159,6 +191,7 @@ def spectrum_of(
         lowest_thz=float(correction(np.array(lowest))),
         member_lowest_thz=np.array([lowest_optical_thz(one) for one in correction(members)]),
         n_clipped=repaired.n_clipped,
+        relative_change=repaired.relative_change,
         sum_rule_violation_ev_per_angstrom2=repaired.sum_rule_violation_before,
     )
 
@@ -166,12 +199,3 @@ def spectrum_of(
 def _thz(values: FloatArray) -> FloatArray:
     """Frequencies from eigenvalues of a matrix without negative ones but by rounding."""
     return np.asarray(np.sqrt(np.maximum(values, 0.0)) * SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ)
-
-
-def without_translations(hessian: FloatArray) -> FloatArray:
-    """Remove rigid translations from both sides of a Hessian."""
-    n_sites = len(hessian) // 3
-    projector = np.eye(len(hessian)) - np.kron(
-        np.full((n_sites, n_sites), 1.0 / n_sites), np.eye(3)
-    )
-    return np.asarray(projector @ hessian @ projector)

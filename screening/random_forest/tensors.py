@@ -117,6 +117,12 @@ def tensor_layout(elements: Sequence[int], settings: RandomForestSettings) -> Te
     )
 
 
+def _as_one_row(tensors: FloatArray) -> FloatArray:
+    """Flatten (pair, ..., 3, 3) to (pair, tensor, 3, 3); there may be no pair."""
+    size = int(np.prod(tensors.shape[1:-2]))
+    return np.asarray(tensors.reshape(len(tensors), size, 3, 3))
+
+
 @dataclass(frozen=True, eq=False)
 class TensorCell:
     """What one crystal brings to the tensors of its pairs.
@@ -200,7 +206,7 @@ class TensorCell:
         if self.layout.surroundings:
             thin = self._thin_bond_sums()[first, second]
             products = self._scalars(kind, pairs)[:, :, None, None, None] * thin[:, None]
-            found.append(products.reshape(len(pairs), -1, 3, 3))
+            found.append(_as_one_row(products))
         return np.concatenate(found, axis=1)
 
     def _thin_bond_sums(self) -> FloatArray:
@@ -222,10 +228,10 @@ class TensorCell:
         ]
         whole = np.stack(paths, axis=1)
         if kind[0] != kind[1]:
-            return whole.reshape(len(pairs), -1, 3, 3)
+            return _as_one_row(whole)
         upper, lower = np.triu_indices(whole.shape[2])
         chosen = whole[:, :, upper, lower] + whole[:, :, lower, upper]
-        return np.asarray(chosen.reshape(len(pairs), -1, 3, 3))
+        return _as_one_row(chosen)
 
     def _arrow_tensors(self, kind: Kind, pairs: NDArray[np.int64]) -> FloatArray:
         """Products of the sums of arrows of each atom with the pair's own arrow."""
@@ -238,7 +244,7 @@ class TensorCell:
             every = [difference, difference.swapaxes(-1, -2)]
         else:
             every = [one for x in (of_first, of_second) for one in (x, x.swapaxes(-1, -2))]
-        return np.concatenate([one.reshape(len(pairs), -1, 3, 3) for one in every], axis=1)
+        return np.concatenate([_as_one_row(one) for one in every], axis=1)
 
     def blocks(self, kind: Kind, coefficients: FloatArray) -> FloatArray:
         """Sum the tensors of a pair of elements with coefficients, without forming them.
@@ -302,7 +308,8 @@ class TensorCell:
         rows, columns = (np.flatnonzero(self.numbers == one) for one in kind)
         n_members, _, n, _ = weights.shape
         sums = np.zeros((n_members, len(rows), 3, len(columns), 3))
-        for element, middle in enumerate(np.flatnonzero(one) for one in self._is_element.T):
+        for element in np.flatnonzero(self._is_element.any(axis=0)):
+            middle = np.flatnonzero(self._is_element[:, element])
             left = self._arrows[np.ix_(rows, middle)].transpose(0, 3, 1, 2)
             right = self._arrows[np.ix_(middle, columns)]
             turned = np.tensordot(weights[:, element], right, axes=(2, 2)).swapaxes(1, 2)

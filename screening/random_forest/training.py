@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from screening.hessians import ZoneCentreHessian
     from screening.prediction import FloatArray
     from screening.random_forest.block_models import HessianModel
-    from screening.random_forest.calibration import Calibration, Curves
+    from screening.random_forest.calibration import Calibration, Truth
+    from screening.random_forest.curves import Curves
     from screening.random_forest.learning import TrainingData
     from screening.random_forest.model import RandomForestForceConstants
-    from screening.random_forest.novelty import Novelty
     from screening.random_forest.validation import CrossValidation
     from screening.trained_model import TrainedModel
 
@@ -24,9 +24,9 @@ __all__ = ["train_force_constants"]
 Progress = Callable[[str, int, int], None]
 
 _NOTES = (
-    "modes of the zone centre of the primitive cell alone; translations count half of the mean",
+    "modes of the zone centre of the cell alone; translations count half of the mean",
     "no splitting of longitudinal and transverse modes",
-    "for structures relaxed with what computed the training set; nothing tests that they are",
+    "for structures relaxed with what computed the training set: it knows no forces",
     "scores are of structures held out whole; all choices are made within the training folds",
 )
 
@@ -79,12 +79,13 @@ def train_force_constants(
     data = training_data(kept, settings)
     validation = cross_validate(data, progress)
     novelty = fit_novelty([one.structure for one in kept], data.elements)
-    calibration, inside = _calibration(data, validation, novelty)
+    calibration, held_out = _calibration(data, validation)
     if progress is not None:
         progress("fitting to all structures", 0, 1)
     fitted = _fitted(data, validation)
     card = {
-        **_card(data, validation, inside),
+        **_card(data, validation, calibration),
+        **held_out,
         "rejected": rejected,
         "n_given": len(training),
         "n_duplicates": len(usable) - len(kept),
@@ -163,35 +164,47 @@ def _check_count(
 
 
 def _calibration(
-    data: TrainingData, validation: CrossValidation, novelty: Novelty
-) -> tuple[Calibration, dict[str, float]]:
+    data: TrainingData, validation: CrossValidation
+) -> tuple[Calibration, dict[str, Any]]:
     """Calibrate on held-out structures; also tell how often intervals of other folds hold."""
-    from screening.random_forest.calibration import calibrate, held_out_coverage
-    from screening.random_forest.novelty import held_out_novelty
+    from screening.random_forest.calibration import calibrate, domain_of, held_out_coverage
+    from screening.random_forest.novelty import held_out_measures
 
-    settings = data.settings
-    predicted, references = _curves(data, validation)
+    settings, sites = data.settings, [len(one.structure) for one in data.hessians]
+    predicted, references, truth = _curves(data, validation)
     structures = [one.structure for one in data.hessians]
-    limit = float(held_out_novelty(novelty, structures, data.folds).max())
-    found = calibrate(predicted, references, settings.temperatures_k, settings.coverage, limit)
-    inside = held_out_coverage(found, predicted, references, data.folds.tolist())
-    return found, inside
+    measures = held_out_measures(structures, data.elements, data.folds)
+    domain = domain_of(predicted, measures, sites)
+    found = calibrate(predicted, references, data.groups, settings, domain, truth)
+    folds = data.folds.tolist()
+    refused = [
+        not domain.novelty(own) <= domain.novelty_limit
+        or not found.disagreement(one) <= domain.disagreement_limit
+        for own, one in zip(measures, predicted, strict=True)
+    ]
+    return found, {
+        "held_out_coverage_300k": held_out_coverage(
+            predicted, references, data.groups, settings, folds
+        ),
+        "held_out_refused": sum(refused) / len(refused),
+    }
 
 
 def _curves(
     data: TrainingData, validation: CrossValidation
-) -> tuple[list[Curves], list[dict[str, FloatArray]]]:
-    from screening.random_forest.calibration import curves_of, references_of
-    from screening.random_forest.spectrum import lowest_optical_thz
+) -> tuple[list[Curves], list[dict[str, FloatArray]], Truth]:
+    """Predicted curves, and true ones: of all wave vectors where all structures have them."""
+    from screening.random_forest.curves import curves_of, mesh_references, references_of
     from screening.random_forest.validation import reference_frequencies
 
     temperatures = data.settings.temperatures_k
     predicted = [curves_of(one, temperatures) for one in validation.spectra]
-    references = [
-        references_of(one, lowest_optical_thz(one), temperatures)
-        for one in reference_frequencies(data)
-    ]
-    return predicted, references
+    meshes = [mesh_references(one.thermodynamics, temperatures) for one in data.hessians]
+    known = [one for one in meshes if one is not None]
+    if len(known) == len(meshes):
+        return predicted, known, "mesh"
+    centres = [references_of(one, temperatures) for one in reference_frequencies(data)]
+    return predicted, centres, "zone_centre"
 
 
 def _fitted(data: TrainingData, validation: CrossValidation) -> HessianModel:
@@ -208,14 +221,15 @@ def _fitted(data: TrainingData, validation: CrossValidation) -> HessianModel:
 
 
 def _card(
-    data: TrainingData, validation: CrossValidation, inside: dict[str, float]
+    data: TrainingData, validation: CrossValidation, calibration: Calibration
 ) -> dict[str, Any]:
     """Collect what people should know."""
     from screening.random_forest.blocks import kind_name
-    from screening.random_forest.scores import score_table
+    from screening.random_forest.calibration import INTERVALS_HOLD
+    from screening.random_forest.scores import parity_table, score_table
 
     spectra = validation.spectra
-    sizes = [len(one.structure) for one in data.hessians]
+    truth = calibration.truth
     return {
         "variant": data.settings.variant,
         "choice": {kind_name(kind): one for kind, one in validation.choice.items()},
@@ -223,16 +237,19 @@ def _card(
         "n_structures": len(data.hessians),
         "n_folds": data.settings.n_folds,
         "seed": data.settings.seed,
-        "sites_per_cell": [min(sizes), max(sizes)],
-        "scores": score_table(data, validation),
+        "n_groups": calibration.n_groups,
+        "sites_per_cell": list(calibration.domain.sites_per_cell),
+        "training_ids": sorted(one.material_id for one in data.hessians),
+        "scores": score_table(data, validation, mesh=truth == "mesh"),
+        "parity": parity_table(data, validation),
         "clipped_modes_per_cell": sum(one.n_clipped for one in spectra) / len(spectra),
         "sum_rule_violation_ev_per_angstrom2": sum(
             one.sum_rule_violation_ev_per_angstrom2 for one in spectra
         )
         / len(spectra),
         "coverage": data.settings.coverage,
-        "held_out_coverage_300k": inside,
-        "notes": list(_NOTES),
+        "intervals_hold": truth,
+        "notes": [*_NOTES, INTERVALS_HOLD[truth]],
     }
 
 

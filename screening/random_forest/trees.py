@@ -69,13 +69,21 @@ class Forest:
         rows
             Features, shape (row, feature).
         """
-        single = np.asarray(rows, dtype=np.float32)
-        nodes = np.repeat(self.roots[:, None], len(single), axis=1)
-        index = np.arange(len(single))
+        single = np.ascontiguousarray(rows, dtype=np.float32)
+        n_rows, n_features = single.shape
+        nodes = np.repeat(self.roots, n_rows)
+        starts = np.tile(np.arange(n_rows) * n_features, self.n_trees)
+        flat, children = single.ravel(), self.children.ravel()
+        inside = np.arange(len(nodes))  # those that have not reached a leaf
         for _ in range(self.depth):
-            right = single[index, self.features[nodes]] > self.thresholds[nodes]
-            nodes = self.children[nodes, right.astype(np.int64)]
-        return np.asarray(self.values[nodes])
+            here = nodes[inside]
+            values = flat.take(starts[inside] + self.features.take(here))
+            right = values > self.thresholds.take(here)
+            below = children.take(2 * here + right)
+            nodes[inside] = below
+            inside = inside[below != here]
+        found = self.values[nodes].reshape(self.n_trees, n_rows, self.values.shape[1])
+        return np.asarray(found)
 
     def members(self, rows: FloatArray, n_members: int) -> FloatArray:
         """Mean over all trees, then over parts of them, shape (1 + member, row, output)."""
@@ -88,13 +96,32 @@ class Forest:
         return {f"{prefix}/{name}": getattr(self, name) for name in _NAMES}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Forest:
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        prefix: str,
+        *,
+        n_features: int,
+        n_outputs: int,
+        least_trees: int,
+    ) -> Forest:
         """Rebuild a forest.
+
+        Parameters
+        ----------
+        arrays
+            All arrays of a model.
+        prefix
+            Name of the forest.
+        n_features, n_outputs
+            How many numbers a row has, and how many it gives.
+        least_trees
+            How many trees there must be.
 
         Raises
         ------
         ModelCorruptError
-            If an array is missing, or nodes point nowhere or back.
+            If an array is missing or of another kind, or nodes point nowhere or back.
         """
         try:
             found = [np.asarray(arrays[f"{prefix}/{name}"]) for name in _NAMES]
@@ -104,6 +131,11 @@ class Forest:
             ) from error
         roots, features, thresholds, children, values = found
         _check_nodes(roots, features, thresholds, children, values)
+        fits = values.shape[1] == n_outputs and len(roots) >= least_trees
+        if not (fits and features.max() < n_features):
+            raise ModelCorruptError(
+                "a forest of other features, outputs or members", subject=prefix, hint=ANEW
+            )
         return cls(
             roots.astype(np.int64),
             features.astype(np.int64),
@@ -123,7 +155,10 @@ def _check_nodes(
 ) -> None:
     """Refuse arrays that are no trees: a child comes after its parent, or is the leaf itself."""
     n_nodes = len(features)
-    shapes = thresholds.shape == (n_nodes,) and children.shape == (n_nodes, 2)
+    kinds = all(one.dtype.kind in "iu" for one in (roots, features, children))
+    kinds = kinds and all(one.dtype.kind == "f" for one in (thresholds, values))
+    shapes = features.ndim == 1 and n_nodes > 0 and thresholds.shape == (n_nodes,)
+    shapes = kinds and shapes and children.shape == (n_nodes, 2)
     own = np.arange(n_nodes)[:, None]
     usable = (
         shapes
@@ -135,6 +170,7 @@ def _check_nodes(
         and bool(np.all((children < n_nodes) & (children >= own)))
         and bool(np.all((children[:, :1] == own) == (children[:, 1:] == own)))
         and bool(np.all(features >= 0))
+        and bool(np.all(np.isfinite(thresholds)) and np.all(np.isfinite(values)))
     )
     if not usable:
         raise ModelCorruptError("arrays of a forest do not describe trees", hint=ANEW)

@@ -7,7 +7,7 @@ each pair of elements and correct the spectrum. The outer predictions then see n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mode
 
 import numpy as np
@@ -164,20 +164,42 @@ def _inner(
     references: Sequence[FloatArray],
     strength: float | None,
 ) -> tuple[Choice, SpectrumCorrection]:
-    """Choose and correct by predictions within some folds."""
+    """Choose and correct by predictions within some folds.
+
+    Forests are compared with a fifth of their trees. Corrected are forests of all trees, since
+    fewer make more noise, and noise makes soft modes softer.
+    """
     candidates = candidates_of(data.settings)
-    if len(candidates) == 1 and not data.settings.correct_spectrum:
-        return dict.fromkeys(data.kinds, candidates[0]), SpectrumCorrection()
-    every = {variant: list(data.kinds) for variant in candidates}
-    held = [
-        _held_out(data, [one for one in folds if one not in group], group, every, strength)
-        for group in fold_groups(folds, data.settings.n_inner_folds)
-    ]
-    choice = _choice(data, held)
+    choice: Choice = dict.fromkeys(data.kinds, candidates[0])
+    if len(candidates) > 1:
+        every = {variant: list(data.kinds) for variant in candidates}
+        choice = _choice(data, _inner_held_out(_with_fewer_trees(data), folds, every, strength))
+    if not data.settings.correct_spectrum:
+        return choice, SpectrumCorrection()
+    held = _inner_held_out(data, folds, _needed(data, choice), strength)
     pairs = (
         found for one in held for found in zip(one.indices, one.chosen(data, choice), strict=True)
     )
     return choice, _correction(data, dict(pairs), references)
+
+
+def _with_fewer_trees(data: TrainingData) -> TrainingData:
+    settings = data.settings
+    n_trees = max(settings.n_members, settings.n_trees // 5)
+    return replace(data, settings=replace(settings, n_trees=n_trees))
+
+
+def _inner_held_out(
+    data: TrainingData,
+    folds: Sequence[int],
+    kinds: Mapping[Variant, list[Kind]],
+    strength: float | None,
+) -> list[_HeldOut]:
+    """Predict the structures of each group of some folds by models of the other groups."""
+    return [
+        _held_out(data, [one for one in folds if one not in group], group, kinds, strength)
+        for group in fold_groups(folds, data.settings.n_inner_folds)
+    ]
 
 
 def _held_out(

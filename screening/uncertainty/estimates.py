@@ -72,7 +72,8 @@ def estimate(
         raise InconsistentDataError("belongs to a pair of polymorphs", subject=quantity.name)
     if kind is Property.LOWEST_FREQUENCY:
         value = derivative = scale * sample.lowest_frequency_thz
-        own = scale * sample.spread.lowest_frequency_std_thz if sample.spread else 0.0
+        known = sample.spread.lowest_frequency_std_thz if sample.spread else None
+        own = scale * known if known is not None else 0.0  # only a scale, as for any method
     else:
         temperature = quantity.temperature_k or 0.0
         point = scaled_point(sample.thermodynamics, scale, temperature)

@@ -6,7 +6,7 @@ version is kept, because decisions name the one that they rest on.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from screening.uncertainty.shipped import shipped_calibrations
 from stores.builders.incremental import by_key, chunks, input_digest_of
 from stores.documents.model import MetricRecord, ModelDocument, ModelKind, version_of
 from stores.documents.prediction import PredictionDocument
+from stores.models import learned_by
 from stores.query import and_, by_field, compare, in_values
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
 
 BUILDER_VERSION = 2
 ASSESSED_ALPHA = 0.1
+_UNKNOWN = "it is not known here what the model learned from: train it here, or import its file"
 _PREFIX = "calibration"
 
 
@@ -52,10 +54,13 @@ class CalibrationReport:
         Keys of the documents written.
     n_unchanged
         Number of calibrations whose pairs had not changed.
+    left_out
+        What of the predictions of trained models is no pair, by family, in words.
     """
 
     written: tuple[str, ...] = ()
     n_unchanged: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -64,6 +69,34 @@ class _Family:
 
     pairs: dict[str, Pair] = field(default_factory=dict)
     digests: dict[str, list[str | None]] = field(default_factory=dict)
+
+
+@dataclass
+class _Pairs:
+    """Pairs by the families of both methods, and predictions that make none.
+
+    Attributes
+    ----------
+    families
+        Pairs by cheap and reference family.
+    n_learned
+        Number of crystals that a trained model learned from, by family.
+    unknown
+        Families of trained models of which nobody knows what they learned from.
+    """
+
+    families: dict[tuple[str, str], _Family] = field(default_factory=lambda: defaultdict(_Family))
+    n_learned: Counter[str] = field(default_factory=Counter)
+    unknown: set[str] = field(default_factory=set)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Say it in words, by family."""
+        said = {
+            name: f"{count} crystals that it learned from say nothing of others"
+            for name, count in sorted(self.n_learned.items())
+        }
+        return said | dict.fromkeys(sorted(self.unknown), _UNKNOWN)
 
 
 def family_of_document(document: PredictionDocument) -> str:
@@ -83,6 +116,9 @@ def calibration_pairs(
 ) -> dict[tuple[str, str], list[Pair]]:
     """Read all pairs of predictions of the same crystal by methods of different tiers.
 
+    A crystal that a trained model learned from is no pair of this model: its error there is
+    that of a fit, not of a prediction.
+
     Parameters
     ----------
     database
@@ -95,7 +131,7 @@ def calibration_pairs(
     dict
         Pairs by cheap and reference family.
     """
-    families = _families(database)
+    families = _pairs(database).families
     return {
         names: list(family.pairs.values())
         for names, family in sorted(families.items())
@@ -121,8 +157,9 @@ def build_calibrations(
         What was written and what had not changed.
     """
     asked = tuple(dict.fromkeys((*default_quantities(), *quantities)))
+    pairs = _pairs(database)
     written, unchanged = [], 0
-    for names, family in sorted(_families(database).items()):
+    for names, family in sorted(pairs.families.items()):
         known = _newest(database, *names)
         wanted = _with_earlier(asked, known)
         digest = input_digest_of(
@@ -136,7 +173,7 @@ def build_calibrations(
             unchanged += 1
             continue
         written.append(_build(database, names, family, wanted, digest))
-    return CalibrationReport(tuple(written), unchanged)
+    return CalibrationReport(tuple(written), unchanged, pairs.left_out)
 
 
 def store_calibration(
@@ -198,20 +235,43 @@ def read_calibrations(
     return tuple(found)
 
 
-def _families(database: Database) -> dict[tuple[str, str], _Family]:
+def _pairs(database: Database) -> _Pairs:
     """Pairs of predictions of one crystal, by the families of both methods."""
     better = compare("tier", ">=", int(Tier.FEW_DFT_CELLS))
     rows = by_key(database.predictions, "prediction_id", ["structure_digest"], better)
     digests = sorted({str(row["structure_digest"]) for row in rows.values()})
-    found: dict[tuple[str, str], _Family] = defaultdict(_Family)
+    found = _Pairs()
     for some in chunks(digests):
+        of_tiers = database.predictions.query(in_values("structure_digest", some))
         same: dict[str, list[PredictionDocument]] = defaultdict(list)
-        for stored in database.predictions.query(in_values("structure_digest", some)):
-            document = PredictionDocument.load(stored)
+        for document in _held_out(database, map(PredictionDocument.load, of_tiers), found):
             same[document.structure_digest].append(document)
         for documents in same.values():
-            _add_pairs(found, documents)
-    return dict(found)
+            _add_pairs(found.families, documents)
+    return found
+
+
+def _held_out(
+    database: Database, documents: Iterable[PredictionDocument], found: _Pairs
+) -> list[PredictionDocument]:
+    """Leave out what trained models say of crystals that they learned from, or may have."""
+    kept: list[PredictionDocument] = []
+    trained: dict[str, list[PredictionDocument]] = defaultdict(list)
+    for one in documents:
+        if one.tier == Tier.FAST_MODEL:
+            trained[one.provenance.model_digest or ""].append(one)
+        else:
+            kept.append(one)
+    for model_digest, some in trained.items():
+        learned = learned_by(database, model_digest, [one.material_id for one in some])
+        if learned is None:
+            found.unknown.update(map(family_of_document, some))
+            continue
+        kept += [one for one in some if one.material_id not in learned]
+        found.n_learned.update(
+            family_of_document(one) for one in some if one.material_id in learned
+        )
+    return kept
 
 
 def _add_pairs(

@@ -196,7 +196,10 @@ def _identity(structure: StructureDocument) -> dict[str, Any]:
 
 def _physics(best: PredictionDocument) -> dict[str, Any]:
     """Verdict, frequencies and thermal values of the chosen prediction."""
-    curves, stability = best.thermodynamics, best.stability
+    curves, stability, spread = best.thermodynamics, best.stability, best.spread
+    # an ordinary method without a committee has no spread; a spread without this number says
+    # that the lowest frequency itself is none
+    is_known = spread is None or spread.lowest_frequency_std_thz is not None
     values: dict[str, Any] = {
         "prediction_id": best.prediction_id,
         "method": best.provenance.method,
@@ -204,8 +207,8 @@ def _physics(best: PredictionDocument) -> dict[str, Any]:
         "tier": best.tier,
         "verdict": stability.verdict,
         "criterion": stability.criterion,
-        "lowest_frequency_thz": stability.lowest_frequency_thz,
-        "lowest_frequency_std_thz": best.spread.lowest_frequency_std_thz if best.spread else None,
+        "lowest_frequency_thz": stability.lowest_frequency_thz if is_known else None,
+        "lowest_frequency_std_thz": spread.lowest_frequency_std_thz if spread else None,
         "thermodynamics_valid": curves.valid,
         "dropped_weight": curves.dropped_weight,
         "imaginary_weight": curves.imaginary_weight,

@@ -210,7 +210,10 @@ class SpreadRecord(Record):
     heat_capacity_std_mev_per_k_per_atom: Curve = Field(
         description="Of the heat capacity, meV/K/atom."
     )
-    lowest_frequency_std_thz: float = Field(ge=0, description="Of the lowest frequency, THz.")
+    lowest_frequency_std_thz: float | None = Field(
+        ge=0,
+        description="Of the lowest frequency, THz; none for a method that does not know it.",
+    )
     n_members: int = Field(ge=2, description="Number of members.")
 
     @model_validator(mode="after")
@@ -228,13 +231,14 @@ class SpreadRecord(Record):
     @classmethod
     def from_result(cls, result: ThermodynamicsSpread) -> Self:
         """Take the numbers of a result."""
+        lowest = result.lowest_frequency_std_thz
         return cls(
             free_energy_std_mev_per_atom=_floats(result.free_energy_std_mev_per_atom),
             entropy_std_mev_per_k_per_atom=_floats(result.entropy_std_mev_per_k_per_atom),
             heat_capacity_std_mev_per_k_per_atom=_floats(
                 result.heat_capacity_std_mev_per_k_per_atom
             ),
-            lowest_frequency_std_thz=float(result.lowest_frequency_std_thz),
+            lowest_frequency_std_thz=None if lowest is None else float(lowest),
             n_members=int(result.n_members),
         )
 

@@ -86,9 +86,9 @@ class VibrationalDocument(Document):
     model: str = Field(description="Name of the prediction's model.")
     verdict: Verdict = Field(description="Dynamical stability under the named criterion.")
     criterion: str = Field(description="Name of the stability criterion.")
-    lowest_frequency_thz: float = Field(
+    lowest_frequency_thz: float | None = Field(
         description="Lowest frequency in THz, imaginary negative, without the three acoustic "
-        "modes at the zone centre."
+        "modes at the zone centre; none from a method that does not know it."
     )
     lowest_frequency_std_thz: float | None = Field(ge=0, description=_STD)
     thermodynamics_valid: bool = Field(

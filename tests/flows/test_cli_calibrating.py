@@ -4,8 +4,14 @@ import json
 
 import pytest
 
+from flows.catalogue import materials_where
 from flows.cli import ExitCode
+from flows.local import Crew
+from flows.predicting import predict_stored
+from flows.run import screen
+from flows.training import TrainingTask, train_and_store
 from screening.uncertainty.shipped import shipped_calibrations
+from stores.connect import open_database
 
 SHIPPED = {one.calibration_id for one in shipped_calibrations()}
 
@@ -50,3 +56,24 @@ def test_a_coin_toss_is_no_risk_to_accept(phonoscreen, alpha):
     code, _, err = phonoscreen("calibrate", "--alpha", alpha)
     assert code == ExitCode.WRONG_USAGE
     assert "settles nothing" in err
+
+
+@pytest.mark.usefixtures("springs", "screened")
+def test_what_a_trained_model_learned_from_is_no_pair(phonoscreen, uri, maker, quick):
+    model = train_and_store(uri, TrainingTask("rf-ifc", name="metals")).model
+    with open_database(uri) as database:
+        copper = materials_where(database, "chemsys = Cu")
+        for name in ("predictions", "phonons", "vibrational"):
+            database.collection(name).remove_docs({})
+    predict_stored(uri, model, copper)
+    maker.settings, maker.calculator = quick.as_dict(), "pretended_dft.StifferEmt"
+    screen(uri, copper[:1], maker, crew=Crew(workers=0))
+    code, _, err = phonoscreen("calibrate")
+    assert code == ExitCode.DONE
+    assert "1 crystals that it learned from say nothing of others" in err
+    with open_database(uri) as database:
+        database.models.remove_docs({})
+    code, out, _ = phonoscreen("calibrate", "--json")
+    told = json.loads(out)
+    assert (code, told["calibrations"]) == (ExitCode.DONE, [])
+    assert ["not known here" in reason for reason in told["left_out"].values()] == [True]

@@ -1,12 +1,16 @@
 """The commands of trained models: trained, shown, handed on, and used."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from flows import tables
 from flows.cli import ExitCode
 from flows.searching import search_settings
+from screening.trained_model import TrainedModel
 
 pytestmark = pytest.mark.usefixtures("springs", "screened")
 
@@ -25,6 +29,24 @@ def test_training_prints_the_card_and_what_was_left_out(phonoscreen):
     assert "reading phonons: 6" in err
     assert "folds: 3" in err
     assert "phonoscreen predict --method rf-ifc" in err
+
+
+def test_a_narrow_terminal_keeps_the_error_the_skill_and_the_paper():
+    rows = [
+        {"quantity": name, "unit": "meV/K/atom", "mae": 0.1, "rmse": 0.2, "mad": 0.4,
+         "skill": 0.753, "pearson": 0.912, "spearman": 0.823, "mean_value_mae": 0.456,
+         "published": {"mae": 0.321, "rmse": 0.432}}
+        for name in ("self_force_constant_components", "heat_capacity_1000k")
+    ]  # fmt: skip
+    card = {"choice": {"9-9": "rf_multi"}, "n_folds": 10, "scores": rows}
+    model = TrainedModel("random-forest-force-constants", "x", (9,), {}, {}, card, "0" * 64, 1)
+    console = Console(width=80, file=StringIO())
+    console.print(tables.table_model(model, "rf-ifc:x@1", width=80))
+    shown = console.file.getvalue()
+    for kept in ("0.100", "0.75", "0.456", "0.321"):
+        assert shown.count(kept) == 2
+    assert "0.432" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_the_filter_may_be_json_and_the_model_a_file(phonoscreen, tmp_path):
@@ -62,6 +84,7 @@ def test_predicting_reports_rates_and_refusals(phonoscreen):
     code, out, err = phonoscreen("predict", "--method", "rf-ifc", "--batch-size", 2)
     assert code == ExitCode.SOME_FAILED
     assert "structures/s by the model" in out
+    assert "the model learned from 4 of the structures" in out
     assert "ELEMENT_NOT_IN_MODEL" in out
     assert "predicting: 6" in err
     code, out, _ = phonoscreen("predict", "--method", "rf-ifc", "--query", "chemsys = Cu", "--json")

@@ -61,6 +61,12 @@ def test_rows_of_the_force_constants_have_the_best_guess_and_the_paper():
     assert notes_of(FOREST)[1:] == ["0.25 negative modes per cell are set to zero", "one"]
 
 
+def test_all_coverages_are_said_at_once():
+    held_out = {"free_energy": 0.88, "entropy": 0.914}
+    said = notes_of({"coverage": 0.9, "held_out_coverage_300k": held_out})
+    assert said == ["held-out values inside of 90 % intervals: free energy 88 %, entropy 91 %"]
+
+
 def test_rows_of_the_entropy_are_per_atom_per_cell_per_class_and_of_curves():
     rows = score_rows(LINEAR)
     assert [row.label for row in rows] == [

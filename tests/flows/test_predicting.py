@@ -1,6 +1,7 @@
 """Predicting with trained models: in bulk, resumable, and with the intervals they calibrate."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from springy_models import HALF_WIDTH_MEV, Springs
@@ -10,10 +11,9 @@ from flows.events import Outcome
 from flows.local import Crew
 from flows.makers import ScreenBatchMaker
 from flows.materials import write_prediction
-from flows.predicting import predict_stored
+from flows.predicting import LEARNED, predict_stored
 from flows.predictors import cached_predictor
 from flows.run import screen
-from flows.stored_models import find_model
 from flows.trained import is_trained
 from flows.training import TrainingTask, train_and_store
 from screening.errors import (
@@ -102,9 +102,33 @@ def test_bulk_writing_leaves_what_writing_one_by_one_leaves(uri, trained):
         row = database.predictions.query_one({"tier": 0, "formula_reduced": "Cu"})
         crystal_row = database.structures.query_one({"material_id": row["material_id"]})
         crystal = StructureDocument.load(crystal_row).to_crystal()
-        write_prediction(database, model.predict(crystal), crystal.material_id)
+        one = model.predict(crystal)
+        known = replace(one, warnings=(*one.warnings, LEARNED))
+        write_prediction(database, known, crystal.material_id)
         alone = database.predictions.query_one({"prediction_id": row["prediction_id"]})
     assert alone["content_digest"] == row["content_digest"]
+
+
+def test_crystals_that_the_model_learned_from_are_counted_and_marked(uri, screened):
+    task = TrainingTask("rf-ifc", name="metals", query="elements has Al or elements has Cu")
+    done = train_and_store(uri, task)
+    report = predict_stored(uri, done.model, screened)
+    assert (report.n_learned, report.outcomes["computed"]) == (4, 4)
+    with open_database(uri) as database:
+        rows = list(database.predictions.query({"tier": 0}))
+        assert all(LEARNED in row["warnings"] for row in rows)
+        # the numbers are what they are without the mark
+        crystal_row = database.structures.query_one({"material_id": rows[0]["material_id"]})
+        plain = Springs(done.model).predict(StructureDocument.load(crystal_row).to_crystal())
+        assert plain.intervals == PredictionDocument.load(rows[0]).to_prediction().intervals
+        database.models.remove_docs({})
+        database.predictions.remove_docs({"tier": 0})
+    report = predict_stored(uri, done.model, screened)
+    assert report.n_learned is None  # a model of elsewhere
+    with open_database(uri, read_only=True) as database:
+        rows = list(database.predictions.query({"tier": 0}))
+    assert len(rows) == 4
+    assert not any(LEARNED in row["warnings"] for row in rows)
 
 
 def test_an_interrupted_run_keeps_and_summarises_what_is_done(uri, alone):
@@ -139,25 +163,6 @@ def test_nothing_is_no_work(uri, trained, screened):
         predict_stored(uri, trained, ())
     with pytest.raises(SettingError, match="no batch"):
         predict_stored(uri, trained, screened, batch_size=0)
-
-
-def test_a_model_is_found_by_name_by_version_by_file_or_because_it_is_the_only_one(
-    uri, trained, file
-):
-    with open_database(uri) as database:
-        named = f"metals@{trained.digest[:12]}"
-        for text in (None, "metals", "rf-ifc:metals", named, f"rf-ifc:{named}", str(file)):
-            assert find_model(database, "rf-ifc", text).digest == trained.digest
-        with pytest.raises(NotFoundError, match="no such trained model"):
-            find_model(database, "rf-ifc", "missing")
-        with pytest.raises(NotFoundError, match="no model of ldml"):
-            find_model(database, "ldml", None)
-        with pytest.raises(SettingError, match="--method rf-ifc"):
-            find_model(database, "ldml", str(file))
-    train_and_store(uri, TrainingTask("rf-ifc", name="others"))
-    with open_database(uri) as database, pytest.raises(SettingError) as caught:
-        find_model(database, "rf-ifc", None)
-    assert "rf-ifc:metals, rf-ifc:others" in str(caught.value)
 
 
 def test_a_file_with_a_model_stands_where_a_calculator_stands(uri, trained, file, screened):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 from random_springs import spring_crystals
 
 from flows.trained import (
@@ -14,7 +15,9 @@ from flows.trained import (
     trained_file,
     trained_method,
 )
+from flows.training_groups import FEWEST_FORMULAS
 from screening.anharmonic import ForceConstants
+from screening.descriptors.interface import AtomicSystem
 from screening.errors import ModelRefusedError, SettingError, TrainingSetError
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
 from stores.connect import open_database
@@ -90,10 +93,21 @@ def test_the_entropy_of_a_cell_that_is_not_repeated_is_that_of_its_zone_centre(s
     label = METHODS["ldml"].label(phonons)
     n_atoms = len(phonons.force_constants.primitive)
     assert label.n_modes == pytest.approx(3 * n_atoms - 3)
+    assert METHODS["ldml"].kind(label) == "zone_centre"
     assert label.origin.energy_ev == -n_atoms
     # the logarithm of the product of all eigenvalues but those of the three translations
     exact = np.log(np.linalg.eigvalsh(hessian)[3:]).sum()
     assert label.log_determinant == pytest.approx(exact, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_crystal_that_is_not_at_rest_is_refused_and_one_of_unknown_forces_is_not(method, springs):
+    label = METHODS[method].label
+    for known in (0.02, 0.3):
+        with pytest.raises(TrainingSetError, match="force"):
+            label(replace(springs[0], residual_force_ev_per_angstrom=known))
+    for accepted in (0.009, None):
+        label(replace(springs[0], residual_force_ev_per_angstrom=accepted))
 
 
 def entropy_labels(phonons):
@@ -111,7 +125,7 @@ def test_the_entropy_is_learned_from_a_mesh_and_unstable_crystals_are_refused(ph
     labels, refused = entropy_labels(phonons)
     assert (len(labels), len(refused)) == (4, 2)  # two of the body-centred ones fall
     assert all("imaginary" in message for message in refused)
-    assert {str(label.kind) for label in labels} == {"mesh"}
+    assert {METHODS["ldml"].kind(label) for label in labels} == {"mesh"}
     assert all(label.thermodynamics is not None for label in labels)
 
 
@@ -119,9 +133,42 @@ def test_twins_are_of_one_group_so_that_none_is_tested_on_the_other(phonons, mon
     label = entropy_labels(phonons)[0][0]
     twin = replace(label, origin=replace(label.origin, material_id="twin"))
     seen = []
-    monkeypatch.setattr(
-        "screening.linear_entropy.train_entropy", lambda labels, *_: seen.extend(labels)
-    )
-    METHODS["ldml"].train([label, twin], {}, "x", None)
+
+    def keep(labels, *_):
+        seen.extend(labels)
+        return TrainedModel(METHODS["ldml"].method, "x", (13,), {}, {}, {}, "0" * 64, 2)
+
+    monkeypatch.setattr("screening.linear_entropy.train_entropy", keep)
+    model = METHODS["ldml"].train([label, twin], {}, "x", None)
+    assert model.card["grouped_by"] == "structure"
     assert [one.material_id for one in seen] == [label.material_id, "twin"]
     assert [one.group for one in seen] == [label.material_id] * 2
+
+
+def test_where_there_are_many_compositions_each_is_held_out_whole(phonons, monkeypatch):
+    """Also told is the error where other polymorphs of a composition are known."""
+    one = entropy_labels(phonons)[0][0]
+    labels = [
+        replace(
+            one,
+            origin=replace(one.origin, material_id=f"{number}-{edge}"),
+            system=AtomicSystem.from_structure(
+                Structure(Lattice.tetragonal(3.0, edge), [number], [[0, 0, 0]])
+            ),
+        )
+        for number in (*range(19, 36), *range(37, 50))
+        for edge in (3.0, 5.0)
+    ]
+    n_groups = []
+
+    def score(labels, *_):
+        n_groups.append(len({one.group for one in labels}))
+        card = {"entropy_boltzmann_per_atom": {"mae": 1.0 / n_groups[-1]}, "notes": ["other"]}
+        return TrainedModel(METHODS["ldml"].method, "x", (1,), {}, {}, card, "0" * 64, 60)
+
+    monkeypatch.setattr("screening.linear_entropy.train_entropy", score)
+    card = METHODS["ldml"].train(labels, {}, "x", None).card
+    assert n_groups == [FEWEST_FORMULAS, 2 * FEWEST_FORMULAS]
+    assert card["grouped_by"] == "formula"
+    assert card["entropy_boltzmann_per_atom"]["mae"] == 1.0 / FEWEST_FORMULAS
+    assert "0.0167 k_B/atom" in card["notes"][0]

@@ -2,15 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from jobflow import JobStore, run_locally
 from pretended_calibrations import FixedWidth
+from springy_models import HALF_WIDTH_MEV, WIDER
 
 from flows.asking import RoutingOptions, work_of
 from flows.deciding import judge_of
 from flows.ladder import read_ladder
-from flows.learned_intervals import LearnedFrom, learned_uncertainty
+from flows.learned_intervals import LearnedFrom, learned_note, learned_uncertainty
 from flows.local import Crew
 from flows.makers import RoutedScreenMaker
 from flows.planning import plan_work
@@ -122,9 +124,11 @@ def test_its_error_adds_to_that_of_the_calibrated_potential(spec, quick, uri, sc
     assert known
     sample = sample_of_copper(uri, spec, quick)
     quantity = Quantity(Property.FREE_ENERGY, 300.0)
-    own = OwnSpread().intervals(sample, (quantity,), 0.02)[0].half_width
+    own = found.own.intervals(sample, (quantity,), 0.1)[0].half_width
     one = found.intervals(sample, (quantity,), 0.1)[0]
-    assert one.half_width == pytest.approx(3.0 + own)
+    assert one.half_width == pytest.approx(3.0 + WIDER * own)
+    assert own == pytest.approx(HALF_WIDTH_MEV, rel=0.1)
+    assert not found.intervals(sample, (quantity,), 0.05)[0].is_finite  # 0.01 is not calibrated
     assert one.coverage == pytest.approx(0.9)
     judged = found.stability(sample, 0.1)
     assert judged.verdict is Verdict.UNDETERMINED
@@ -148,6 +152,42 @@ def test_what_learned_from_an_uncalibrated_potential_settles_nothing_about_first
     assert isinstance(learned_uncertainty(direct, 0, {}, 0.1), Uncalibrated)
     alone = read_ladder(asked(spec, quick, fallback=()).ladder)
     assert isinstance(learned_uncertainty(alone, 0, {}, 0.1), OwnSpread)
+
+
+def test_a_model_without_a_calibration_of_its_own_settles_nothing(spec, quick, monkeypatch):
+    alone = read_ladder(asked(spec, quick, fallback=()).ladder)
+    monkeypatch.delattr(alone.steps[0].predictor, "own_calibration")
+    found = learned_uncertainty(alone, 0, {}, 0.1)
+    assert isinstance(found, Uncalibrated)
+    assert "carries no calibration" in learned_note(alone, 0, {}, 0.1)
+
+
+def test_its_intervals_are_open_where_it_is_not_calibrated(uri, screened, spec, quick):  # noqa: ARG001 - what it is asked about
+    alone = read_ladder(asked(spec, quick, fallback=()).ladder)
+    own, sample = learned_uncertainty(alone, 0, {}, 0.1), sample_of_copper(uri, spec, quick)
+    free, lowest = Quantity(Property.FREE_ENERGY, 300.0), Quantity(Property.LOWEST_FREQUENCY)
+    widths = {
+        alpha: own.intervals(sample, (free,), alpha)[0].half_width
+        for alpha in (0.2, 0.1, 0.05, 0.02, 0.01)
+    }
+    assert widths[0.2] == widths[0.1] == pytest.approx(HALF_WIDTH_MEV, rel=0.1)
+    assert widths[0.05] == widths[0.02] == pytest.approx(WIDER * widths[0.1])
+    assert math.isinf(widths[0.01])
+    assert not own.intervals(sample, (lowest,), 0.1)[0].is_finite
+    many = (free, Quantity(Property.ENTROPY, 300.0), Quantity(Property.FREE_ENERGY, 100.0))
+    assert all(one.is_finite for one in own.intervals(sample, many, 0.1))  # 0.033 each
+    assert not any(one.is_finite for one in own.intervals(sample, many * 2, 0.1))
+
+
+def test_risks_of_two_crystals_are_shared_and_their_errors_add(uri, screened, spec, quick):  # noqa: ARG001 - what it is asked about
+    """Conformal half widths are no standard deviations: they do not add in squares."""
+    alone = read_ladder(asked(spec, quick, fallback=()).ladder)
+    own, one = learned_uncertainty(alone, 0, {}, 0.1), sample_of_copper(uri, spec, quick)
+    pair = (one, replace(one, material_id="b"))
+    kind = Quantity(Property.FREE_ENERGY_DIFFERENCE, 300.0)
+    [found] = own.differences(pair, (kind,), 0.2)[one.material_id, "b"]
+    single = own.intervals(one, (Quantity(Property.FREE_ENERGY, 300.0),), 0.1)[0].half_width
+    assert found.half_width == pytest.approx(2.0 * single)
 
 
 def test_a_plan_of_it_asks_for_no_forces(uri, screened, spec, quick):

@@ -8,9 +8,8 @@ from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, MontyEncoder
 
 from flows.makers import PredictMaker, RandomSearchMaker, TrainMaker
-from flows.searching import SearchTask, search_settings, store_random_crystals
-from screening.errors import SettingError
-from screening.settings import ScreeningSettings
+from flows.predicting import LEARNED
+from flows.searching import search_settings
 from stores.connect import open_database
 
 pytestmark = pytest.mark.usefixtures("springs")
@@ -57,9 +56,35 @@ def test_a_search_ends_with_predictions_of_its_minima(uri):
         drawn = list(database.structures.query({"sources": {"$exists": True}}))
         sources = [source for row in drawn for source in row["sources"]]
         tiers = {row["tier"] for row in database.predictions.query({})}
+        trained = database.models.query_one({"kind": "predictor"})
+        marked = [row["warnings"] for row in database.predictions.query({"tier": 0})]
     assert sum(source.startswith("random Cu1 Au1") for source in sources) == 4
     assert sum(source.startswith("relaxed by") for source in sources) >= 1
     assert tiers == {0, 1}
+    minima = {row["material_id"] for row in drawn if row["sources"][0].startswith("relaxed by")}
+    assert minima <= set(
+        trained["provenance"]["source_ids"]
+    )  # known although only those that they came from are learned
+    assert all(LEARNED in warnings for warnings in marked)
+
+
+@pytest.mark.usefixtures("screened")
+def test_a_search_learns_only_its_own_minima(uri):
+    """Metals by the same potential are there already."""
+    maker = RandomSearchMaker(
+        composition="Cu1 Au1", volume_angstrom3=30.0, count=5, batch_size=5, calculator=EMT,
+        settings=quick_search(), train_maker=TrainMaker(model_name="alloy"),
+    )  # fmt: skip
+    flow = maker.make(uri)
+    output = run(flow)[flow.jobs[-2].uuid][1].output
+    assert output["elements"] == ["Cu", "Au"]
+    assert output["source"].startswith(EMT)
+
+
+def test_what_is_learned_by_one_method_is_not_predicted_by_another(uri):
+    maker = RandomSearchMaker(count=1, train_maker=TrainMaker(method="ldml"))
+    predicting = maker.make(uri).jobs[-1]
+    assert predicting.function_args[1] == "ldml"
 
 
 def quick_search():
@@ -67,28 +92,3 @@ def quick_search():
     plain["relaxation"]["stress_tolerance_gpa"] = 0.1
     plain["thermodynamics"]["temperatures_k"] = [0.0, 300.0, 1000.0]
     return plain
-
-
-def test_drawing_again_adds_nothing_and_a_longer_search_keeps_the_shorter(uri):
-    task = SearchTask("Cu1 Au1", 30.0, 4)
-    first = store_random_crystals(uri, task)
-    assert store_random_crystals(uri, task) == first
-    assert store_random_crystals(uri, SearchTask("Cu1 Au1", 30.0, 6), 0, 4) == first
-    halves = [store_random_crystals(uri, task, *one) for one in ((0, 2), (2, 4))]
-    assert sorted(name for half in halves for name in half) == list(first)
-    with open_database(uri, read_only=True) as database:
-        assert database.structures.count() == 4
-
-
-def test_hessians_of_a_search_are_those_of_the_cell():
-    settings = search_settings(10)
-    assert settings.phonons.supercell.max_atoms == 10
-    assert ScreeningSettings.from_dict(settings.as_dict()) == settings
-
-
-@pytest.mark.parametrize(
-    "changes", [{"count": 0}, {"volume_angstrom3": -1.0}, {"composition": "Qq2"}, {"seed": -1}]
-)
-def test_a_search_that_makes_no_sense_is_refused(changes):
-    with pytest.raises(SettingError):
-        SearchTask(**{"composition": "Cu1", "volume_angstrom3": 12.0, "count": 1} | changes)

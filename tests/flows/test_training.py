@@ -1,16 +1,28 @@
 """Training on stored phonons: what is read, what is left out, and what cannot be trained on."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from springy_models import SPRINGS
 
+from flows.catalogue import materials_where
 from flows.imports import import_structures
 from flows.local import Crew
 from flows.run import screen
-from flows.training import TrainingTask, read_training_settings, train, train_and_store
+from flows.trained import METHODS
+from flows.training import (
+    TrainingTask,
+    _chemistry,
+    read_training_settings,
+    train,
+    train_and_store,
+)
 from screening.errors import NotFoundError, QueryError, SettingError, TrainingSetError
 from stores.connect import open_database
 from stores.documents.model import ModelDocument
+from stores.models import learned_by
 
 HERE = Crew(workers=0)
 
@@ -98,3 +110,78 @@ def test_options_go_before_the_file(tmp_path):
         read_training_settings(file, {})
     with pytest.raises(SettingError, match="cannot be read"):
         read_training_settings(tmp_path / "missing.json", {})
+
+
+def test_a_name_is_refused_before_anything_is_read(uri, monkeypatch):
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("stores.training.training_phonons", never)
+    with pytest.raises(SettingError, match="cannot name a model"):
+        train_and_store(uri, TrainingTask("rf-ifc", name="Mg(HO)2"))
+
+
+def test_a_formula_with_brackets_names_a_model():
+    row = {"material_id": "ps-1", "formula_reduced": "Mg(HO)2", "elements": ["H", "Mg", "O"]}
+    fake = SimpleNamespace(structures=SimpleNamespace(query=lambda *_: [row]))
+    assert _chemistry(fake, ["ps-1"]) == "MgHO2"
+
+
+def test_what_the_trainer_leaves_out_is_not_learned_from_but_known_to_the_model(
+    uri, screened, monkeypatch
+):
+    """One is refused by the trainer and one is a copy of another."""
+    kept = []
+
+    def choosy(labels, settings, name, progress):
+        names = sorted(one["material_id"] for one in labels)
+        kept[:] = names[2:]
+        model = SPRINGS.train(labels, settings, name, progress)
+        rejected = [{"material_id": names[0], "reason": "one atom alone"}]
+        card = {**model.card, "training_ids": names[2:], "rejected": rejected}
+        return replace(model, card=card)
+
+    monkeypatch.setitem(METHODS, "rf-ifc", replace(SPRINGS, train=choosy))
+    done = train_and_store(uri, TrainingTask("rf-ifc"))
+    assert list(done.training_ids) == kept
+    assert done.left_out["one atom alone"] == 1
+    assert done.left_out["nearly the same as one that is learned from"] == 1
+    with open_database(uri) as database:
+        assert len(learned_by(database, done.model.digest, screened)) == 4
+
+
+def test_only_the_materials_named_are_learned(uri, screened):
+    with open_database(uri) as database:
+        copper = materials_where(database, "chemsys = Cu")
+    with pytest.raises(TrainingSetError, match="2 structures are too few"):
+        train_and_store(uri, TrainingTask("rf-ifc", material_ids=copper))
+    with pytest.raises(NotFoundError):
+        train_and_store(uri, TrainingTask("rf-ifc", material_ids=()))
+    assert train_and_store(uri, TrainingTask("rf-ifc", material_ids=screened)).n_matching == 6
+
+
+def test_forces_that_nobody_knows_are_counted(uri, monkeypatch):
+    done = train_and_store(uri, TrainingTask("rf-ifc"))
+    assert done.model.card["n_forces_unknown"] == 0
+    monkeypatch.setattr("stores.training._force_at_rest", lambda *_, **__: None)
+    card = train_and_store(uri, TrainingTask("rf-ifc")).model.card
+    assert card["n_forces_unknown"] == 4
+    assert "forces not known: 4 of 4 were taken to be at rest" in card["notes"]
+
+
+def test_labels_of_the_kind_that_most_are_of_are_kept(uri, monkeypatch):
+    several = replace(SPRINGS, kind=lambda one: "zone_centre" if one["numbers"] == [13] else "mesh")
+    monkeypatch.setitem(METHODS, "rf-ifc", several)
+    monkeypatch.setattr("springy_models.LEAST_SAMPLES", 2)
+    with open_database(uri) as database:
+        aluminium = materials_where(database, "chemsys = Al")
+    names = [name for name in _all(uri) if name != aluminium[0]]
+    done = train_and_store(uri, TrainingTask("rf-ifc", material_ids=names))
+    assert len(done.training_ids) == 2
+    assert done.left_out["label of the kind zone_centre, most are of the kind mesh"] == 1
+    assert not set(done.training_ids) & set(aluminium)
+
+
+def _all(uri):
+    with open_database(uri) as database:
+        return materials_where(database, "")

@@ -17,6 +17,7 @@ from screening.hessians import (
     on_site_from_sum_rule,
     repair_hessian,
     sum_rule_violation,
+    without_translations,
     zone_centre_frequencies_thz,
     zone_centre_hessian,
 )
@@ -204,3 +205,22 @@ def test_what_is_no_minimum_is_refused(changes, message, hint):
 def test_tolerances_are_settings():
     rough = minimum(residual_force_ev_per_angstrom=0.05)
     check_training_hessian(rough, TrainingTolerances(residual_force_ev_per_angstrom=0.1))
+
+
+def test_many_hessians_get_their_sum_rule_at_once():
+    many = np.random.default_rng(3).normal(size=(2, 4, 9, 9))
+    many += many.swapaxes(-1, -2)
+    found = on_site_from_sum_rule(many)
+    for place in np.ndindex(2, 4):
+        np.testing.assert_array_equal(found[place], on_site_from_sum_rule(many[place]))
+
+
+def test_a_hessian_without_negative_modes_is_only_projected():
+    noise = np.random.default_rng(4).normal(size=(12, 12))
+    sound = without_translations(noise @ noise.T)
+    repaired = repair_hessian(sound)
+    assert repaired.n_clipped == 0
+    np.testing.assert_allclose(repaired.hessian, sound, atol=1e-12)
+    values, vectors = np.linalg.eigh(sound)
+    values[4] = -1e-3
+    assert repair_hessian((vectors * values) @ vectors.T).n_clipped == 1

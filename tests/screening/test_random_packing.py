@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from screening.errors import SettingError
-from screening.random_packing import random_crystals
+from screening.random_packing import random_crystal, random_crystals
 
 KZNF3 = "K2 Zn2 F6"
 
@@ -17,6 +17,12 @@ def test_the_nth_crystal_of_a_seed_does_not_depend_on_how_many_follow():
     few = list(random_crystals(KZNF3, 165.0, 2, seed=3))
     many = list(islice(random_crystals(KZNF3, 165.0, 5, seed=3), 2))
     assert few == many
+
+
+def test_one_crystal_is_drawn_without_those_before_it():
+    assert random_crystal(KZNF3, 165.0, 2, seed=3) == list(random_crystals(KZNF3, 165.0, 3, 3))[2]
+    with pytest.raises(SettingError, match="crystal -1"):
+        random_crystal(KZNF3, 165.0, -1, seed=3)
 
 
 def test_seeds_and_numbers_differ():

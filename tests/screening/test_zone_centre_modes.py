@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from random_springs import spring_crystals, spring_harmonic, trained_on_springs
 
+from screening.harmonic import harmonic_from_force_constants, mesh_frequencies
+from screening.hessians import zone_centre_hessian
+from screening.random_forest.model import RandomForestForceConstants
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
 from screening.zone_centre_modes import (
+    mesh_thermodynamics,
     replace_low_modes,
     spectrum_moments,
     zone_centre_thermodynamics,
@@ -38,3 +43,21 @@ def test_thermodynamics_of_the_zone_centre_sums_the_replaced_modes(n_clipped):
     assert found.low_mode_policy == "half_mean_optical"
     assert found.dropped_weight == pytest.approx(n_clipped / 30)
     assert found.valid == (n_clipped == 0)
+
+
+def test_mesh_thermodynamics_are_those_of_all_wave_vectors():
+    one = spring_crystals(1)[0]
+    harmonic = spring_harmonic(one.structure)
+    centre = zone_centre_hessian(harmonic, material_id="x").hessian_ev_per_angstrom2
+    np.testing.assert_allclose(centre, one.hessian_ev_per_angstrom2, atol=1e-8)
+    found = mesh_thermodynamics(harmonic, 12.0)
+    mesh = mesh_frequencies(harmonic, 12.0)
+    assert len(mesh.weights) > 1
+    expected = thermodynamics(mesh.frequencies_thz, mesh.weights, 6, is_gamma=mesh.is_gamma)
+    np.testing.assert_array_equal(found.free_energy_mev_per_atom, expected.free_energy_mev_per_atom)
+
+
+def test_forces_of_one_cell_have_no_mesh():
+    model = RandomForestForceConstants.from_trained(trained_on_springs())
+    constants = model.force_constants(spring_crystals(1)[0].structure, np.eye(3, dtype=np.int64))
+    assert mesh_thermodynamics(harmonic_from_force_constants(constants)) is None

@@ -20,7 +20,7 @@ from screening.trained_model import TrainedModel
 from stores.documents import base
 from stores.documents.base import content_digest_of, utc_now
 from stores.documents.model import MetricRecord, ModelDocument, ModelKind
-from stores.models import list_models, load_model, store_model
+from stores.models import SOURCE_IDS, learned_by, list_models, load_model, store_model
 from stores.query import by_field
 
 RNG = np.random.default_rng(5)
@@ -161,3 +161,26 @@ def test_what_cannot_be_stored_is_refused(database, change, error, message):
     with pytest.raises(error, match=message):
         store_model(database, replace(MODEL, **change))
     assert database.models.count() == 0
+
+
+def test_what_a_model_learned_from_is_known_by_its_digest(database):
+    assert learned_by(database, MODEL.digest, ["ps-1"]) is None
+    store_model(database, MODEL)
+    assert learned_by(database, MODEL.digest, ["ps-1"]) is None  # it does not say
+    store_model(database, MODEL, ["ps-1", "ps-2"])
+    assert learned_by(database, MODEL.digest, ["ps-1", "ps-3"]) == {"ps-1"}
+    assert learned_by(database, better(MODEL).digest, ["ps-1"]) is None
+
+
+def test_duplicates_of_what_a_model_learned_from_are_known_to_it(database):
+    links = {"ps-1": None, "ps-2": "ps-1", "ps-3": None, "ps-4": "ps-3"}
+    rows = [{"material_id": name, "duplicate_of": one} for name, one in links.items()]
+    database.structures.update(rows)
+    store_model(database, MODEL, ["ps-2", "ps-3"])
+    assert learned_by(database, MODEL.digest, ["ps-1"]) == {"ps-1"}
+    assert learned_by(database, MODEL.digest, ["ps-4"]) == {"ps-4"}
+
+
+def test_what_a_model_learned_from_travels_on_its_card(database):
+    store_model(database, replace(MODEL, card={SOURCE_IDS: ["ps-1"]}))
+    assert learned_by(database, MODEL.digest, ["ps-1", "ps-2"]) == {"ps-1"}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 from pymatgen.core import Element, Structure
 
-from screening.descriptors.image_bonds import fold_onto_pairs, image_bonds
+from screening.anharmonic import ForceConstants
+from screening.descriptors.image_bonds import atomic_numbers, fold_onto_pairs, image_bonds
+from screening.harmonic import Harmonic, harmonic_from_force_constants
 from screening.hessians import ZoneCentreHessian, on_site_from_sum_rule
 from screening.prediction import FloatArray
 from screening.random_forest import RandomForestSettings, train_force_constants
 from screening.random_packing import random_crystals
+from screening.zone_centre_modes import mesh_thermodynamics
 
 REACH_ANGSTROM = 5.0
 
@@ -39,6 +43,31 @@ def spring_crystals(
     return tuple(
         ZoneCentreHessian(f"crystal-{index:03d}", one, spring_hessian(one), 0.0, "springs")
         for index, one in enumerate(random_crystals(composition, volume_angstrom3, count, seed))
+    )
+
+
+def spring_harmonic(structure: Structure) -> Harmonic:
+    """Phonons of the same springs, with every image told apart."""
+    supercell = structure * (2, 2, 2)
+    size = len(supercell)
+    blocks = spring_hessian(supercell).reshape(size, 3, size, 3).swapaxes(1, 2)
+    return harmonic_from_force_constants(
+        ForceConstants(
+            primitive=structure,
+            supercell_matrix=np.diag([2, 2, 2]),
+            supercell_scaled_positions=supercell.frac_coords,
+            supercell_numbers=atomic_numbers(supercell),
+            second_order_ev_per_angstrom2=blocks[::8],  # the images of an atom stand together
+        )
+    )
+
+
+@cache
+def mesh_crystals(count: int) -> tuple[ZoneCentreHessian, ...]:
+    """Random cells that also know the thermodynamics of all wave vectors."""
+    return tuple(
+        replace(one, thermodynamics=mesh_thermodynamics(spring_harmonic(one.structure), 12.0))
+        for one in spring_crystals(count)
     )
 
 
@@ -73,3 +102,10 @@ def trained_on_springs(variant: str = "tensor_ridge", count: int = 30, **changes
     """Train a model in about a second; the same one for all who ask."""
     settings = RandomForestSettings(variant=variant, **(QUICK | changes))
     return train_force_constants(spring_crystals(count), settings, "springs")
+
+
+@cache
+def trained_on_meshes(count: int = 30):
+    """Train a model whose intervals hold sums over all wave vectors."""
+    settings = RandomForestSettings(variant="tensor_ridge", **QUICK)
+    return train_force_constants(mesh_crystals(count), settings, "meshes")

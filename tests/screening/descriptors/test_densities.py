@@ -143,14 +143,29 @@ def test_an_atom_alone_is_finite(density: NeighbourDensity) -> None:
 def test_with_one_element_the_channels_are_one(name: str) -> None:
     system = _system(12, CELL)
     single = AtomicSystem(system.positions_angstrom, np.full(12, 9), CELL)
-    alike = descriptor_from(name).summed(single, [9])
-    _close(descriptor_from(name, {"neighbour_channels": "species"}).summed(single, [9]), alike)
+    alike = descriptor_from(name, {"neighbour_channels": "all"}).summed(single, [9])
+    _close(descriptor_from(name).summed(single, [9]), alike, 1e-14)
+
+
+def test_two_orders_of_one_lattice_are_told_apart_unless_asked_not_to(name: str) -> None:
+    """Rocksalt and layers on the sites of one simple cubic lattice."""
+    corner = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    alternating = np.where(corner.sum(axis=1) % 2, 19, 9)
+    layered = np.where(corner[:, 2] % 2, 19, 9)
+    salt, layers = (
+        AtomicSystem(2.8 * corner, numbers, 11.2 * np.eye(3)) for numbers in (alternating, layered)
+    )
+    blind = descriptor_from(name, {"neighbour_channels": "all"})
+    _close(blind.summed(salt, [9, 19]), blind.summed(layers, [9, 19]), 1e-12)
+    told = descriptor_from(name)
+    apart = np.abs(told.summed(salt, [9, 19]) - told.summed(layers, [9, 19])).max()
+    assert apart > 0.1 * np.abs(told.summed(salt, [9, 19])).max()
 
 
 def test_channels_tell_the_elements_of_neighbours_apart(name: str) -> None:
     system = _system(12, CELL)
     swapped = AtomicSystem(system.positions_angstrom, np.roll(system.numbers, 1), CELL)
-    alike = descriptor_from(name)
+    alike = descriptor_from(name, {"neighbour_channels": "all"})
     np.testing.assert_allclose(alike.per_atom(system), alike.per_atom(swapped), atol=1e-9)
     told = descriptor_from(name, {"neighbour_channels": "species"})
     assert np.abs(told.per_atom(system) - told.per_atom(swapped)).max() > 1e-3

@@ -4,23 +4,19 @@ import numpy as np
 import pytest
 from moved_crystals import (
     SHEARED,
-    folded,
     reordered,
     repeated,
     rotated,
     shifted_by_lattice_vectors,
     turn,
-    turned_tensors,
 )
 
-from screening.descriptors.bond_blocks import bond_radial_functions
-from screening.descriptors.image_bonds import atomic_numbers, image_bonds
+from screening.descriptors.image_bonds import atomic_numbers
 from screening.descriptors.three_body import (
     EnvironmentSettings,
     ThreeBodySettings,
     environment_names,
     environment_scalars,
-    three_body_tensors,
 )
 from screening.errors import SettingError
 from screening.random_packing import random_crystals
@@ -33,53 +29,6 @@ TOLERANCE = 1e-8
 @pytest.fixture(scope="module")
 def random():
     return next(random_crystals("K2 Zn2 F6", 165.0, 1, seed=5))
-
-
-def test_tensors_are_plain_sums_over_paths(random):
-    found = three_body_tensors(random, ELEMENTS)
-    assert found.shape == (10, 10, 3, 3, 3, 3, 3)
-    bonds = image_bonds(random, SETTINGS.cutoff_angstrom)
-    radial = bond_radial_functions(bonds.distances_angstrom, SETTINGS.radial)
-    for i, j, element, a, b in ((0, 4, 9, 0, 2), (7, 2, 19, 1, 1)):
-        expected = np.zeros((3, 3))
-        for out in np.flatnonzero(bonds.first == i):
-            middle = bonds.second[out]
-            if element != random[int(middle)].specie.Z or middle in (i, j):
-                continue
-            for back in np.flatnonzero((bonds.first == middle) & (bonds.second == j)):
-                weight = radial[out, a] * radial[back, b]
-                expected += weight * np.outer(bonds.directions[out], bonds.directions[back])
-        np.testing.assert_allclose(
-            found[i, j, ELEMENTS.index(element), a, b], expected, atol=TOLERANCE
-        )
-
-
-def test_tensors_are_not_symmetric_and_exchange_as_force_constants_do(random):
-    found = three_body_tensors(random, ELEMENTS)
-    np.testing.assert_allclose(found, found.transpose(1, 0, 2, 4, 3, 6, 5), atol=TOLERANCE)
-    skew = found - found.swapaxes(-1, -2)
-    assert np.linalg.norm(skew) > 0.1 * np.linalg.norm(found)
-    assert np.all(found[np.arange(10), np.arange(10)] == 0.0)
-
-
-def test_tensors_turn_with_the_crystal_and_ignore_its_description(random):
-    expected = three_body_tensors(random, ELEMENTS)
-    for seed in range(3):
-        rotation = turn(seed)
-        found = three_body_tensors(rotated(random, rotation), ELEMENTS)
-        np.testing.assert_allclose(found, turned_tensors(expected, rotation), atol=TOLERANCE)
-    for same in (shifted_by_lattice_vectors(random, 7), repeated(random, SHEARED)):
-        np.testing.assert_allclose(three_body_tensors(same, ELEMENTS), expected, atol=TOLERANCE)
-    order = np.random.default_rng(2).permutation(len(random))
-    found = three_body_tensors(reordered(random, order), ELEMENTS)
-    np.testing.assert_allclose(found, expected[np.ix_(order, order)], atol=TOLERANCE)
-
-
-def test_tensors_of_supercells_fold_onto_the_cell_between_different_atoms(random):
-    expected = three_body_tensors(random, ELEMENTS)
-    found = folded(three_body_tensors(repeated(random, np.diag([1, 1, 2])), ELEMENTS), 10)
-    different = ~np.eye(10, dtype=bool)
-    np.testing.assert_allclose(found[different], expected[different], atol=TOLERANCE)
 
 
 def test_environments_count_neighbours_smoothly(crystals):

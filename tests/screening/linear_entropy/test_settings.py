@@ -7,7 +7,23 @@ from screening.linear_entropy.settings import LinearEntropySettings
 
 
 @pytest.mark.parametrize(
-    "given", [{"target": "energy"}, {"n_folds": 1}, {"alpha": 0.9}, {"alphas": 0.1}]
+    "given",
+    [
+        {"target": "energy"},
+        {"target": 3},
+        {"n_folds": 1},
+        {"n_folds": "a"},
+        {"n_folds": 2.5},
+        {"n_folds": True},
+        {"alpha": 0.9},
+        {"alpha": "x"},
+        {"alphas": 0.1},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"descriptor": None},
+        {"descriptor_settings": 5},
+        {"site_resolved": "yes"},
+    ],
 )
 def test_settings_out_of_range_are_refused(given):
     with pytest.raises(SettingError):

@@ -8,19 +8,26 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from spring_crystals import CUBE, FCC, springs
 
-from screening.errors import ElementNotInModelError, ModelRefusedError, OutOfDomainError
+from screening.errors import (
+    ElementNotInModelError,
+    ModelRefusedError,
+    OutOfDomainError,
+    SettingError,
+)
 from screening.harmonic import harmonic_from_force_constants
 from screening.linear_entropy import LinearEntropySettings, train_entropy
+from screening.linear_entropy.calibration import Calibration
 from screening.linear_entropy.labels import LabelOrigin, label_of
 from screening.prediction import Verdict
 from screening.predictors.contract import check_predictor
 from screening.predictors.interface import Predictor, Tier
 from screening.predictors.linear_entropy import LinearDescriptorEntropy
-from screening.quantities import Quantity
+from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
 from screening.structure import canonical_crystal
 from screening.thermodynamics import ThermodynamicsSettings
-from screening.trained_model import TrainedModel
+from screening.trained_model import METHOD_PREFIXES, TrainedModel
+from screening.uncertainty.samples import sample_of
 
 SETTINGS = LinearEntropySettings(
     descriptor_settings={"cutoff_angstrom": 5.0, "n_radial": 4, "l_max": 2}, n_folds=6
@@ -85,6 +92,61 @@ def test_intervals_and_spread_are_one_calibration(predictor):
     std = prediction.spread.free_energy_std_mev_per_atom[2]
     assert free.half_width == pytest.approx(t.ppf(0.95, prediction.spread.n_members - 1) * std)
     assert Quantity.parse("heat_capacity_1000k_mev_per_k_per_atom").name in intervals
+
+
+def test_the_lowest_frequency_is_not_known_and_settles_nothing(predictor):
+    from flows.uncertainty import OwnSpread
+    from stores.documents.records import SpreadRecord
+
+    prediction = predictor.predict(canonical_crystal(salt(5.6)))
+    assert prediction.spread.lowest_frequency_std_thz is None
+    assert SpreadRecord.from_result(prediction.spread).lowest_frequency_std_thz is None
+    lowest = Quantity(Property.LOWEST_FREQUENCY)
+    assert lowest not in {one.quantity for one in prediction.intervals}
+    for own in (OwnSpread(predictor.own_calibration), OwnSpread()):
+        [found] = own.intervals(sample_of(prediction, "x"), [lowest], 0.1)
+        assert not found.is_finite
+
+
+def test_other_risks_and_temperatures_are_as_the_calibration_says(predictor):
+    """Thirty crystals know nothing of a risk of 0.02."""
+    from flows.uncertainty import OwnSpread
+
+    own, sample = (
+        OwnSpread(predictor.own_calibration),
+        predictor.predict(canonical_crystal(salt(5.6))),
+    )
+    given = sample_of(sample, "x")
+    widths = {
+        alpha: own.intervals(given, [Quantity(Property.FREE_ENERGY, 300.0)], alpha)[0].half_width
+        for alpha in (0.3, 0.1, 0.05, 0.02)
+    }
+    assert widths[0.3] <= widths[0.1] < widths[0.05] < np.inf
+    assert widths[0.02] == np.inf
+    cold = own.intervals(given, [Quantity(Property.FREE_ENERGY, 10.0)], 0.1)[0]
+    assert cold.is_finite
+    assert not own.intervals(given, [Quantity(Property.ENTROPY, 10.0)], 0.1)[0].is_finite
+    hot = ScreeningSettings(thermodynamics=ThermodynamicsSettings(temperatures_k=(300.0, 2000.0)))
+    far = LinearDescriptorEntropy(trained(), hot).predict(canonical_crystal(salt(5.6)))
+    beyond = [Quantity(Property.FREE_ENERGY, 1600.0)]
+    assert not own.intervals(sample_of(far, "x"), beyond, 0.1)[0].is_finite
+
+
+def test_intervals_name_the_calibration_they_rest_on(predictor):
+    prediction = predictor.predict(canonical_crystal(salt(5.6)))
+    assert {one.calibration for one in prediction.intervals} == {trained().digest}
+
+
+def test_names_are_those_that_the_store_takes():
+    assert LinearDescriptorEntropy.method == METHOD_PREFIXES["ldml"]
+    with pytest.raises(SettingError, match="cannot name"):
+        LinearDescriptorEntropy(replace(trained(), name="of course"))
+
+
+def test_a_novelty_that_is_no_number_is_refused(predictor, monkeypatch):
+    monkeypatch.setattr(Calibration, "novelty", lambda *_: float("nan"))
+    with pytest.raises(OutOfDomainError):
+        predictor.predict(canonical_crystal(salt(5.6)))
 
 
 def test_it_says_nothing_of_stability(predictor):

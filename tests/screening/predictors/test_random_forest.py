@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from random_springs import spring_crystals, trained_on_springs
+from random_springs import mesh_crystals, spring_crystals, trained_on_meshes, trained_on_springs
 from scipy.stats import t
 
 from screening.errors import (
@@ -38,6 +38,12 @@ def predictor():
     return RandomForestPhonons(trained_on_springs())
 
 
+@pytest.fixture(scope="module")
+def of_meshes():
+    """Its intervals hold sums over all wave vectors."""
+    return RandomForestPhonons(trained_on_meshes())
+
+
 def test_it_is_a_predictor(predictor):
     assert isinstance(predictor, Predictor)
     assert predictor.tier is Tier.FAST_MODEL
@@ -70,10 +76,11 @@ def spring_frequencies(structure):
     return np.maximum(found, 0.0)
 
 
-def test_intervals_are_around_what_is_predicted(predictor):
-    found = predictor.predict(NEW)
+def test_intervals_are_around_what_is_predicted(of_meshes):
+    found = of_meshes.predict(NEW)
     named = {one.quantity.name: one for one in found.intervals}
-    assert len(named) == 7
+    assert len(named) == 6
+    assert {one.calibration for one in found.intervals} == {of_meshes.model_digest}
     at = found.thermodynamics.temperatures_k.tolist().index(300.0)
     interval = named["free_energy_300k_mev_per_atom"]
     assert interval.value == pytest.approx(found.thermodynamics.free_energy_mev_per_atom[at])
@@ -81,7 +88,42 @@ def test_intervals_are_around_what_is_predicted(predictor):
     assert interval.coverage == 0.9
     half = t.ppf(0.95, found.spread.n_members - 1) * found.spread.free_energy_std_mev_per_atom[at]
     assert half == pytest.approx(interval.half_width)
-    assert named["lowest_frequency_thz"].value == found.stability.lowest_frequency_thz
+    assert found.spread.lowest_frequency_std_thz is None
+    assert of_meshes.own_calibration.factor(interval.quantity, 0.1) == 1.0
+    assert "sum over all wave vectors" in " ".join(found.warnings)
+
+
+def test_intervals_hold_the_sum_over_all_wave_vectors(of_meshes):
+    inside, kept = [], 0
+    for one in mesh_crystals(40)[30:]:
+        found = of_meshes.predict_many([canonical_crystal(one.structure)])[0]
+        if isinstance(found, OutOfDomainError):
+            continue
+        kept += 1
+        truth, own = one.thermodynamics, found.thermodynamics
+        at = truth.temperatures_k.tolist().index(300.0)
+        named = {x.quantity.name: x for x in found.intervals}
+        interval = named["free_energy_300k_mev_per_atom"]
+        inside.append(interval.lower <= truth.free_energy_mev_per_atom[at] <= interval.upper)
+        assert truth.free_energy_mev_per_atom[at] != own.free_energy_mev_per_atom[at]
+    assert kept >= 6
+    assert np.mean(inside) >= 0.7
+
+
+def test_intervals_of_a_zone_centre_alone_settle_nothing(predictor):
+    found = predictor.predict(NEW)
+    assert len(found.intervals) == 6
+    assert found.spread is None
+    assert "zone-centre sum of the same cell" in " ".join(found.warnings)
+    assert not predictor.own_calibration.quantiles
+
+
+def test_a_cell_of_another_size_gets_no_disjoint_interval(predictor):
+    """Twice the cell has other modes at its zone centre, and the sums differ by far more."""
+    doubled = canonical_crystal(NEW.structure)
+    doubled = replace(doubled, structure=NEW.structure * (2, 1, 1))
+    with pytest.raises(OutOfDomainError, match="sites in the cell"):
+        predictor.predict(doubled)
 
 
 def test_nothing_is_said_about_stability(predictor):

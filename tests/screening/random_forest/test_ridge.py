@@ -3,11 +3,11 @@ import pytest
 from random_springs import spring_crystals, turned, turned_hessian
 
 from screening.descriptors.image_bonds import atomic_numbers
+from screening.hessians import without_translations
 from screening.random_forest.block_models import HessianModel, TensorRidge
 from screening.random_forest.blocks import kinds_of
 from screening.random_forest.ridge import NormalEquations, normal_equations, weighting
 from screening.random_forest.settings import RandomForestSettings
-from screening.random_forest.spectrum import without_translations
 from screening.random_forest.tensors import TensorCell, tensor_layout
 
 KINDS = kinds_of([11, 17])

@@ -5,7 +5,7 @@ from screening.random_forest.settings import RandomForestSettings
 
 
 def test_settings_survive_plain_json():
-    settings = RandomForestSettings(variant="rf_frame", n_trees=20, temperatures_k=(300, 600))
+    settings = RandomForestSettings(variant="rf_frame", n_trees=20, temperatures_k=(300, 1000))
     assert RandomForestSettings.from_dict(settings.as_dict()) == settings
 
 
@@ -29,7 +29,11 @@ def test_the_published_settings_are_those_of_the_paper():
         {"images": "all"},
         {"radii_angstrom": ()},
         {"radii_angstrom": (1.0, float("nan"))},
-        {"temperatures_k": (300.0, 200.0)},
+        {"temperatures_k": (1000.0, 300.0)},
+        {"temperatures_k": (300.0, 600.0)},
+        {"temperatures_k": (-5.0, 300.0, 1000.0)},
+        {"n_folds": 4.5},
+        {"seed": True},
         {"n_folds": 3},
         {"n_trees": 0},
         {"coverage": 1.0},
@@ -37,6 +41,7 @@ def test_the_published_settings_are_those_of_the_paper():
         {"on_site": "model"},
         {"min_structures": 3},
         {"bond_cutoff_angstrom": -1.0},
+        {"bond_cutoff_angstrom": 1e9},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):

@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 from random_springs import spring_crystals
 
-from screening.hessians import atomic_masses_amu, zone_centre_frequencies_thz
+from screening.hessians import (
+    atomic_masses_amu,
+    without_translations,
+    zone_centre_frequencies_thz,
+)
 from screening.random_forest.spectrum import (
     SpectrumCorrection,
     fit_correction,
     spectrum_of,
-    without_translations,
 )
 
 PLAIN = SpectrumCorrection()

@@ -2,10 +2,18 @@ import json
 
 import numpy as np
 import pytest
-from random_springs import QUICK, spring_crystals, trained_on_springs
+from random_springs import (
+    QUICK,
+    mesh_crystals,
+    spring_crystals,
+    trained_on_meshes,
+    trained_on_springs,
+)
 
 from screening.errors import TrainingSetError
 from screening.random_forest import RandomForestSettings, train_force_constants
+from screening.random_forest.learning import training_data
+from screening.random_forest.model import RandomForestForceConstants
 from screening.uncertainty.conformal import coverage_band
 
 SETTINGS = RandomForestSettings(variant="tensor_ridge", **QUICK)
@@ -35,6 +43,54 @@ def test_a_forest_in_the_frame_learns_less_and_is_calibrated():
     assert scores(model)["force_constant_components"]["skill"] > 0.1
     low, _ = coverage_band(22, 0.1, 0.998, 30)
     assert all(one >= low for one in model.card["held_out_coverage_300k"].values())
+
+
+def test_the_card_lists_what_was_learned_and_what_was_held_out():
+    card = trained_on_springs().card
+    assert card["training_ids"] == [f"crystal-{n:03d}" for n in range(30)]
+    assert card["intervals_hold"] == "zone_centre"
+    assert "zone-centre sum of the same cell" in " ".join(card["notes"])
+    assert 0.0 <= card["held_out_refused"] <= 0.2
+    for name, points in card["parity"].items():
+        row = scores(trained_on_springs())[name]
+        assert len(points["reference"]) == len(points["predicted"]) <= 3000
+        errors = np.abs(np.subtract(points["reference"], points["predicted"]))
+        assert errors.mean() == pytest.approx(row["mae"], rel=0.1)
+        assert points["unit"] == row["unit"]
+    assert set(card["parity"]) == {
+        "entropy_300k",
+        "free_energy_300k",
+        "heat_capacity_300k",
+        "force_constant_components",
+    }
+
+
+def test_intervals_hold_mesh_sums_where_all_structures_have_them():
+    card = trained_on_meshes().card
+    assert card["intervals_hold"] == "mesh"
+    found = scores(trained_on_meshes())
+    assert found["entropy_300k_mesh"]["mae"] > found["entropy_300k"]["mae"]
+    assert "entropy_300k_mesh" not in scores(trained_on_springs())
+    mixed = [*mesh_crystals(12)[:11], spring_crystals(12)[11]]
+    model = train_force_constants(mixed, SETTINGS, "mixed")
+    assert model.card["intervals_hold"] == "zone_centre"
+
+
+def test_structures_of_one_formula_share_a_fold_where_formulas_are_enough():
+    crystals = [
+        one
+        for n in range(1, 11)
+        for one in spring_crystals(2, composition=f"Na{n} Cl1", volume_angstrom3=21.0 * (n + 1))
+    ]
+    found = training_data(crystals, SETTINGS)
+    assert len(set(found.groups)) == 10
+    assert np.array_equal(found.folds[::2], found.folds[1::2])
+    assert len(set(training_data(crystals[:12], SETTINGS).groups)) == 12
+
+
+def test_unknown_forces_are_accepted():
+    crystals = [changed(one, residual_force_ev_per_angstrom=None) for one in spring_crystals(12)]
+    assert train_force_constants(crystals, SETTINGS, "x").n_training_samples == 12
 
 
 def test_card_and_state_are_plain_json_without_dots():
@@ -122,3 +178,19 @@ def test_sixty_crystals_of_three_elements_are_learned():
         assert model.card["clipped_modes_per_cell"] < clipped
         low, _ = coverage_band(48, 0.1, 0.998, 60)
         assert all(one >= low for one in model.card["held_out_coverage_300k"].values())
+
+
+@pytest.mark.parametrize("variant", ["tensor_ridge", "rf_frame", "rf_multi", "rf_component"])
+def test_crystals_may_lack_an_element_or_a_pair(variant):
+    """Of one formula there are two sodium atoms in no cell, of another no chlorine."""
+    crystals = [
+        *spring_crystals(7, composition="Na1 Cl3", volume_angstrom3=80.0),
+        *spring_crystals(7, composition="Na3", volume_angstrom3=80.0, seed=1),
+    ]
+    crystals = [changed(one, material_id=str(n)) for n, one in enumerate(crystals)]
+    settings = RandomForestSettings(variant=variant, **QUICK)
+    model = RandomForestForceConstants.from_trained(
+        train_force_constants(crystals, settings, "mixed")
+    )
+    for one in (crystals[0], crystals[7]):
+        assert np.all(np.isfinite(model.spectrum(one.structure).frequencies_thz))

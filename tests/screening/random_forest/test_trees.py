@@ -6,6 +6,7 @@ import pytest
 from screening.errors import ModelCorruptError
 from screening.random_forest.trees import Forest, grow_forest
 
+SIZES = {"n_features": 7, "n_outputs": 1, "least_trees": 12}
 GROWTH = {"n_trees": 12, "max_features": 0.5, "seed": 3, "n_jobs": 1}
 
 
@@ -46,7 +47,9 @@ def test_members_average_to_the_forest():
 
 def test_a_forest_survives_its_arrays():
     rows, _, forest = grown(3)
-    again = Forest.from_arrays(forest.arrays("forest/9-9"), "forest/9-9")
+    again = Forest.from_arrays(
+        forest.arrays("forest/9-9"), "forest/9-9", **SIZES | {"n_outputs": 3}
+    )
     assert again.depth == forest.depth
     np.testing.assert_array_equal(again.by_tree(rows), forest.by_tree(rows))
 
@@ -60,21 +63,28 @@ def test_a_forest_survives_its_arrays():
         ("roots", lambda x: x - 1),
         ("roots", lambda x: x[:0]),
         ("features", lambda x: x - 1),
+        ("features", lambda x: x + 7),
+        ("features", lambda x: x.astype(float)),
+        ("children", lambda x: x.astype(float)),
+        ("thresholds", lambda x: np.where(x == x.max(), np.nan, x)),
         ("values", lambda x: x[:-1]),
+        ("values", lambda x: x * np.nan),
+        ("values", lambda x: np.concatenate([x, x], axis=1)),
+        ("roots", lambda x: x[:11]),
     ],
 )
 def test_arrays_that_are_no_trees_are_refused(name, spoil):
     arrays = grown(1)[2].arrays("one")
     arrays[f"one/{name}"] = spoil(arrays[f"one/{name}"])
     with pytest.raises(ModelCorruptError):
-        Forest.from_arrays(arrays, "one")
+        Forest.from_arrays(arrays, "one", **SIZES)
 
 
 def test_a_missing_array_is_named():
     arrays = grown(1)[2].arrays("one")
     del arrays["one/values"]
     with pytest.raises(ModelCorruptError, match="one/values"):
-        Forest.from_arrays(arrays, "one")
+        Forest.from_arrays(arrays, "one", **SIZES)
 
 
 def test_processes_change_neither_numbers_nor_warnings():

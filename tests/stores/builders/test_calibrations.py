@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 from flows.calibrating import best_calibration
 from screening.quantities import Property, Quantity
 from screening.structure import canonical_crystal
+from screening.trained_model import TrainedModel
 from screening.uncertainty.calibration import Calibration
 from stores.builders.calibrations import (
     build_calibrations,
@@ -20,9 +22,20 @@ from stores.builders.calibrations import (
     store_calibration,
 )
 from stores.documents import PredictionDocument
+from stores.models import store_model
 
 ELEMENTS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Al", "Ga", "In")
 FREE_ENERGY = Quantity(Property.FREE_ENERGY, 300.0)
+MODEL = TrainedModel(
+    method="random-forest-force-constants",
+    name="parrot",
+    elements=(9,),
+    arrays={"weights": np.ones(3)},
+    state={},
+    card={},
+    training_set_digest="d" * 64,
+    n_training_samples=9,
+)
 
 
 def rock_salt(symbol):
@@ -144,3 +157,51 @@ def test_a_good_calibration_is_not_shadowed_by_a_new_one(database, put_pairs):
     assert (
         best_calibration(database, names[0], "dft-phonons/1/other:PBE@0/relaxed", 0.1) is not None
     )
+
+
+@pytest.fixture
+def put_memorised(database, make_einstein):
+    """Write what a model that knows its training set by heart says of it and of others."""
+
+    def put(learned, others, *, is_stored=True):
+        names = []
+        for place, symbol in enumerate((*learned, *others)):
+            crystal = canonical_crystal(rock_salt(symbol))
+            frequency_thz = 5.0 + 0.3 * place
+            is_known = symbol in learned
+            fast = replace(
+                make_einstein(crystal, (1.0 if is_known else 0.7) * frequency_thz),
+                tier=0,
+                method=MODEL.method,
+                model="rf-ifc:parrot",
+                model_digest=MODEL.digest,
+            )
+            names += [crystal.material_id] if is_known else []
+            for one in (fast, make_einstein(crystal, frequency_thz, tier=3)):
+                document = PredictionDocument.from_prediction(one, crystal.material_id)
+                database.predictions.update(document.to_store())
+        if is_stored:
+            store_model(database, MODEL, names)
+
+    return put
+
+
+def test_what_a_model_learned_by_heart_says_nothing_of_its_errors(database, put_memorised):
+    put_memorised(ELEMENTS[:4], ELEMENTS[4:7])
+    report = build_calibrations(database)
+    ((names, pairs),) = calibration_pairs(database).items()
+    assert len(pairs) == 3
+    assert report.left_out == {names[0]: "4 crystals that it learned from say nothing of others"}
+    (calibration,) = read_calibrations(database, *names)
+    interval = calibration.interval(pairs[0][0], FREE_ENERGY, 0.1)
+    assert not interval.is_finite  # three pairs settle nothing
+
+
+@pytest.mark.parametrize("learned", [ELEMENTS[:2], ()])
+def test_where_nobody_knows_what_a_model_learned_there_is_no_pair(database, put_memorised, learned):
+    put_memorised(learned, ELEMENTS[2:4], is_stored=not learned)
+    report = build_calibrations(database)
+    assert report.written == ()
+    ((_, reason),) = report.left_out.items()
+    assert "not known here" in reason
+    assert calibration_pairs(database) == {}

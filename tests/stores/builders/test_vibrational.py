@@ -42,6 +42,17 @@ def decision(prediction, outcome=Outcome.ACCEPT, *, question="q", intervals=()):
     )
 
 
+def test_a_lowest_frequency_that_the_method_does_not_know_is_none(make_structure, make_prediction):
+    structure = make_structure("m")
+    given = make_prediction(structure, 2e-4, std=0.5)
+    spread = given.spread.model_copy(update={"lowest_frequency_std_thz": None})
+    summary = summarise(structure, [given.model_copy(update={"spread": spread})])
+    assert summary.lowest_frequency_thz is None
+    assert summary.lowest_frequency_std_thz is None
+    assert summary.free_energy_300k_std_mev_per_atom == 0.5
+    assert VibrationalDocument.load(summary.to_store()) == summary
+
+
 def test_summary_of_one_prediction(make_structure, make_prediction):
     structure = make_structure("m", energy=-8.5, label="rutile")
     prediction = make_prediction(structure, 2e-4, std=0.5)

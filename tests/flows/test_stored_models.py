@@ -1,0 +1,69 @@
+"""Which model a user means: a stored one by name or version, a file, or the only one there is."""
+
+from dataclasses import replace
+
+import pytest
+
+from flows.stored_models import find_model, model_named
+from flows.training import TrainingTask, train_and_store
+from screening.errors import ModelCorruptError, NotFoundError, SettingError
+from stores.connect import open_database
+from stores.model_files import write_model
+from stores.models import store_model
+
+pytestmark = pytest.mark.usefixtures("springs", "screened")
+
+
+@pytest.fixture
+def trained(uri):
+    """A model of copper and aluminium."""
+    return train_and_store(uri, TrainingTask("rf-ifc", name="metals")).model
+
+
+@pytest.fixture
+def file(trained, tmp_path):
+    return write_model(tmp_path / "metals.psm", trained)
+
+
+def test_a_model_is_found_by_name_by_version_by_file_or_because_it_is_the_only_one(
+    uri, trained, file
+):
+    with open_database(uri) as database:
+        named = f"metals@{trained.digest[:12]}"
+        for text in (None, "metals", "rf-ifc:metals", named, f"rf-ifc:{named}", str(file)):
+            assert find_model(database, "rf-ifc", text).digest == trained.digest
+        with pytest.raises(NotFoundError, match="no such trained model"):
+            find_model(database, "rf-ifc", "missing")
+        with pytest.raises(NotFoundError, match="no model of ldml"):
+            find_model(database, "ldml", None)
+        with pytest.raises(SettingError, match="--method rf-ifc"):
+            find_model(database, "ldml", str(file))
+    train_and_store(uri, TrainingTask("rf-ifc", name="others"))
+    with open_database(uri) as database, pytest.raises(SettingError) as caught:
+        find_model(database, "rf-ifc", None)
+    assert "rf-ifc:metals, rf-ifc:others" in str(caught.value)
+
+
+def test_a_file_in_the_folder_does_not_stand_before_a_stored_model(
+    uri, trained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "metals", replace(trained, state={**trained.state, "other": 1}))
+    (tmp_path / "junk").write_text("no model")
+    with open_database(uri) as database:
+        assert find_model(database, "rf-ifc", "metals").digest == trained.digest
+        assert find_model(database, "rf-ifc", "./metals").digest != trained.digest
+        with pytest.raises(ModelCorruptError):
+            find_model(database, "rf-ifc", "junk")
+
+
+def test_a_name_of_two_methods_needs_the_method(uri, trained):
+    with open_database(uri) as database:
+        key, model = model_named(database, "metals")
+        assert (key, model.digest) == (f"rf-ifc:metals@{trained.digest[:12]}", trained.digest)
+        store_model(database, replace(trained, method="linear-descriptor-entropy"))
+        with pytest.raises(SettingError, match="ldml:metals or rf-ifc:metals"):
+            model_named(database, "metals")
+        assert model_named(database, "rf-ifc:metals")[0] == key
+        with pytest.raises(NotFoundError):
+            model_named(database, "missing")
