@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 import zstandard
 from numpy.typing import NDArray
 
@@ -179,7 +180,7 @@ def _corrupt(message: str, subject: str) -> CorruptDataError:
 
 def _entries(header: bytes) -> list[_Entry]:
     entries = []
-    for name, dtype, shape, stored_dtype, n_bytes in json.loads(header):
+    for name, dtype, shape, stored_dtype, n_bytes in orjson.loads(header):
         sizes = (*shape, n_bytes)
         if not DTYPES.issuperset((dtype, stored_dtype)) or any(int(x) != x or x < 0 for x in sizes):
             raise ValueError(f"a bad header for {name!r}")

@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Any, Literal
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
@@ -164,7 +165,7 @@ def _unpacked(data: bytes, subject: str) -> TrainedModel:
         raise _corrupt("there is no header", subject) from error
     except (CorruptDataError, SettingError) as error:
         raise _corrupt(error.message, subject) from error
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:
         raise _corrupt(f"the header is no JSON: {error}", subject) from error
     fields = header.model_dump(exclude={"format", "version", "model_digest"})
     plain = {name.removeprefix(_ARRAYS): array for name, array in arrays.items()}
@@ -175,11 +176,9 @@ def _unpacked(data: bytes, subject: str) -> TrainedModel:
 
 
 def _parsed(text: bytes) -> _Header:
-    return _Header.model_validate(json.loads(text, parse_constant=_refuse))
-
-
-def _refuse(name: str) -> Never:
-    raise ValueError(f"{name} is no number of JSON")
+    # bounds how deep it follows: the standard parser overflows the stack where a library raised
+    # the limit of recursion
+    return _Header.model_validate(orjson.loads(text))
 
 
 def _corrupt(message: str, subject: str) -> ModelCorruptError:

@@ -101,7 +101,7 @@ def test_every_flipped_byte_is_noticed(file):
         ({"format": "something else"}, "field format"),
         ({"version": 2}, "field version"),
         ({"extra": 1}, "field extra"),
-        ({"state": {"alpha": float("nan")}}, "no number of JSON"),
+        ({"state": {"alpha": float("nan")}}, "the header is no JSON"),
         ({"n_training_samples": -1}, "field n_training_samples"),
     ],
 )
