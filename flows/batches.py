@@ -11,6 +11,7 @@ from flows.predicting import DEFAULT_BATCH_SIZE, crystals_of, predict_crystals
 from flows.trained import TrainedPredictor
 from screening.predictors.interface import Predictor
 from stores.connect import Database
+from stores.models import learned_by
 
 __all__ = ["screen_batch"]
 
@@ -53,8 +54,9 @@ def _at_once(
     events = list(work.settled)
     for event in events:
         emit(event)
+    learned = learned_by(database, predictor.model_digest, work.pending) or frozenset()
     for names in in_chunks(work.pending, DEFAULT_BATCH_SIZE):
-        events += predict_crystals(database, crystals_of(database, names), predictor)
+        events += predict_crystals(database, crystals_of(database, names), predictor, learned)
     return events
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -180,7 +180,8 @@ def predict_stored(
             raise NotFoundError("no structure to predict", hint="Import some, or ask for others")
         learned = learned_by(database, predictor.model_digest, wanted)
         try:
-            _predict_all(database, wanted, predictor, batch_size, run, told)
+            marked = learned or frozenset()
+            _predict_all(database, wanted, predictor, marked, batch_size, run, told)
         finally:  # what is done is summarised, also where the rest cannot go on
             prefer_predictions(database, wanted, predictor)
             written = build_summaries(database, wanted)
@@ -201,6 +202,7 @@ def _predict_all(
     database: Database,
     wanted: Sequence[str],
     predictor: TrainedPredictor,
+    learned: Collection[str],
     batch_size: int,
     run: _Run,
     told: Told | None,
@@ -214,7 +216,7 @@ def _predict_all(
         began = time.monotonic()
         crystals = crystals_of(database, names)
         run.times.reading_s += time.monotonic() - began
-        for event in predict_crystals(database, crystals, predictor, run.times):
+        for event in predict_crystals(database, crystals, predictor, learned, run.times):
             run.note(event)
         run.n_predicted += len(crystals)
         if told is not None:
@@ -232,6 +234,7 @@ def predict_crystals(
     database: Database,
     crystals: Sequence[Crystal],
     predictor: TrainedPredictor,
+    learned: Collection[str],
     times: BatchTimes | None = None,
 ) -> list[MaterialEvent]:
     """Predict crystals at once and write what came of each, whatever is known of them.
@@ -244,6 +247,8 @@ def predict_crystals(
         Where predictions and failures go.
     crystals, predictor
         What is predicted with what.
+    learned
+        Materials that the model learned from, see `stores.models.learned_by`.
     times
         Wall times to add to.
 
@@ -262,7 +267,7 @@ def predict_crystals(
     results = _results(crystals, predictor)
     predicted = time.monotonic()
     share = (predicted - began) / max(1, len(crystals))
-    pairs = _marked(database, list(zip(crystals, results, strict=True)), predictor)
+    pairs = _marked(zip(crystals, results, strict=True), learned)
     events = _written(database, pairs, predictor, share)
     times.predicting_s += predicted - began
     times.writing_s += time.monotonic() - predicted
@@ -293,13 +298,9 @@ def _result(crystal: Crystal, predictor: TrainedPredictor) -> Prediction | Excep
 
 
 def _marked(
-    database: Database,
-    results: Sequence[tuple[Crystal, Prediction | Exception]],
-    predictor: TrainedPredictor,
+    results: Iterable[tuple[Crystal, Prediction | Exception]], learned: Collection[str]
 ) -> list[tuple[Crystal, Prediction | Exception]]:
     """Add a warning to predictions of crystals that the model learned from."""
-    names = [crystal.material_id for crystal, _ in results]
-    learned = learned_by(database, predictor.model_digest, names) or frozenset()
     return [
         (crystal, replace(result, warnings=(*result.warnings, LEARNED)))
         if isinstance(result, Prediction) and crystal.material_id in learned

@@ -22,7 +22,27 @@ __all__ = ["ScreenProgress", "StageProgress", "route_with_progress", "screen_wit
 _STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 
 
-class ScreenProgress:
+class _Shown:
+    """A bar that is shown while its context lasts."""
+
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        """Start the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+
+class ScreenProgress(_Shown):
     """Shows events as they come; on a pipe it prints lines and no bar.
 
     Parameters
@@ -46,20 +66,6 @@ class ScreenProgress:
         self._console = console
         self._task = self._bar.add_task("screening", total=total, counts="")
         self._outcomes: dict[str, Outcome] = {}
-
-    def __enter__(self) -> Self:
-        """Start the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the bar as it stands."""
-        self._bar.stop()
 
     def begin(self, what: str, total: int) -> None:
         """Begin anew with a number of materials, under another heading."""
@@ -95,7 +101,7 @@ def _line(event: MaterialEvent) -> Text | None:
     return None
 
 
-class StageProgress:
+class StageProgress(_Shown):
     """Shows how far work in stages is; on a pipe it prints a line for every stage.
 
     Parameters
@@ -120,20 +126,6 @@ class StageProgress:
         )
         self._console, self._unit, self._stage = console, unit, ""
         self._task = self._bar.add_task("", total=None, rate="", note="")
-
-    def __enter__(self) -> Self:
-        """Start the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the bar as it stands."""
-        self._bar.stop()
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         """Show how much of a stage is done."""

@@ -26,7 +26,7 @@ from screening.predictors.assembly import (
     physics_warnings,
     relaxation_warnings,
 )
-from screening.predictors.interface import Tier
+from screening.predictors.interface import Tier, identity_of
 from screening.settings import ScreeningSettings
 from screening.units import KBAR_TO_GPA
 
@@ -110,14 +110,7 @@ class VaspPhonons:
         n_calls = len(forces.displaced_atoms) + 1 + static.relaxation_steps
         times = run_times((*static.directories, *outputs.directories()))
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=forces.primitive.copy(),
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,

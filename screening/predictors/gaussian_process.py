@@ -17,7 +17,7 @@ from screening.prediction import Prediction
 from screening.predictors.assembly import physics_warnings, relaxation_warnings, settings_for
 from screening.predictors.cell_by_cell import Bench, bench_for, learn
 from screening.predictors.geometry import prepare_geometry
-from screening.predictors.interface import Tier
+from screening.predictors.interface import Tier, identity_of
 from screening.predictors.learned_physics import LearnedPhysics, assess, is_enough, learned_physics
 from screening.predictors.metering import Meter, Metered
 from screening.quantities import Property, Quantity
@@ -189,14 +189,7 @@ class GaussianProcessPhonons:
         physics, relaxation = learned.physics, bench.geometry.relaxation
         structure, drawn = bench.geometry.structure, learned.conductivity
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=structure,
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,

@@ -27,7 +27,7 @@ from screening.prediction import Cost, Prediction
 from screening.predictors.assembly import cells_warnings, physics_warnings
 from screening.predictors.cell_by_cell import harmonic_design
 from screening.predictors.given_forces import array_digest
-from screening.predictors.interface import GIVEN_CELLS, Tier
+from screening.predictors.interface import GIVEN_CELLS, Tier, identity_of
 from screening.predictors.learned_physics import learned_physics
 from screening.predictors.metering import Meter, Metered
 from screening.settings import ScreeningSettings
@@ -254,14 +254,7 @@ class GivenCells:
         self.drawn = drawn = self._conductivity(progress)
         physics = learned.physics
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=self._cells.primitive.copy(),
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,

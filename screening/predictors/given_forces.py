@@ -11,7 +11,7 @@ from screening.digest import digest_of, digest_of_bytes
 from screening.errors import InconsistentDataError, NonFiniteInputError
 from screening.prediction import ForceData, Prediction
 from screening.predictors.assembly import force_warnings, physics_from_forces, physics_warnings
-from screening.predictors.interface import GIVEN_FORCES, Tier
+from screening.predictors.interface import GIVEN_FORCES, Tier, identity_of
 from screening.predictors.metering import Meter
 from screening.settings import ScreeningSettings
 
@@ -84,14 +84,7 @@ class GivenForces:
             )
         physics = physics_from_forces(self._forces, self._settings)
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=self._forces.primitive.copy(),
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from screening.digest import digest_of
+from screening.errors import ScreeningError
 from screening.prediction import Prediction
 
 if TYPE_CHECKING:
     from screening.structure import Crystal
 
-__all__ = ["GIVEN_CELLS", "GIVEN_FORCES", "Predictor", "Tier", "prediction_key"]
+__all__ = [
+    "GIVEN_CELLS",
+    "GIVEN_FORCES",
+    "Predictor",
+    "Tier",
+    "identity_of",
+    "predict_each",
+    "prediction_key",
+]
 
 GIVEN_CELLS = "given-cells"
 """Method of predictions learned from displaced cells whose forces were computed elsewhere."""
@@ -91,6 +100,33 @@ class Predictor(Protocol):
             non-finite numbers.
         """
         ...
+
+
+def identity_of(predictor: Predictor, crystal: Crystal) -> dict[str, Any]:
+    """Fields of a prediction that say what was asked about, and what answers."""
+    return {
+        "method": predictor.method,
+        "method_version": predictor.method_version,
+        "tier": predictor.tier,
+        "model": predictor.model,
+        "model_digest": predictor.model_digest,
+        "structure_digest": crystal.digest,
+        "settings": predictor.settings,
+        "settings_digest": predictor.settings_digest,
+    }
+
+
+def predict_each(
+    predictor: Predictor, crystals: Sequence[Crystal]
+) -> list[Prediction | ScreeningError]:
+    """Predict crystals; of each the prediction, or why there is none."""
+    found: list[Prediction | ScreeningError] = []
+    for crystal in crystals:
+        try:
+            found.append(predictor.predict(crystal))
+        except ScreeningError as error:
+            found.append(error)
+    return found
 
 
 def prediction_key(

@@ -19,17 +19,17 @@ from screening.prediction import (
     FloatArray,
     Prediction,
     Stability,
-    ThermodynamicsSpread,
     Verdict,
     frozen_array,
 )
-from screening.predictors.interface import Tier
+from screening.predictors.interface import Tier, identity_of, predict_each
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
 from screening.settings import ScreeningSettings
 from screening.stability import CRITERIA
 from screening.trained_model import model_name
 from screening.uncertainty.interval import Interval
+from screening.uncertainty.own_intervals import spread_of_half_widths
 
 if TYPE_CHECKING:
     from screening.structure import Crystal
@@ -118,20 +118,16 @@ class LinearDescriptorEntropy:
         meter = Meter()
         system = AtomicSystem.from_structure(crystal.structure)
         moments = self._model.moments(system)
-        novelty = self._model.calibration.novelty(moments)
+        calibration = self._model.calibration
+        novelty = calibration.novelty(moments)
         frequencies = frequency_moments(moments, system, self._model.kind)
         _check_domain(crystal, novelty, frequencies)
         found = thermal_prediction(frequencies, self._settings.thermodynamics)
-        spread = self._spread(found)
+        spread = spread_of_half_widths(
+            self._half_widths(found), calibration.alpha, calibration.n_groups
+        )
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=crystal.structure.copy(),
             thermodynamics=found.thermodynamics,
             stability=self._stability(),
@@ -143,31 +139,13 @@ class LinearDescriptorEntropy:
 
     def predict_many(self, crystals: Sequence[Crystal]) -> list[Prediction | ScreeningError]:
         """Predict many crystals; one that cannot be predicted gives the error that says why."""
-        return [self._prediction_or_error(crystal) for crystal in crystals]
-
-    def _prediction_or_error(self, crystal: Crystal) -> Prediction | ScreeningError:
-        try:
-            return self.predict(crystal)
-        except ScreeningError as error:
-            return error
+        return predict_each(self, crystals)
 
     def _half_widths(self, found: ThermalPrediction) -> FloatArray:
         """Calibrated half widths of the curves, shape (curve, temperature)."""
         kelvin, calibration = found.thermodynamics.temperatures_k, self._model.calibration
         factors = [calibration.thermal_quantile(curve, kelvin) for curve in CURVES]
         return np.asarray(np.array(factors) * found.scales)
-
-    def _spread(self, found: ThermalPrediction) -> ThermodynamicsSpread:
-        """Give standard deviations whose t interval over the groups is the calibrated one.
-
-        Nothing is known of the lowest frequency.
-        """
-        from scipy.stats import t
-
-        n_groups, alpha = self._model.calibration.n_groups, self._model.calibration.alpha
-        stds = self._half_widths(found) / float(t.ppf(1.0 - 0.5 * alpha, n_groups - 1))
-        free_energy, entropy, heat_capacity = (frozen_array(one) for one in stds)
-        return ThermodynamicsSpread(free_energy, entropy, heat_capacity, None, n_groups)
 
     def _intervals(self, frequencies: FrequencyMoments) -> tuple[Interval, ...]:
         asked = self._settings.thermodynamics.temperatures_k

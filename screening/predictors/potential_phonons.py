@@ -27,7 +27,7 @@ from screening.predictors.assembly import (
     settings_for,
 )
 from screening.predictors.geometry import prepare_geometry
-from screening.predictors.interface import Tier
+from screening.predictors.interface import Tier, identity_of
 from screening.predictors.metering import Meter, Metered
 from screening.settings import ScreeningSettings
 from screening.supercell import supercell_warnings
@@ -125,14 +125,7 @@ class PotentialPhonons:
         forces, members, notes = self._forces(structure, calculator)
         physics = physics_from_forces(forces, self._settings)
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=structure,
             thermodynamics=physics.thermodynamics,
             stability=physics.stability,

@@ -28,7 +28,7 @@ from screening.prediction import (
     frozen_array,
 )
 from screening.predictors.assembly import Physics, physics_from_harmonic
-from screening.predictors.interface import Tier
+from screening.predictors.interface import Tier, identity_of, predict_each
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
 from screening.random_forest.calibration import INTERVALS_HOLD
@@ -40,6 +40,7 @@ from screening.stability import CRITERIA
 from screening.supercell import choose_supercell
 from screening.trained_model import model_name
 from screening.uncertainty.interval import Interval
+from screening.uncertainty.own_intervals import spread_of_half_widths
 from screening.zone_centre_modes import zone_centre_thermodynamics
 
 if TYPE_CHECKING:
@@ -163,13 +164,7 @@ class RandomForestPhonons:
 
     def predict_many(self, crystals: Sequence[Crystal]) -> list[Prediction | ScreeningError]:
         """Predict crystals; of each the prediction, or why there is none."""
-        found: list[Prediction | ScreeningError] = []
-        for crystal in crystals:
-            try:
-                found.append(self.predict(crystal))
-            except ScreeningError as error:
-                found.append(error)
-        return found
+        return predict_each(self, crystals)
 
     def _at_centre(self, crystal: Crystal, meter: Meter) -> Prediction:
         self._model.check_size(crystal.structure)
@@ -184,14 +179,7 @@ class RandomForestPhonons:
         warnings = [_AS_GIVEN.format(self._model.source), _ZONE_CENTRE_ONLY, _NO_VERDICT]
         warnings += [INTERVALS_HOLD[calibration.truth], *_repair_warnings(spectrum)]
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=crystal.structure,
             thermodynamics=thermo,
             stability=stability,
@@ -213,14 +201,7 @@ class RandomForestPhonons:
             found.lowest_frequency_region,
         )
         return Prediction(
-            method=self.method,
-            method_version=self.method_version,
-            tier=self.tier,
-            model=self.model,
-            model_digest=self.model_digest,
-            structure_digest=crystal.digest,
-            settings=self.settings,
-            settings_digest=self.settings_digest,
+            **identity_of(self, crystal),
             structure=crystal.structure,
             thermodynamics=physics.thermodynamics,
             stability=stability,
@@ -255,24 +236,11 @@ class RandomForestPhonons:
         Between calibrated temperatures the half width is interpolated. Beyond them it stays, and
         `own_calibration` claims nothing.
         """
-        from scipy.stats import t
-
         calibration = self._model.calibration
-        n_groups = calibration.n_groups
-        factor = float(t.ppf(0.5 * (1.0 + calibration.coverage), n_groups - 1))
-        widths = calibration.half_widths(curves)
-        grid = calibration.temperatures_k
-        free_energy, entropy, capacity = (
-            frozen_array(np.interp(temperatures_k, grid, widths[name]) / factor)
-            for name in PROPERTIES
-        )
-        return ThermodynamicsSpread(
-            free_energy_std_mev_per_atom=free_energy,
-            entropy_std_mev_per_k_per_atom=entropy,
-            heat_capacity_std_mev_per_k_per_atom=capacity,
-            lowest_frequency_std_thz=None,
-            n_members=n_groups,
-        )
+        widths, grid = calibration.half_widths(curves), calibration.temperatures_k
+        half_widths = np.array([np.interp(temperatures_k, grid, widths[x]) for x in PROPERTIES])
+        alpha = 1.0 - calibration.coverage
+        return spread_of_half_widths(half_widths, alpha, calibration.n_groups)
 
     def _intervals(self, curves: Curves) -> tuple[Interval, ...]:
         calibration = self._model.calibration

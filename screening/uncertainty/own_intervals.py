@@ -14,10 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from screening.prediction import FloatArray, ThermodynamicsSpread, frozen_array
 from screening.quantities import Property, Quantity
 from screening.uncertainty.conformal import conformal_quantile
 
-__all__ = ["RISKS", "OwnCalibration", "known_risk", "quantiles_at_risks", "risks_with"]
+__all__ = [
+    "RISKS",
+    "OwnCalibration",
+    "known_risk",
+    "quantiles_at_risks",
+    "risks_with",
+    "spread_of_half_widths",
+]
 
 RISKS = (0.5, 0.32, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Risks that quantiles are kept at, where there are groups enough."""
@@ -134,3 +142,30 @@ def _ratio(wanted: float, own: float) -> float:
     if wanted == own:
         return 1.0
     return float(wanted / own) if own > 0.0 else math.inf
+
+
+def spread_of_half_widths(
+    half_widths: FloatArray, alpha: float, n_groups: int
+) -> ThermodynamicsSpread:
+    """Return standard deviations whose Student interval over the groups is the calibrated one.
+
+    Parameters
+    ----------
+    half_widths
+        Of free energy, entropy and heat capacity in the units of the spread, shape
+        (curve, temperature).
+    alpha
+        Risk that they were calibrated at.
+    n_groups
+        Groups that they were calibrated on.
+
+    Returns
+    -------
+    ThermodynamicsSpread
+        Nothing is known of the lowest frequency.
+    """
+    from scipy.stats import t
+
+    factor = float(t.ppf(1.0 - 0.5 * alpha, n_groups - 1))
+    free_energy, entropy, heat_capacity = (frozen_array(one / factor) for one in half_widths)
+    return ThermodynamicsSpread(free_energy, entropy, heat_capacity, None, n_groups)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
+from tiny_mace import save_tiny_mace
 
 from screening.calculators import ForceCalculator, load_calculator
 from screening.errors import (
@@ -25,54 +26,15 @@ if importlib.util.find_spec("mace") is None:  # importing it would change the pr
     pytest.skip("mace-torch is not installed", allow_module_level=True)
 
 
-def _save_model(path: Path, heads: list[str] | None = None) -> Path:
-    """Save a model for Al and Cu with random weights."""
-    from screening.calculators.mace import _float64, _import_mace
-
-    _import_mace()
-    import torch
-    from e3nn import o3
-    from mace import modules
-
-    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-    with _float64(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(0)
-        model = modules.ScaleShiftMACE(
-            r_max=4.0,
-            num_bessel=4,
-            num_polynomial_cutoff=5,
-            max_ell=1,
-            num_interactions=1,
-            num_elements=2,
-            interaction_cls=block,
-            interaction_cls_first=block,
-            hidden_irreps=o3.Irreps("4x0e+4x1o"),
-            MLP_irreps=o3.Irreps("4x0e"),
-            gate=torch.nn.functional.silu,
-            atomic_energies=np.zeros((len(heads), 2)) if heads else np.zeros(2),
-            avg_num_neighbors=12.0,
-            atomic_numbers=[13, 29],
-            correlation=2,
-            radial_MLP=[8],
-            radial_type="bessel",
-            atomic_inter_scale=[1.0, 2.0] if heads else 1.0,
-            atomic_inter_shift=[0.0, -1.5] if heads else 0.0,
-            heads=heads,
-        )
-        torch.save(model, path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _save_model(tmp_path_factory.mktemp("mace") / "tiny.model")
+    return save_tiny_mace(tmp_path_factory.mktemp("mace") / "tiny.model")
 
 
 @pytest.fixture(scope="module")
 def two_heads(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Specification of a model with two heads, without the head."""
-    path = _save_model(tmp_path_factory.mktemp("mace") / "two.model", ["pbe", "r2scan"])
+    path = save_tiny_mace(tmp_path_factory.mktemp("mace") / "two.model", ["pbe", "r2scan"])
     return f"mace:{path}@{_digest(path)[:16]}"
 
 

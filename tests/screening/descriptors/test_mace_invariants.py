@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from tiny_mace import save_tiny_mace
 
 from screening.descriptors.interface import AtomicSystem, Descriptor, descriptor_from
 from screening.digest import digest_of_file
@@ -21,47 +20,10 @@ POSITIONS = np.random.default_rng(0).random((8, 3)) * 5.0
 NUMBERS = np.array([13, 29] * 4)
 
 
-def _save_model(path: Path) -> None:
-    """Save a model for Al and Cu: 4 scalars and 4 vectors, then 4 scalars."""
-    from screening.calculators.mace import _float64, _import_mace
-
-    _import_mace()
-    import torch
-    from e3nn import o3
-    from mace import modules
-
-    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-    with _float64(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(0)
-        model = modules.ScaleShiftMACE(
-            r_max=4.0,
-            num_bessel=4,
-            num_polynomial_cutoff=5,
-            max_ell=1,
-            num_interactions=2,
-            num_elements=2,
-            interaction_cls=block,
-            interaction_cls_first=block,
-            hidden_irreps=o3.Irreps("4x0e+4x1o"),
-            MLP_irreps=o3.Irreps("4x0e"),
-            gate=torch.nn.functional.silu,
-            atomic_energies=np.zeros(2),
-            avg_num_neighbors=12.0,
-            atomic_numbers=[13, 29],
-            correlation=2,
-            radial_MLP=[8],
-            radial_type="bessel",
-            atomic_inter_scale=1.0,
-            atomic_inter_shift=0.0,
-        )
-        torch.save(model, path)
-
-
 @pytest.fixture(scope="module")
 def name(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("mace") / "two_layers.model"
-    _save_model(path)
+    save_tiny_mace(path, n_layers=2)  # the last layer has scalars alone
     return f"mace:{path}@{digest_of_file(path)[:16]}"
 
 
