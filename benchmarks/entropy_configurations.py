@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from entropy_potentials import (
-    FinnisSinclairIron,
     FloatArray,
     LennardJones,
     PairList,
     Potential,
+    ZhouIron,
     candidate_pairs,
     energy_and_forces,
     hessian,
@@ -40,7 +40,6 @@ __all__ = [
 FORCE_TOLERANCE = 1e-9
 COARSE_TOLERANCE = 1e-2  # where Newton steps begin
 MOST_TRIES = 20  # for each minimum
-JUMP_MARGIN = 1e-4  # a pair nearer to a jump of the potential has no Hessian
 PATIENCE = 25  # tries of a kind in a row that give nothing new
 SKIN = 0.3
 NEWTON_STEPS = 12
@@ -86,9 +85,7 @@ FCC_LENNARD_JONES = Lattice(
     ((0.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)),
     0.42,
 )
-BCC_IRON = Lattice(
-    "bcc Fe", FinnisSinclairIron(), 2.86650016, ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5)), 0.48
-)
+BCC_IRON = Lattice("bcc Fe", ZhouIron(), 2.86595242, ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5)), 0.48)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +227,6 @@ def label(potential: Potential, positions: FloatArray, edge: float | None) -> La
         return None
     values, weights = found
     pairs = candidate_pairs(relaxed, edge, potential.cutoff + SKIN)
-    distances = pairs.vectors(relaxed)[1]
-    if any(np.abs(distances - jump).min() < JUMP_MARGIN for jump in potential.jumps):
-        return None
     centred = relaxed - relaxed.mean(axis=0)
     moments = np.linalg.eigvalsh(centred.T @ centred)
     return Labelled(

@@ -76,12 +76,12 @@ SETS: dict[str, ClusterSet | CrystalSet] = {
     "lj_fcc_256": CrystalSet(FCC_LENNARD_JONES, 4, DEFECTS, 500, 3),
     "lj_fcc_256_strained": CrystalSet(FCC_LENNARD_JONES, 4, DEFECTS, 20, 3, STRAINS),
     "lj_fcc_500": CrystalSet(FCC_LENNARD_JONES, 5, DEFECTS, 32, 4),
-    "lj_fcc_256_damaged": CrystalSet(FCC_LENNARD_JONES, 4, DAMAGE, 66, 5),
-    "bcc_fe_128": CrystalSet(BCC_IRON, 4, DEFECTS, 60, 6),
-    "bcc_fe_250": CrystalSet(BCC_IRON, 5, DEFECTS, 400, 6),
-    "bcc_fe_250_strained": CrystalSet(BCC_IRON, 5, DEFECTS, 20, 6, STRAINS),
-    "bcc_fe_432": CrystalSet(BCC_IRON, 6, DEFECTS, 40, 7),
-    "bcc_fe_250_damaged": CrystalSet(BCC_IRON, 5, DAMAGE, 66, 8),
+    "lj_fcc_256_damaged": CrystalSet(FCC_LENNARD_JONES, 4, DAMAGE, 132, 5),
+    "bcc_fe_128": CrystalSet(BCC_IRON, 4, DEFECTS, 60, 9),
+    "bcc_fe_250": CrystalSet(BCC_IRON, 5, DEFECTS, 1300, 9),
+    "bcc_fe_250_strained": CrystalSet(BCC_IRON, 5, DEFECTS, 20, 9, STRAINS),
+    "bcc_fe_432": CrystalSet(BCC_IRON, 6, DEFECTS, 24, 10),
+    "bcc_fe_250_damaged": CrystalSet(BCC_IRON, 5, DAMAGE, 66, 11),
 }
 """Every set by the name of its file."""
 

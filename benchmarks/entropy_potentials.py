@@ -1,13 +1,18 @@
 """Two model potentials with analytic energy, forces and Hessian, for reference entropies.
 
 Lennard-Jones in reduced units (energies in epsilon, lengths in sigma), without cutoff for clusters
-and with a smooth one for crystals, and the iron of Finnis and Sinclair in eV and angstrom. Masses
+and with a smooth one for crystals, and iron by an embedded atom method in eV and angstrom. Masses
 do not enter. Cells are cubes; clusters have none.
+
+An entropy is as smooth a function of the positions as second derivatives of the energy are. So the
+iron is one of exponentials: potentials of polynomials between knots have kinks or jumps in their
+second derivatives, some of them at the distances of neighbours (Ackland et al., Phil. Mag. A 75,
+713 (1997)) or where these cross a cutoff (Finnis and Sinclair, Phil. Mag. A 50, 45 (1984)).
 
 References
 ----------
-M. W. Finnis and J. E. Sinclair, Phil. Mag. A 50, 45 (1984), doi:10.1080/01418618408244210,
-equations 17 and 18 and table 1 (with its erratum, Phil. Mag. A 53, 161 (1986)).
+X. W. Zhou, R. A. Johnson and H. N. G. Wadley, Phys. Rev. B 69, 144113 (2004),
+doi:10.1103/PhysRevB.69.144113, appendix A and table III.
 """
 
 from __future__ import annotations
@@ -20,10 +25,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 __all__ = [
-    "FinnisSinclairIron",
     "LennardJones",
     "PairList",
     "Potential",
+    "ZhouIron",
     "candidate_pairs",
     "energy_and_forces",
     "hessian",
@@ -33,9 +38,11 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Derivatives = tuple[FloatArray, FloatArray, FloatArray]
 """A function with its first and second derivative."""
+Cubic = tuple[float, float, float, float]
 
-
-LEAST_DENSITY = 1e-4  # of iron; that of the perfect crystal is about 8
+LEAST_DENSITY = 1e-4  # of iron; that of the perfect crystal is about 20
+THIN, DENSE = 0.85, 1.15  # of the density of the perfect crystal: where embedding changes form
+FADING = 20  # power with which exponentials fade
 
 
 class Potential(Protocol):
@@ -44,11 +51,6 @@ class Potential(Protocol):
     @property
     def cutoff(self) -> float:
         """Largest distance of a pair."""
-        ...
-
-    @property
-    def jumps(self) -> tuple[float, ...]:
-        """Distances at which second derivatives jump."""
         ...
 
     def pair(self, distance: FloatArray) -> Derivatives:
@@ -70,11 +72,6 @@ class LennardJones:
 
     onset: float = 2.0
     cutoff: float = 2.5
-
-    @property
-    def jumps(self) -> tuple[float, ...]:
-        """None."""
-        return ()
 
     def pair(self, distance: FloatArray) -> Derivatives:
         """Energy of a pair."""
@@ -101,48 +98,74 @@ class LennardJones:
 
 
 @dataclass(frozen=True)
-class FinnisSinclairIron:
-    """Body-centred cubic iron, eV and angstrom.
+class ZhouIron:
+    """Body-centred cubic iron by exponentials that fade smoothly, eV and angstrom.
 
-    The second derivatives of pair energy and density jump at their cutoffs: so does the Hessian
-    of the published potential.
+    Beyond the cutoff pairs have less than 1e-9 eV. The second derivative of the embedding energy
+    grows by 7 % where the density passes 1.15 times that of the perfect crystal; all else is
+    smooth.
     """
 
-    cutoff: float = 3.569745  # d, of the density
-    pair_cutoff: float = 3.40
-    strength: float = 1.828905
-    beta: float = 1.8
-    coefficients: tuple[float, float, float] = (1.2371147, -0.3592185, -0.0385607)
-
-    @property
-    def jumps(self) -> tuple[float, ...]:
-        """Both cutoffs."""
-        return (self.pair_cutoff, self.cutoff)
+    cutoff: float = 6.0
+    nearest: float = 2.481987  # r_e, of the perfect crystal
+    amplitude: float = 1.885957  # f_e, of the density
+    equilibrium: float = 20.041463  # rho_e, density of the perfect crystal
+    repulsion: tuple[float, float, float] = (0.392811, 9.818270, 0.170306)  # A, alpha, kappa
+    attraction: tuple[float, float, float] = (0.646243, 5.236411, 0.340613)  # B, beta, lambda
+    thin: Cubic = (-2.534992, -0.059605, 0.193065, -2.282322)  # F_n, below 0.85 rho_e
+    usual: Cubic = (-2.54, 0.0, 0.200269, -0.148770)  # F, up to 1.15 rho_e
+    dense: tuple[float, float] = (-2.539945, 0.391750)  # F_e, eta, beyond
 
     def pair(self, distance: FloatArray) -> Derivatives:
-        """(r - c)^2 (c0 + c1 r + c2 r^2) within c."""
-        c0, c1, c2 = self.coefficients
-        x = np.minimum(distance - self.pair_cutoff, 0.0)
-        p, dp = c0 + c1 * distance + c2 * distance**2, c1 + 2.0 * c2 * distance
-        inside = x < 0.0
-        second = inside * (2.0 * p + 4.0 * x * dp + 2.0 * c2 * x**2)
-        return x**2 * p, 2.0 * x * p + x**2 * dp, second
+        """Repulsion less attraction."""
+        value, first, second = self._fading(distance, *self.repulsion)
+        less = self._fading(distance, *self.attraction)
+        return value - less[0], first - less[1], second - less[2]
 
     def density(self, distance: FloatArray) -> Derivatives | None:
-        """(r - d)^2 + beta (r - d)^3 / d within d."""
-        x = np.minimum(distance - self.cutoff, 0.0)
-        b = self.beta / self.cutoff
-        inside = x < 0.0
-        return x**2 + b * x**3, 2.0 * x + 3.0 * b * x**2, inside * (2.0 + 6.0 * b * x)
+        """Density with the range of the attraction."""
+        return self._fading(distance, self.amplitude, *self.attraction[1:])
 
     def embedding(self, density: FloatArray) -> Derivatives:
-        """Give -A sqrt(rho)."""
-        root = np.sqrt(np.maximum(density, LEAST_DENSITY))
-        return (
-            -self.strength * root,
-            -0.5 * self.strength / root,
-            0.25 * self.strength / root**3,
+        """Two cubics and, of dense surroundings, a power with a logarithm."""
+        ratio = np.maximum(density, LEAST_DENSITY) / self.equilibrium
+        parts = (
+            _cubic(self.thin, ratio, THIN),
+            _cubic(self.usual, ratio, 1.0),
+            self._of_dense(ratio),
         )
+        place = np.searchsorted((THIN, DENSE), ratio, side="right")
+        value, first, second = (np.choose(place, each) for each in zip(*parts, strict=True))
+        return value, first / self.equilibrium, second / self.equilibrium**2
+
+    def _fading(
+        self, distance: FloatArray, amplitude: float, decay: float, start: float
+    ) -> Derivatives:
+        """Exponential a exp(-b (x - 1)) / (1 + (x - c)^20) of x = r / r_e."""
+        x = distance / self.nearest
+        power = (x - start) ** FADING
+        share = FADING * power / (1.0 + power) / (x - start)
+        value = amplitude * np.exp(-decay * (x - 1.0)) / (1.0 + power)
+        slope = -decay - share
+        bend = share**2 - (FADING - 1) * share / (x - start)
+        return value, value * slope / self.nearest, value * (slope**2 + bend) / self.nearest**2
+
+    def _of_dense(self, ratio: FloatArray) -> Derivatives:
+        """F_e (1 - eta ln y) y^eta."""
+        depth, eta = self.dense
+        power, logarithm = ratio**eta, np.log(ratio)
+        first = -depth * eta**2 * logarithm * power / ratio
+        second = -depth * eta**2 * (1.0 + (eta - 1.0) * logarithm) * power / ratio**2
+        return depth * (1.0 - eta * logarithm) * power, first, second
+
+
+def _cubic(coefficients: Cubic, ratio: FloatArray, origin: float) -> Derivatives:
+    """Cubic of y / origin - 1, with its derivatives by y."""
+    c0, c1, c2, c3 = coefficients
+    x = ratio / origin - 1.0
+    value = c0 + x * (c1 + x * (c2 + x * c3))
+    first = c1 + x * (2.0 * c2 + 3.0 * c3 * x)
+    return value, first / origin, (2.0 * c2 + 6.0 * c3 * x) / origin**2
 
 
 @dataclass(frozen=True)

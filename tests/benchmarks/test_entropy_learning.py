@@ -35,6 +35,16 @@ def test_labels_name_their_perfect_crystal_of_the_same_strain(modules):
     assert len(parents) == (len(labels) - len(bulks)) / 4
 
 
+def test_minima_next_to_a_saddle_point_are_softer_than_a_tenth_of_the_crystal(modules):
+    learning = modules("entropy_learning")
+    minima = modules("entropy_data").read_set("bcc_fe_128")
+    bulk = minima[0].softest
+    named = learning.near_saddle("bcc_fe_128")
+    assert {f"bcc_fe_128/{k}" for k, one in enumerate(minima) if one.softest < 0.1 * bulk} == named
+    assert minima[0].kind == "bulk"
+    assert 0 < len(named) < 0.5 * len(minima)
+
+
 def test_true_entropy_of_formation_is_that_of_the_excess(modules):
     learning = modules("entropy_learning")
     labels = learning.labels_of("lj_fcc_108", learning.ARGON)

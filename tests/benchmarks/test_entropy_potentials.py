@@ -79,32 +79,51 @@ def test_pairs_of_a_cell_are_those_of_its_repetition(potentials, configurations)
     np.testing.assert_allclose(large[1], np.tile(small[1], (8, 1)), atol=1e-10)
 
 
-def test_iron_is_that_of_finnis_and_sinclair(configurations):
-    """Lattice constant, cohesive energy and elastic constants that the paper was fitted to."""
-    iron = configurations.BCC_IRON
+def iron_energy(iron, strain):
+    """Energy and density of an atom of the perfect crystal in eV."""
     positions, edge = iron.positions(1, 0.0)
     steps = edge * (np.argwhere(np.ones((7, 7, 7))) - 3)
     around = (steps[:, None] + positions).reshape(-1, 3)
     around = around[np.linalg.norm(around, axis=1) > 0.1]
+    distances = np.linalg.norm(around @ (np.eye(3) + strain), axis=1)
+    density = iron.potential.density(distances)[0].sum()
+    bond = iron.potential.embedding(np.array([density]))[0][0]
+    return 0.5 * iron.potential.pair(distances)[0].sum() + bond, density
 
-    def energy(strain):
-        distances = np.linalg.norm(around @ (np.eye(3) + strain), axis=1)
-        density = iron.potential.density(distances)[0].sum()
-        bond = iron.potential.embedding(np.array([density]))[0][0]
-        return 0.5 * iron.potential.pair(distances)[0].sum() + bond
 
-    def elastic(one, other, step=1e-4):
-        signs = [(a, b, energy(step * (a * one + b * other))) for a in (1, -1) for b in (1, -1)]
-        curvature = sum(a * b * value for a, b, value in signs) / (4.0 * step**2)
-        return EV_PER_ANGSTROM3_TO_GPA * curvature / (0.5 * edge**3)
+def elastic_constant(iron, one, other, step=1e-4):
+    """Second derivative of the energy of a volume by two strains in GPa."""
+    signs = [(a, b) for a in (1, -1) for b in (1, -1)]
+    energies = [iron_energy(iron, step * (a * one + b * other))[0] for a, b in signs]
+    curvature = sum(a * b * x for (a, b), x in zip(signs, energies, strict=True)) / (4.0 * step**2)
+    return EV_PER_ANGSTROM3_TO_GPA * curvature / (0.5 * iron.edge**3)
 
-    step = 1e-6
-    pressure = (energy(step * np.eye(3)) - energy(-step * np.eye(3))) / (2.0 * step)
-    assert edge == pytest.approx(2.8665, abs=1e-5)
+
+def test_iron_is_that_of_the_paper(configurations):
+    """Distance, density and energy at rest are parameters of it; it was fitted to real iron."""
+    iron = configurations.BCC_IRON
+    energy, density = iron_energy(iron, np.zeros((3, 3)))
+    assert np.sqrt(0.75) * iron.edge == pytest.approx(iron.potential.nearest, abs=1e-6)
+    assert density == pytest.approx(iron.potential.equilibrium, abs=1e-4)
+    assert energy == pytest.approx(-4.29, abs=1e-5)
+    step = 1e-6 * np.eye(3)
+    pressure = (iron_energy(iron, step)[0] - iron_energy(iron, -step)[0]) / 2e-6
     assert abs(pressure) < 1e-5
-    assert energy(np.zeros((3, 3))) == pytest.approx(-4.28, abs=1e-5)
     x, y, shear = np.diag([1.0, 0, 0]), np.diag([0, 1.0, 0]), np.zeros((3, 3))
     shear[1, 2] = shear[2, 1] = 0.5
-    assert elastic(x, x) == pytest.approx(243.1, abs=0.1)
-    assert elastic(x, y) == pytest.approx(138.1, abs=0.1)
-    assert elastic(shear, shear) == pytest.approx(121.9, abs=0.1)
+    assert elastic_constant(iron, x, x) == pytest.approx(230.0, abs=1.0)
+    assert elastic_constant(iron, x, y) == pytest.approx(135.0, abs=1.0)
+    assert elastic_constant(iron, shear, shear) == pytest.approx(117.0, abs=1.0)
+
+
+def test_iron_is_smooth_where_its_formulas_meet(potentials, configurations):
+    """Energies and forces go on, second derivatives of the embedding with a small step."""
+    iron = configurations.BCC_IRON.potential
+    meeting = iron.equilibrium * np.array([potentials.THIN, potentials.DENSE])
+    below, above = iron.embedding(meeting - 1e-9), iron.embedding(meeting + 1e-9)
+    np.testing.assert_allclose(above[0], below[0], atol=1e-6)
+    np.testing.assert_allclose(above[1], below[1], atol=1e-6)
+    np.testing.assert_allclose(above[2] / below[2], [1.0, 1.07], atol=2e-3)
+    end = np.array([iron.cutoff])
+    assert max(np.abs(one).max() for one in iron.pair(end)) < 1e-8
+    assert max(np.abs(one).max() for one in iron.density(end)) < 1e-8 * iron.equilibrium
