@@ -17,12 +17,6 @@ no use, or that the calculator fails on, is named and counted.
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import argparse
 import time
 from collections import Counter, defaultdict
@@ -33,8 +27,6 @@ from typing import Any
 import numpy as np
 from references import (
     QUANTITIES,
-    SAME_Q_POINT,
-    TEMPERATURES_K,
     Reference,
     read_records,
     record_name,
@@ -44,8 +36,14 @@ from report import Figure, parser, publish
 
 from screening.calculators import ForceCalculator, check_elements, load_calculator
 from screening.metrics import RegressionScores, regression_scores
+from screening.network_potential.evaluation import (
+    PhononEvaluation,
+    evaluate_phonons,
+    mesh_thermal_values,
+)
+from screening.network_potential.frequency_errors import frequency_scores
+from screening.network_potential.phonon_pairs import PhononPair
 from screening.phonons import (
-    Harmonic,
     MeshFrequencies,
     PhononSettings,
     compute_forces,
@@ -56,17 +54,21 @@ from screening.prediction import FloatArray, Verdict
 from screening.relaxation import RelaxationSettings, relax
 from screening.spectra import band_structure
 from screening.stability import CRITERIA, assess_stability
-from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What the calculator gives for one crystal."""
 
-    frequencies_thz: FloatArray
-    values: dict[str, float]
+    pair: PhononPair
     verdicts: dict[str, Verdict]
     volume_ratio: float
+
+    @property
+    def shift_mev_per_atom(self) -> float:
+        """Free energy at 300 K above the reference's."""
+        ours, theirs = (mesh_thermal_values(x) for x in (self.pair.predicted, self.pair.reference))
+        return ours["free_energy", 300.0] - theirs["free_energy", 300.0]
 
 
 def evaluate(
@@ -80,59 +82,38 @@ def evaluate(
         structure = relax(structure, calculator, RelaxationSettings())[0]
     forces = compute_forces(structure, calculator, settings, reference.supercell_matrix)
     harmonic = harmonic_from_forces(forces)
-    frequencies = frequencies_at(harmonic, reference.q_points)
-    return Outcome(
-        frequencies,
-        thermal_values(frequencies, reference, len(structure)),
-        judge(harmonic, frequencies, reference),
-        structure.volume / reference.primitive.volume,
+    mesh = mesh_of(reference, frequencies_at(harmonic, reference.q_points))
+    pair = PhononPair(
+        material_id=reference.name,
+        group=reference.composition,
+        predicted=mesh,
+        reference=mesh_of(reference, reference.frequencies_thz),
     )
+    verdicts = dict(assess_stability(mesh, band_structure(harmonic)).verdicts)
+    return Outcome(pair, verdicts, structure.volume / reference.primitive.volume)
 
 
-def judge(harmonic: Harmonic, frequencies: FloatArray, reference: Reference) -> dict[str, Verdict]:
-    """Verdicts of all criteria on the reference's mesh and the band path."""
+def mesh_of(reference: Reference, frequencies_thz: FloatArray) -> MeshFrequencies:
+    """Put frequencies on the mesh of the reference."""
     weights = reference.weights / reference.weights.sum()
-    mesh = MeshFrequencies(frequencies, weights, reference.q_points, reference.mesh)
-    return dict(assess_stability(mesh, band_structure(harmonic)).verdicts)
+    return MeshFrequencies(frequencies_thz, weights, reference.q_points, reference.mesh)
 
 
-def thermal_values(frequencies: FloatArray, reference: Reference, n_atoms: int) -> dict[str, float]:
-    """Free energy, entropy and heat capacity in the units of the table."""
-    result = thermodynamics(
-        frequencies,
-        reference.weights,
-        n_atoms,
-        ThermodynamicsSettings(temperatures_k=TEMPERATURES_K),
-        is_gamma=np.all(np.abs(reference.q_points) < SAME_Q_POINT, axis=1),
-    )
-    curves = {
-        "free_energy": result.free_energy_mev_per_atom,
-        "entropy": result.entropy_mev_per_k_per_atom,
-        "heat_capacity": result.heat_capacity_mev_per_k_per_atom,
-    }
-    return {
-        f"{quantity}_{t:.0f}": QUANTITIES[quantity][3] * float(curves[quantity][i])
-        for quantity in QUANTITIES
-        for i, t in enumerate(TEMPERATURES_K)
-    }
-
-
-def baselines(references: Sequence[Reference], key: str) -> dict[str, FloatArray]:
-    """Guess every crystal from the other compositions; empty where too few are left to learn."""
+def mass_and_volume(references: Sequence[Reference], key: str) -> FloatArray | None:
+    """Guess every crystal by a line fitted to the other compositions; None where too few."""
     truth = np.array([r.values[key] for r in references])
     compositions = np.array([r.composition for r in references])
     masses = [float(r.primitive.composition.weight) / len(r.primitive) for r in references]
     volumes = [r.primitive.volume / len(r.primitive) for r in references]
     features = np.column_stack([np.ones(len(truth)), np.log(masses), np.log(volumes)])
-    mean, line = np.empty_like(truth), np.empty_like(truth)
+    line = np.empty_like(truth)
     for composition in np.unique(compositions):
         held_out = compositions == composition
         if (~held_out).sum() < features.shape[1]:
-            return {}
-        mean[held_out] = truth[~held_out].mean()
+            return None
         coefficients = np.linalg.lstsq(features[~held_out], truth[~held_out], rcond=None)[0]
         line[held_out] = features[held_out] @ coefficients
-    return {"mean of others": mean, "mass and volume": line}
+    return line
 
 
 def frequency_baseline(references: Sequence[Reference]) -> list[float]:
@@ -147,35 +128,24 @@ def frequency_baseline(references: Sequence[Reference]) -> list[float]:
             and r.frequencies_thz.shape == held_out.frequencies_thz.shape
         ]
         if others:
-            errors.append(mae(np.mean(others, axis=0), held_out))
+            guess = np.mean(others, axis=0)
+            weights = np.broadcast_to(held_out.weights[:, None], guess.shape)
+            errors.append(frequency_scores(guess, held_out.frequencies_thz, weights).mae_thz)
     return errors
 
 
-def mae(frequencies: FloatArray, reference: Reference) -> float:
-    """Mean absolute error over the mesh in THz."""
-    weights = reference.weights / reference.weights.sum()
-    return float(weights @ np.abs(frequencies - reference.frequencies_thz).mean(axis=1))
-
-
-def slope(frequencies: FloatArray, reference: Reference) -> float:
-    """Slope of computed over reference frequencies through the origin."""
-    weights = reference.weights[:, None]
-    truth = reference.frequencies_thz
-    return float((weights * frequencies * truth).sum() / (weights * truth**2).sum())
-
-
-def frequency_figures(references: Sequence[Reference], outcomes: Sequence[Outcome]) -> list[Figure]:
+def frequency_figures(
+    references: Sequence[Reference], evaluation: PhononEvaluation
+) -> list[Figure]:
     """Errors of the frequencies, each crystal counting once."""
-    pairs = list(zip(references, outcomes, strict=True))
-    errors = [mae(o.frequencies_thz, r) for r, o in pairs]
-    slopes = [slope(o.frequencies_thz, r) for r, o in pairs]
+    found = evaluation.mesh
     guessed = frequency_baseline(references)
     groups: dict[int, list[float]] = defaultdict(list)
-    for reference, error in zip(references, errors, strict=True):
-        groups[reference.prototype].append(error)
+    for reference, crystal in zip(references, evaluation.crystals, strict=True):
+        groups[reference.prototype].append(crystal.mesh.mae_thz)
     return [
-        Figure("frequency MAE, mean over crystals", float(np.mean(errors)), "THz"),
-        Figure("frequency MAE, median over crystals", float(np.median(errors)), "THz"),
+        Figure("frequency MAE, mean over crystals", found.mean_mae_thz, "THz"),
+        Figure("frequency MAE, median over crystals", found.median_mae_thz, "THz"),
         *(
             Figure(f"  of {len(group)} in space group {number}", float(np.mean(group)), "THz")
             for number, group in sorted(groups.items())
@@ -185,24 +155,50 @@ def frequency_figures(references: Sequence[Reference], outcomes: Sequence[Outcom
             float(np.mean(guessed)) if guessed else None,
             "THz",
         ),
-        Figure("slope against DFT, mean over crystals", float(np.mean(slopes)), ""),
-        Figure("slope against DFT, standard deviation", float(np.std(slopes)), ""),
+        Figure("frequency MAE, all branches pooled", found.pooled.mae_thz, "THz"),
+        Figure("frequency R2, all branches pooled", found.pooled.r2, ""),
+        Figure("slope against DFT, mean over crystals", found.mean_slope, ""),
+        Figure("slope against DFT, standard deviation", found.std_slope, ""),
     ]
 
 
-def thermal_figures(references: Sequence[Reference], outcomes: Sequence[Outcome]) -> list[Figure]:
+def thermal_figures(references: Sequence[Reference], evaluation: PhononEvaluation) -> list[Figure]:
     """Errors of the thermodynamic functions with their baselines."""
     figures = []
-    for quantity, (_, symbol, unit, _) in QUANTITIES.items():
-        for temperature in TEMPERATURES_K:
-            key = f"{quantity}_{temperature:.0f}"
-            truth = [r.values[key] for r in references]
-            name = f"{symbol}({temperature:.0f} K)"
-            scores = regression_scores([o.values[key] for o in outcomes], truth)
-            figures += score_figures(name, scores, unit)
-            for label, guess in baselines(references, key).items():
-                other = regression_scores(guess, truth)
-                figures.append(Figure(f"  baseline {name}: {label}, MAE", other.mae, unit))
+    for one in evaluation.thermodynamics:
+        key = f"{one.quantity}_{one.temperature_k:.0f}"
+        name = f"{QUANTITIES[one.quantity][1]}({one.temperature_k:.0f} K)"
+        figures += score_figures(name, one.scores, one.unit)
+        line = mass_and_volume(references, key)
+        truth = [r.values[key] for r in references]
+        guesses = {
+            "mean of others": one.baseline_mae,
+            "mass and volume": None if line is None else regression_scores(line, truth).mae,
+        }
+        figures += [
+            Figure(f"  baseline {name}: {label}, MAE", value, one.unit)
+            for label, value in guesses.items()
+            if value is not None
+        ]
+    weights = evaluation.dropped_weights
+    figures += [
+        Figure("dropped modes, mean of the calculator", weights.predicted_mean, ""),
+        Figure("dropped modes, mean of DFT", weights.reference_mean, ""),
+        Figure("crystals whose dropped modes differ by > 1e-3", weights.n_differing, ""),
+    ]
+    return figures
+
+
+def polymorph_figures(evaluation: PhononEvaluation) -> list[Figure]:
+    """Errors of differences between polymorphs, which do not cancel."""
+    figures = []
+    for one in evaluation.polymorphs:
+        name = f"A({one.temperature_k:.0f} K) between polymorphs"
+        figures.append(Figure(f"{name}: pairs", one.n_pairs, ""))
+        figures.append(Figure(f"{name}: pairs not comparable", one.n_not_comparable, ""))
+        if one.scores is not None:
+            figures += score_figures(name, one.scores, "meV/atom")
+            figures.append(Figure(f"{name}: right sign", one.sign_agreement, ""))
     return figures
 
 
@@ -260,20 +256,22 @@ class Run:
         figures.append(Figure("failures", len(self.failures), ""))
         figures += [Figure(f"FAILED {name}", 1, "") for name in self.failures]
         if self.references:
-            figures += frequency_figures(self.references, self.outcomes)
-            figures += thermal_figures(self.references, self.outcomes)
+            evaluation = evaluate_phonons([outcome.pair for outcome in self.outcomes])
+            figures += frequency_figures(self.references, evaluation)
+            figures += thermal_figures(self.references, evaluation)
+            figures += polymorph_figures(evaluation)
             figures += stability_figures(self.outcomes)
         return figures
 
 
 def summary_of(reference: Reference, outcome: Outcome) -> str:
     """One line on one crystal."""
-    error = mae(outcome.frequencies_thz, reference)
-    shift = outcome.values["free_energy_300"] - reference.values["free_energy_300"]
+    frequencies = outcome.pair.predicted.frequencies_thz
+    scores = frequency_scores(*outcome.pair.on_mesh())
     return (
-        f"{reference.name:<22} MAE {error:6.3f} THz  "
-        f"slope {slope(outcome.frequencies_thz, reference):5.3f}  dA(300) {shift:7.2f} meV/atom  "
-        f"lowest {outcome.frequencies_thz.min():6.2f} THz  V/V0 {outcome.volume_ratio:.3f}"
+        f"{reference.name:<22} MAE {scores.mae_thz:6.3f} THz  "
+        f"slope {scores.slope:5.3f}  dA(300) {outcome.shift_mev_per_atom:7.2f} meV/atom  "
+        f"lowest {frequencies.min():6.2f} THz  V/V0 {outcome.volume_ratio:.3f}"
     )
 
 

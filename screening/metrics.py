@@ -29,6 +29,9 @@ class RegressionScores:
         too low. None where all references are zero.
     pearson, spearman
         Correlation of values and of ranks. None where one side is constant.
+    r2
+        Coefficient of determination, 1 - (sum of squared errors)/(sum of squared deviations of
+        the reference from its mean). None where the reference is constant.
     mad
         Mean absolute deviation of the reference from its mean: the error of the best
         constant guess in this measure.
@@ -44,6 +47,7 @@ class RegressionScores:
     slope: float | None
     pearson: float | None
     spearman: float | None
+    r2: float | None
     mad: float
     skill: float | None
 
@@ -74,6 +78,7 @@ def regression_scores(predicted: ArrayLike, reference: ArrayLike) -> RegressionS
     mae = float(np.abs(errors).mean())
     mad = float(np.abs(x - x.mean()).mean())
     squares = float(x @ x)
+    deviations = float(np.sum((x - x.mean()) ** 2))
     return RegressionScores(
         count=x.size,
         mae=mae,
@@ -82,6 +87,7 @@ def regression_scores(predicted: ArrayLike, reference: ArrayLike) -> RegressionS
         slope=float(x @ y) / squares if squares > 0.0 else None,
         pearson=_correlation(x, y),
         spearman=_correlation(_ranks(x), _ranks(y)),
+        r2=1.0 - float(errors @ errors) / deviations if deviations > 0.0 else None,
         mad=mad,
         skill=1.0 - mae / mad if mad > 0.0 else None,
     )

@@ -23,7 +23,12 @@ from screening.errors import SettingError
 __all__ = ["METHOD_PREFIXES", "TrainedModel", "method_and_name", "model_name"]
 
 METHOD_PREFIXES: Mapping[str, str] = MappingProxyType(
-    {"rf-ifc": "random-forest-force-constants", "ldml": "linear-descriptor-entropy"}
+    {
+        "rf-ifc": "random-forest-force-constants",
+        "ldml": "linear-descriptor-entropy",
+        "mace": "mace-potential",
+        "alignn": "alignn-density-of-states",
+    }
 )
 """Short names of the methods that are trained, as the names of their models begin."""
 

@@ -21,7 +21,8 @@
     │   ├── ExecutableMissingError EXECUTABLE_MISSING
     │   ├── PseudopotentialMissingError PSEUDOPOTENTIAL_MISSING
     │   ├── OutOfDomainError       OUT_OF_DOMAIN
-    │   └── TrainingSetError       TRAINING_SET
+    │   ├── TrainingSetError       TRAINING_SET
+    │   └── TrainingDivergedError  TRAINING_DIVERGED
     ├── ComputationError           a calculation failed
     │   ├── NonFiniteForcesError   NONFINITE_FORCES
     │   ├── ForcesExplodedError    FORCES_EXPLODED
@@ -113,6 +114,7 @@ from screening.errors.models import (
     ModelUnavailableError,
     OutOfDomainError,
     PseudopotentialMissingError,
+    TrainingDivergedError,
     TrainingSetError,
 )
 from screening.errors.services import (
@@ -169,6 +171,7 @@ __all__ = [
     "SymmetryLostError",
     "TimeLimitError",
     "TooLargeError",
+    "TrainingDivergedError",
     "TrainingSetError",
     "UnexpectedError",
     "WorkerLostError",

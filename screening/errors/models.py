@@ -13,6 +13,7 @@ __all__ = [
     "ModelUnavailableError",
     "OutOfDomainError",
     "PseudopotentialMissingError",
+    "TrainingDivergedError",
     "TrainingSetError",
 ]
 
@@ -67,3 +68,9 @@ class TrainingSetError(ModelError):
     """What a model is to be trained on is too little, or contradicts what it must obey."""
 
     code = "TRAINING_SET"
+
+
+class TrainingDivergedError(ModelError):
+    """The loss of a training became no number; what it had learned before is kept."""
+
+    code = "TRAINING_DIVERGED"

@@ -45,12 +45,14 @@ def test_errors_are_ordered_and_known() -> None:
     assert (scores.count, scores.mae, scores.bias) == (3, 5 / 3, -5 / 3)
     assert scores.rmse == pytest.approx(np.sqrt(17 / 3))
     assert scores.mad == pytest.approx(20 / 9)
+    assert scores.r2 == pytest.approx(1.0 - 17 / (50 / 3))
     assert scores.skill == pytest.approx(0.25)
 
 
 def test_a_constant_has_no_correlation_and_no_skill() -> None:
     scores = regression_scores([1.0, 2.0], [0.0, 0.0])
-    assert (scores.slope, scores.pearson, scores.spearman, scores.skill) == (None,) * 4
+    assert (scores.slope, scores.pearson, scores.spearman) == (None,) * 3
+    assert (scores.r2, scores.skill) == (None, None)
 
 
 def test_nothing_to_compare_is_refused() -> None:

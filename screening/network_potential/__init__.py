@@ -1,0 +1,1 @@
+"""Network potentials trained for phonons: labelled cells, training, evaluation, corrections."""

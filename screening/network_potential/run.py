@@ -1,0 +1,242 @@
+"""One training under way: its steps, what it needs to go on, and when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from screening.errors import ModelCorruptError, TooLargeError, TrainingDivergedError
+from screening.network_potential.averaging import RunningMean
+from screening.network_potential.batches import CellTensors, batch_of, batches, partners
+from screening.network_potential.forward import NetworkForward
+from screening.network_potential.losses import loss_terms, predict, total_loss
+from screening.network_potential.settings import LossWeights, MaceTrainingSettings
+from screening.network_potential.validation import force_scores
+from screening.prediction import FloatArray
+
+__all__ = ["TrainingRun"]
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+
+@dataclass
+class TrainingRun:
+    """A network, its optimiser and how far they are.
+
+    Attributes
+    ----------
+    network
+        The module that is trained, on its device.
+    settings
+        Of the training.
+    device
+        Where the network is.
+    epoch, steps, seconds
+        Epochs that are complete, steps taken, and wall time of the steps.
+    parts
+        Number of parts that a batch is computed in since memory ran out.
+    history
+        Scores after each epoch.
+    """
+
+    network: Any
+    settings: MaceTrainingSettings
+    device: torch.device
+    epoch: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    parts: int = 1
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.forward = NetworkForward(self.network)
+        self.mean = RunningMean(self.network, self.settings.ema_decay)
+        self._names = [name for name, one in self.network.named_parameters() if one.requires_grad]
+        self._weights = [one for one in self.network.parameters() if one.requires_grad]
+        self._optimiser = torch.optim.Adam(self._weights, lr=1.0, amsgrad=True, foreach=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or the time is up."""
+        return self._progress(0.0) >= 1.0
+
+    def _progress(self, share_of_epoch: float) -> float:
+        """Share of the whole training that is done."""
+        progress = (self.epoch + share_of_epoch) / self.settings.n_epochs
+        limit = self.settings.max_seconds
+        return progress if limit is None else max(progress, self.seconds / limit)
+
+    def run_epoch(self, cells: Sequence[CellTensors]) -> float:
+        """Take the steps of one epoch, or as many as there is time for; return the mean loss.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If the loss, or a gradient, is no longer finite.
+        TooLargeError
+            If one cell, or pair of cells, alone does not fit into memory.
+        """
+        order = partners(cells)
+        # drawn from seed and epoch alone, so that no generator's state has to be kept
+        drawn = np.random.default_rng([self.settings.seed, self.epoch]).permutation(len(order))
+        todo = batches(cells, self.settings.batch_atoms, [order[index] for index in drawn])
+        losses = []
+        for index, chunk in enumerate(todo):
+            progress = self._progress(index / len(todo))
+            if progress >= 1.0:
+                break
+            started = time.monotonic()
+            losses.append(self._step(chunk, progress))
+            self.seconds += time.monotonic() - started
+        self.epoch += 1
+        return float(np.mean(losses)) if losses else 0.0
+
+    def _step(self, cells: Sequence[CellTensors], progress: float) -> float:
+        stage, _ = self.settings.stage_at(progress)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate_at(progress, self.steps)
+        loss = self._backward(cells, stage.weights)
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip)
+        if not (np.isfinite(loss) and bool(torch.isfinite(norm))):
+            raise TrainingDivergedError(
+                f"the loss is {loss} in step {self.steps + 1} of epoch {self.epoch + 1}",
+                subject="training",
+                hint="Continue from the last checkpoint with a lower learning rate, or look for"
+                " cells with wrong labels",
+            )
+        self._optimiser.step()
+        self.mean.update()
+        self.steps += 1
+        return loss
+
+    def _backward(self, cells: Sequence[CellTensors], weights: LossWeights) -> float:
+        """Find the gradient of the loss of a batch, in smaller parts where memory runs out."""
+        while True:
+            self._optimiser.zero_grad()
+            try:
+                return self._gradient(cells, weights)
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if self.parts >= len(partners(cells)):
+                    raise TooLargeError(
+                        f"a cell of {max(map(len, cells))} atoms does not fit into memory",
+                        subject="training",
+                        hint="Leave out the largest cells, or take a smaller network",
+                    ) from error
+                self.parts *= 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _gradient(self, cells: Sequence[CellTensors], weights: LossWeights) -> float:
+        groups = partners(cells)
+        counts = _counts(cells, groups)
+        loss = 0.0
+        for part in np.array_split(np.arange(len(groups)), min(self.parts, len(groups))):
+            chunk = [cells[index] for one in part for index in groups[one]]
+            batch = batch_of(chunk).to(self.device)
+            terms = loss_terms(
+                predict(self.forward, batch, training=True), batch, self.settings.loss
+            )
+            partial = total_loss(terms, counts, weights)
+            partial.backward()  # type: ignore[no-untyped-call]
+            loss += float(partial.detach())
+        return loss
+
+    def cell_energies(self, cells: Sequence[CellTensors]) -> FloatArray:
+        """Energies of cells in eV by the weights as they are, without those of atoms alone."""
+        found = [
+            predict(self.forward, batch_of([cell]).to(self.device)).energies.cpu().numpy()
+            for cell in cells
+        ]
+        return np.concatenate(found).astype(np.float64)
+
+    def scores(self, cells: Sequence[CellTensors]) -> dict[str, float]:
+        """Score the mean weights; empty where there are no cells."""
+        if not cells:
+            return {}
+        with self.mean.applied():
+            return force_scores(self.forward, cells, self.settings.batch_atoms, self.device)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return weights, their running mean and the state of the optimiser, by name."""
+        found = {}
+        for name, weight, mean in zip(self._names, self._weights, self.mean.mean, strict=True):
+            found[f"weight/{name}"] = _numpy(weight)
+            found[f"mean/{name}"] = _numpy(mean)
+            for moment, value in self._optimiser.state[weight].items():
+                found[f"{moment}/{name}"] = _numpy(value)
+        return found
+
+    def header(self) -> dict[str, Any]:
+        """Return how far training is, as plain JSON."""
+        names = ("epoch", "steps", "seconds", "parts", "history")
+        return {name: getattr(self, name) for name in names} | {"n_mean": self.mean.n_steps}
+
+    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `header` and `arrays` returned.
+
+        Raises
+        ------
+        ModelCorruptError
+            If the arrays are not those of this network.
+        """
+        try:
+            for name, weight, mean in zip(self._names, self._weights, self.mean.mean, strict=True):
+                with torch.no_grad():
+                    weight.copy_(_like(weight, arrays[f"weight/{name}"]))
+                    mean.copy_(_like(weight, arrays[f"mean/{name}"]))
+                self._optimiser.state[weight] = {
+                    moment: _moment(moment, weight, arrays[f"{moment}/{name}"])
+                    for moment in _MOMENTS
+                    if f"{moment}/{name}" in arrays
+                }
+            self.epoch, self.steps = int(header["epoch"]), int(header["steps"])
+            self.seconds, self.parts = float(header["seconds"]), int(header["parts"])
+            self.history = list(header["history"])
+            self.mean.n_steps = int(header["n_mean"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelCorruptError(
+                f"the checkpoint is not of this network: {error}",
+                subject="checkpoint",
+                hint="Remove the file to train from the start",
+            ) from error
+
+
+def _counts(cells: Sequence[CellTensors], groups: Sequence[tuple[int, ...]]) -> dict[str, float]:
+    """Count what each term of the loss is a mean over."""
+    return {
+        "forces": float(len(cells)),
+        "energy": float(sum(one.has_energy for one in cells)),
+        "stress": float(sum(one.has_stress for one in cells)),
+        "hessian": float(sum(len(one) > 1 for one in groups)),
+    }
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    said = str(error).lower()
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in said
+        or "can't allocate memory" in said
+    )
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def _like(weight: torch.Tensor, array: NDArray[Any]) -> torch.Tensor:
+    if tuple(weight.shape) != array.shape or not np.isfinite(array).all():
+        raise ValueError(f"an array of shape {array.shape} for a weight of {tuple(weight.shape)}")
+    return torch.tensor(array, dtype=weight.dtype, device=weight.device)
+
+
+def _moment(moment: str, weight: torch.Tensor, array: NDArray[Any]) -> torch.Tensor:
+    return torch.tensor(array) if moment == "step" else _like(weight, array)

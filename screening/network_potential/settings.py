@@ -1,0 +1,374 @@
+"""Architecture and training of a MACE potential, as values with presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, get_args
+
+from screening.errors import SettingError
+
+__all__ = [
+    "MACE_PRESETS",
+    "LossKind",
+    "LossWeights",
+    "MaceArchitecture",
+    "MaceTrainingSettings",
+    "Precision",
+    "TrainingStage",
+]
+
+LossKind = Literal["relative", "squared"]
+Precision = Literal["float32", "float64"]
+Device = Literal["auto", "cpu", "cuda"]
+
+_T = TypeVar("_T")
+_HIGHEST_CORRELATION = 3
+_HIGHEST_L = 3
+
+
+def _built(kind: type[_T], values: Mapping[str, Any]) -> _T:
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type] # all are dataclasses
+    if unknown := sorted(set(values) - known):
+        raise SettingError(
+            "unknown setting",
+            subject=unknown[0],
+            hint=f"Choose among {', '.join(sorted(known))}",
+        )
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples into the lists that JSON gives back."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _check_count(name: str, value: Any, least: int, most: int | None = None) -> None:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    if not is_count or value < least or (most is not None and value > most):
+        upper = "" if most is None else f" to {most}"
+        raise SettingError(
+            f"{value!r}", subject=name, hint=f"Give a whole number from {least}{upper}"
+        )
+
+
+def _check_positive(name: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value <= 0.0:
+        raise SettingError(f"{value!r}", subject=name, hint="Give a number above zero")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingError(f"{value!r}", subject=name, hint=f"Choose one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class MaceArchitecture:
+    """Shape of the network.
+
+    Attributes
+    ----------
+    elements
+        Atomic numbers it knows, ascending; none before training has seen the cells.
+    channels
+        Number of channels of each order of the features of a node.
+    max_l
+        Highest order of the features of a node: 0 invariant, 1 with vectors.
+    cutoff_angstrom
+        Radius within which one layer sees neighbours.
+    n_interactions
+        Number of layers of messages.
+    correlation
+        Number of neighbours that one layer correlates at most, the body order less one.
+    max_ell
+        Highest order of the spherical harmonics of a bond.
+    n_bessel, n_polynomial
+        Number of radial functions, and the order of the polynomial that ends them smoothly.
+    radial_mlp
+        Widths of the hidden layers between radial functions and weights of messages.
+    mlp_channels
+        Width of the hidden layer of the last readout.
+
+    Raises
+    ------
+    SettingError
+        If one is out of range.
+
+    References
+    ----------
+    I. Batatia et al., Adv. Neural Inf. Process. Syst. 35, 11423 (2022).
+    """
+
+    elements: tuple[int, ...] = ()
+    channels: int = 16
+    max_l: int = 1
+    cutoff_angstrom: float = 5.0
+    n_interactions: int = 2
+    correlation: int = 2
+    max_ell: int = 3
+    n_bessel: int = 8
+    n_polynomial: int = 5
+    radial_mlp: tuple[int, ...] = (32, 32)
+    mlp_channels: int = 16
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(int(one) for one in self.elements)))
+        object.__setattr__(self, "radial_mlp", tuple(self.radial_mlp))
+        counts = ("channels", "n_interactions", "n_bessel", "n_polynomial", "mlp_channels")
+        for name in counts:
+            _check_count(name, getattr(self, name), 1)
+        for width in self.radial_mlp:
+            _check_count("radial_mlp", width, 1)
+        _check_count("correlation", self.correlation, 1, _HIGHEST_CORRELATION)
+        _check_count("max_ell", self.max_ell, 1, _HIGHEST_L)
+        _check_count("max_l", self.max_l, 0, self.max_ell)
+        _check_positive("cutoff_angstrom", self.cutoff_angstrom)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {name: _plain(one) for name, one in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MaceArchitecture:
+        """Rebuild an architecture; what is not given has its default.
+
+        Raises
+        ------
+        SettingError
+            If a field is unknown or out of range.
+        """
+        return _built(cls, values)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each kind of label counts for in the loss.
+
+    Attributes
+    ----------
+    forces, energy, stress
+        Of the forces, the energy per atom and the stress.
+    hessian
+        Of half the difference of the forces of an antithetic pair: the Hessian times the
+        displacement.
+    """
+
+    forces: float = 1.0
+    energy: float = 0.0
+    stress: float = 0.0
+    hessian: float = 0.0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not math.isfinite(value) or value < 0.0:
+                raise SettingError(f"{value}", subject=one.name, hint="Give a weight of 0 or more")
+        if self.forces + self.hessian <= 0.0:
+            raise SettingError(
+                "forces count for nothing", subject="forces", hint="Give them a weight"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingStage:
+    """One part of the training.
+
+    Attributes
+    ----------
+    epochs
+        Number of times that all cells are seen.
+    learning_rate, final_learning_rate
+        At its start and at its end; between them half a cosine.
+    weights
+        Of the loss.
+    """
+
+    epochs: int = 30
+    learning_rate: float = 0.01
+    final_learning_rate: float = 1e-4
+    weights: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        _check_count("epochs", self.epochs, 1)
+        _check_positive("learning_rate", self.learning_rate)
+        _check_positive("final_learning_rate", self.final_learning_rate)
+
+
+@dataclass(frozen=True)
+class MaceTrainingSettings:
+    """Everything besides the cells that can change a trained potential.
+
+    Attributes
+    ----------
+    architecture
+        Shape of the network; its elements are those of the cells where none are given.
+    stages
+        Parts of the training, one after the other.
+    loss
+        ``squared`` is the mean squared error; ``relative`` compares the errors of a cell with
+        its own forces, so that stiff crystals do not outweigh soft ones.
+    batch_atoms
+        Number of atoms of the cells of one step, about.
+    warm_up_steps
+        Number of first steps over which the learning rate grows to its value.
+    ema_decay
+        Of the running mean of the weights, which is what is kept.
+    clip
+        Largest norm of the gradient of one step.
+    valid_fraction
+        Share of the cells to hold out, by whole compositions.
+    max_seconds
+        Wall time of all steps together, after which training ends with its schedule compressed
+        to fit; None for the epochs alone.
+    precision, device
+        Of the calculation; ``auto`` takes a GPU where there is one.
+    seed
+        Of the first weights, the order of cells and the compositions held out.
+
+    Raises
+    ------
+    SettingError
+        If one is out of range.
+
+    Examples
+    --------
+    >>> settings = MACE_PRESETS["small"]
+    >>> MaceTrainingSettings.from_dict(settings.as_dict()) == settings
+    True
+    """
+
+    architecture: MaceArchitecture = field(default_factory=MaceArchitecture)
+    stages: tuple[TrainingStage, ...] = (TrainingStage(),)
+    loss: LossKind = "relative"
+    batch_atoms: int = 128
+    warm_up_steps: int = 100
+    ema_decay: float = 0.995
+    clip: float = 10.0
+    valid_fraction: float = 0.05
+    max_seconds: float | None = None
+    precision: Precision = "float32"
+    device: Device = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        if not self.stages:
+            raise SettingError("no stage", subject="stages", hint="Give at least one")
+        _check_choice("loss", self.loss, get_args(LossKind))
+        _check_choice("precision", self.precision, get_args(Precision))
+        _check_choice("device", self.device, get_args(Device))
+        _check_count("batch_atoms", self.batch_atoms, 1)
+        _check_count("warm_up_steps", self.warm_up_steps, 0)
+        _check_count("seed", self.seed, 0)
+        _check_positive("clip", self.clip)
+        if self.max_seconds is not None:
+            _check_positive("max_seconds", self.max_seconds)
+        for name in ("ema_decay", "valid_fraction"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise SettingError(
+                    f"{getattr(self, name)}", subject=name, hint="Give 0 or more, less than 1"
+                )
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_at(self, progress: float) -> tuple[TrainingStage, float]:
+        """Return the stage at a share of the training, and how much of it is done."""
+        epoch = min(max(progress, 0.0), 1.0) * self.n_epochs
+        for stage in self.stages[:-1]:
+            if epoch < stage.epochs:
+                return stage, epoch / stage.epochs
+            epoch -= stage.epochs
+        return self.stages[-1], min(epoch / self.stages[-1].epochs, 1.0)
+
+    def learning_rate_at(self, progress: float, step: int) -> float:
+        """Return the learning rate of a step, counted from 0 over the whole training."""
+        stage, done = self.stage_at(progress)
+        bend = 0.5 * (1.0 + math.cos(math.pi * done))
+        end = stage.final_learning_rate
+        rate = end + (stage.learning_rate - end) * bend
+        return rate * min(1.0, (step + 1) / (self.warm_up_steps + 1))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {name: _plain(one) for name, one in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MaceTrainingSettings:
+        """Rebuild settings; what is not given has its default.
+
+        Raises
+        ------
+        SettingError
+            If a setting is unknown or out of range.
+        """
+        plain = dict(values)
+        if isinstance(plain.get("architecture"), Mapping):
+            plain["architecture"] = MaceArchitecture.from_dict(plain["architecture"])
+        if isinstance(plain.get("stages"), list | tuple):
+            plain["stages"] = tuple(_stage(one) for one in plain["stages"])
+        return _built(cls, plain)
+
+
+def _stage(values: Any) -> TrainingStage:
+    if isinstance(values, TrainingStage):
+        return values
+    plain = dict(values)
+    if isinstance(plain.get("weights"), Mapping):
+        plain["weights"] = _built(LossWeights, plain["weights"])
+    return _built(TrainingStage, plain)
+
+
+_SMALL = MaceTrainingSettings(
+    stages=(TrainingStage(weights=LossWeights(forces=1.0, energy=1.0, stress=5.0, hessian=1.0)),),
+)
+_PAPER = MaceTrainingSettings(
+    architecture=MaceArchitecture(
+        channels=64,
+        cutoff_angstrom=6.0,
+        correlation=3,
+        radial_mlp=(64, 64, 64),
+    ),
+    stages=(
+        TrainingStage(150, 0.01, 0.01, LossWeights(forces=1000.0)),
+        TrainingStage(50, 0.001, 0.001, LossWeights(forces=100.0)),
+    ),
+    loss="squared",
+    batch_atoms=400,
+    ema_decay=0.99,
+    precision="float64",
+)
+MACE_PRESETS: Mapping[str, MaceTrainingSettings] = MappingProxyType(
+    {
+        "paper": _PAPER,
+        "paper-fe": replace(
+            _PAPER,
+            stages=(TrainingStage(50, 0.001, 1e-4, LossWeights(forces=100.0, energy=1.0)),),
+        ),
+        "small": _SMALL,
+        "tiny": replace(
+            _SMALL,
+            architecture=MaceArchitecture(
+                channels=4, cutoff_angstrom=4.0, max_ell=2, radial_mlp=(8,), mlp_channels=4
+            ),
+            stages=(replace(_SMALL.stages[0], epochs=4),),
+            warm_up_steps=0,
+            ema_decay=0.9,
+            batch_atoms=32,
+        ),
+    }
+)
+"""``paper`` trains on forces alone, ``paper-fe`` continues it with energies; ``small`` is for
+two processors and many elements; ``tiny`` is for trying things out.
+
+References
+----------
+H. Lee, V. I. Hegde, C. Wolverton and Y. Xia, arXiv:2407.09674 (the first two).
+"""

@@ -1,0 +1,79 @@
+"""Errors of a network on cells, beside those of predicting no force at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from screening.network_potential.batches import Batch, CellTensors, batch_of, batches, partners
+from screening.network_potential.forward import NetworkForward
+from screening.network_potential.losses import Predicted, loss_terms, predict
+
+__all__ = ["force_scores"]
+
+
+def force_scores(
+    forward: NetworkForward, cells: Sequence[CellTensors], batch_atoms: int, device: torch.device
+) -> dict[str, float]:
+    """Score a network.
+
+    Parameters
+    ----------
+    forward
+        The network.
+    cells
+        Cells with labels; at least one.
+    batch_atoms
+        Number of atoms to compute at once.
+    device
+        Where the network is.
+
+    Returns
+    -------
+    dict
+        ``forces_mae`` of components and ``zero_forces_mae`` of predicting none, in eV/Å;
+        ``relative`` and ``relative_hessian``, the relative losses of forces and of the parts
+        odd in the displacement, which are about 0.9 for predicting none; ``energy_mae`` in eV
+        per atom and ``stress_mae`` in eV/Å^3 where they are known.
+    """
+    sums: dict[str, float] = {}
+    for chunk in batches(cells, batch_atoms, partners(cells)):
+        batch = batch_of(chunk).to(device)
+        for name, value in _sums(predict(forward, batch), batch).items():
+            sums[name] = sums.get(name, 0.0) + value
+    return _means(sums)
+
+
+def _sums(found: Predicted, batch: Batch) -> dict[str, float]:
+    terms = loss_terms(found, batch, "relative")
+    energies = (found.energies - batch.energies) / batch.n_atoms * batch.has_energy
+    stresses = (found.stresses - batch.stresses).abs().mean((1, 2)) * batch.has_stress
+    return {
+        "forces": float((found.forces - batch.forces).abs().sum()),
+        "zero": float(batch.forces.abs().sum()),
+        "components": float(batch.forces.numel()),
+        "relative": float(terms["forces"]),
+        "cells": float(batch.n_cells),
+        "odd": float(terms["hessian"]),
+        "pairs": float(batch.n_pairs),
+        "energies": float(energies.abs().sum()),
+        "n_energies": float(batch.has_energy.sum()),
+        "stresses": float(stresses.sum()),
+        "n_stresses": float(batch.has_stress.sum()),
+    }
+
+
+def _means(sums: dict[str, Any]) -> dict[str, float]:
+    found = {
+        "forces_mae": sums["forces"] / sums["components"],
+        "zero_forces_mae": sums["zero"] / sums["components"],
+        "relative": sums["relative"] / sums["cells"],
+    }
+    optional = (
+        ("relative_hessian", "odd", "pairs"),
+        ("energy_mae", "energies", "n_energies"),
+        ("stress_mae", "stresses", "n_stresses"),
+    )
+    return found | {name: sums[one] / sums[n] for name, one, n in optional if sums[n]}

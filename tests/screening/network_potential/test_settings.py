@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from screening.errors import SettingError
+from screening.network_potential.settings import (
+    MACE_PRESETS,
+    LossWeights,
+    MaceArchitecture,
+    MaceTrainingSettings,
+    TrainingStage,
+)
+
+
+@pytest.mark.parametrize("preset", MACE_PRESETS.values(), ids=MACE_PRESETS)
+def test_presets_go_there_and_back(preset):
+    assert MaceTrainingSettings.from_dict(preset.as_dict()) == preset
+    assert MaceArchitecture.from_dict(preset.architecture.as_dict()) == preset.architecture
+
+
+def test_the_preset_of_the_publication_is_that_of_the_publication():
+    paper = MACE_PRESETS["paper"]
+    one = paper.architecture
+    assert (one.channels, one.max_l, one.correlation, one.n_interactions) == (64, 1, 3, 2)
+    assert one.cutoff_angstrom == 6.0
+    assert paper.loss == "squared"
+    weights = [stage.weights for stage in paper.stages]
+    assert [one.forces for one in weights] == [1000.0, 100.0]
+    assert all(one.energy == one.stress == one.hessian == 0.0 for one in weights)
+    assert MACE_PRESETS["paper-fe"].stages[0].weights.energy > 0.0
+
+
+def test_stages_follow_one_another():
+    weights = LossWeights(forces=2.0)
+    settings = MaceTrainingSettings(
+        stages=(TrainingStage(1, 1.0, 0.5), TrainingStage(3, 0.1, 0.01, weights)),
+        warm_up_steps=9,
+    )
+    assert settings.n_epochs == 4
+    assert settings.stage_at(0.0) == (settings.stages[0], 0.0)
+    assert settings.stage_at(0.125) == (settings.stages[0], 0.5)
+    assert settings.stage_at(0.625) == (settings.stages[1], 0.5)
+    assert settings.stage_at(2.0) == (settings.stages[1], 1.0)
+    rates = [settings.learning_rate_at(share, 100) for share in (0.0, 0.125, 0.25, 0.625, 1.0)]
+    assert rates == pytest.approx([1.0, 0.75, 0.1, 0.055, 0.01])
+    assert settings.learning_rate_at(0.0, 0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"stages": []},
+        {"loss": "huber"},
+        {"precision": "float16"},
+        {"device": "tpu"},
+        {"batch_atoms": 0},
+        {"batch_atoms": True},
+        {"clip": 0.0},
+        {"ema_decay": 1.0},
+        {"valid_fraction": -0.1},
+        {"max_seconds": float("nan")},
+        {"seed": 1.5},
+        {"epoch": 3},
+        {"architecture": {"channels": 0}},
+        {"architecture": {"correlation": 4}},
+        {"architecture": {"max_l": 3, "max_ell": 2}},
+        {"architecture": {"cutoff_angstrom": "5"}},
+        {"architecture": {"radial_mlp": [0]}},
+        {"stages": [{"epochs": 0}]},
+        {"stages": [{"learning_rate": 0.0}]},
+        {"stages": [{"weights": {"forces": 0.0}}]},
+        {"stages": [{"weights": {"energy": -1.0}}]},
+    ],
+)
+def test_settings_out_of_range_are_refused(given):
+    with pytest.raises(SettingError) as refused:
+        MaceTrainingSettings.from_dict(given)
+    assert refused.value.hint
+
+
+def test_elements_are_kept_in_order():
+    assert MaceArchitecture(elements=(17, 11)).elements == (11, 17)
+    assert replace(MaceArchitecture(), elements=[8]).elements == (8,)

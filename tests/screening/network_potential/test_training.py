@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from labelled_salts import labelled_salts
+
+pytest.importorskip("mace")
+
+import torch
+
+from screening.errors import (
+    ElementNotInModelError,
+    ModelCorruptError,
+    ModelRefusedError,
+    SettingError,
+    TooLargeError,
+    TrainingDivergedError,
+    TrainingSetError,
+)
+from screening.network_potential import run as running
+from screening.network_potential.batches import batch_of, cell_tensors
+from screening.network_potential.checkpoint import Checkpoint, CheckpointFile
+from screening.network_potential.forward import NetworkForward
+from screening.network_potential.losses import predict
+from screening.network_potential.network import network_of
+from screening.network_potential.settings import (
+    MACE_PRESETS,
+    LossWeights,
+    MaceArchitecture,
+    TrainingStage,
+)
+from screening.network_potential.training import train_potential
+
+TINY = replace(
+    MACE_PRESETS["tiny"],
+    architecture=replace(MACE_PRESETS["tiny"].architecture, channels=2, max_ell=1),
+    batch_atoms=8,
+    valid_fraction=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return labelled_salts(3)
+
+
+@pytest.fixture(scope="module")
+def model(cells):
+    return train_potential(cells, TINY, "salts")
+
+
+def same(first, second):
+    assert set(first.arrays) == set(second.arrays)
+    return all(np.array_equal(first.arrays[key], second.arrays[key]) for key in first.arrays)
+
+
+def test_a_model_says_what_it_is(cells, model):
+    assert model.method == "mace-potential"
+    assert model.name == "salts"
+    assert model.elements == (8, 11, 12, 17, 19, 35)
+    assert model.n_training_samples == 8
+    assert model.state["frequency_scale"] is None
+    assert model.state["precision"] == "float32"
+    assert MaceArchitecture.from_dict(model.state["architecture"]).elements == model.elements
+    card = model.card
+    assert card["sources"] == ["pair potential"]
+    assert card["is_complete"]
+    assert len(card["history"]) == card["n_epochs"] == 4
+    assert len(card["split"]["held_out_groups"]) == 1
+    assert card["split"]["n_held_out_cells"] == 4
+    held_out = [one for one in cells if one.group in card["split"]["held_out_groups"]]
+    forces = np.concatenate([one.forces_ev_per_angstrom for one in held_out])
+    assert card["scores"]["zero_forces_mae"] == pytest.approx(abs(forces).mean(), rel=1e-6)
+    assert set(card["scores"]) == {
+        *("forces_mae", "zero_forces_mae", "relative", "relative_hessian"),
+        *("energy_mae", "stress_mae"),
+    }
+
+
+def test_scores_on_the_card_are_those_of_the_stored_weights(cells, model):
+    network = network_of(model, precision="float32")
+    architecture = MaceArchitecture.from_dict(model.state["architecture"])
+    held_out = [one for one in cells if one.group in model.card["split"]["held_out_groups"]]
+    batch = batch_of([cell_tensors(one, architecture, torch.float32) for one in held_out])
+    error = (predict(NetworkForward(network), batch).forces - batch.forces).abs().mean()
+    assert float(error) == pytest.approx(model.card["scores"]["forces_mae"], rel=1e-5)
+
+
+def test_interrupted_training_ends_with_the_same_bits(cells, model, tmp_path):
+    file = CheckpointFile(tmp_path / "last.npz")
+    told = []
+    early = train_potential(
+        cells, TINY, "salts", lambda *said: told.append(said), file, should_stop=lambda: True
+    )
+    assert not early.card["is_complete"]
+    assert told[0][1:] == (1, 4)
+    assert "meV" in told[0][0]
+    assert file.read().header["epoch"] == 1
+    whole = train_potential(cells, TINY, "salts", checkpoint=file)
+    assert same(whole, model)
+    assert not same(early, model)
+    assert whole.digest == model.digest
+    again = train_potential(cells, TINY, "salts", checkpoint=file)
+    assert same(again, model)
+    assert again.card["scores"] == model.card["scores"]
+
+
+@pytest.mark.parametrize("what", ["settings", "cells", "name", "start"])
+def test_the_checkpoint_of_another_training_is_refused(cells, model, tmp_path, what):
+    file = CheckpointFile(tmp_path / "last.npz")
+    file.write(Checkpoint({}, {}))
+    given = [cells, TINY, "salts"]
+    train_potential(
+        *given, checkpoint=CheckpointFile(tmp_path / "own.npz"), should_stop=lambda: True
+    )
+    own = CheckpointFile(tmp_path / "own.npz")
+    start = None
+    if what == "settings":
+        given[1] = replace(TINY, clip=1.0)
+    elif what == "cells":
+        given[0] = cells[:-1]
+    elif what == "name":
+        given[2] = "other"
+    else:
+        start = model
+    with pytest.raises(ModelRefusedError, match="another training") as refused:
+        train_potential(*given, checkpoint=own, start_from=start)
+    assert refused.value.hint
+    with pytest.raises(ModelRefusedError):
+        train_potential(cells, TINY, "salts", checkpoint=file)
+
+
+def test_a_damaged_checkpoint_is_refused(cells, tmp_path):
+    file = CheckpointFile(tmp_path / "last.npz")
+    train_potential(cells, TINY, "salts", checkpoint=file, should_stop=lambda: True)
+    good = file.read()
+    arrays = {name: one for name, one in good.arrays.items() if not name.startswith("mean/")}
+    file.write(Checkpoint(good.header, arrays))
+    with pytest.raises(ModelCorruptError, match="not of this network"):
+        train_potential(cells, TINY, "salts", checkpoint=file)
+    file.path.write_bytes(file.path.read_bytes()[:-20])
+    with pytest.raises(ModelCorruptError):
+        train_potential(cells, TINY, "salts", checkpoint=file)
+
+
+def test_a_loss_that_is_no_number_stops_and_leaves_the_last_checkpoint(
+    cells, tmp_path, monkeypatch
+):
+    file = CheckpointFile(tmp_path / "last.npz")
+    train_potential(cells, TINY, "salts", checkpoint=file, should_stop=lambda: True)
+    before = file.path.read_bytes()
+    honest = running.total_loss
+    monkeypatch.setattr(running, "total_loss", lambda *given: honest(*given) * float("nan"))
+    with pytest.raises(TrainingDivergedError, match="epoch 2") as stopped:
+        train_potential(cells, TINY, "salts", checkpoint=file)
+    assert stopped.value.hint
+    assert file.path.read_bytes() == before
+
+
+def test_a_batch_without_room_is_halved_and_retried(cells, model, monkeypatch):
+    sizes = []
+
+    def cramped(forward, batch, *, training=False):
+        sizes.append(batch.n_cells)
+        if batch.n_cells > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return predict(forward, batch, training=training)
+
+    monkeypatch.setattr(running, "predict", cramped)
+    found = train_potential(cells, TINY, "salts")
+    assert sizes[:3] == [4, 2, 2]
+    assert 4 not in sizes[1:]
+    for name, wanted in model.arrays.items():
+        np.testing.assert_allclose(found.arrays[name], wanted, rtol=1e-3, atol=2e-4)
+
+
+def test_a_cell_that_does_not_fit_alone_is_refused(cells, monkeypatch):
+    def nowhere(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(running, "predict", nowhere)
+    with pytest.raises(TooLargeError, match="2 atoms") as refused:
+        train_potential(cells, TINY, "salts")
+    assert refused.value.hint
+
+
+def test_other_faults_are_not_taken_for_lack_of_memory(cells, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(running, "predict", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        train_potential(cells, TINY, "salts")
+
+
+def test_two_structures_are_too_few(cells):
+    with pytest.raises(TrainingSetError, match="2 cells") as refused:
+        train_potential(cells[:2], TINY, "salts")
+    assert refused.value.hint
+    with pytest.raises(TrainingSetError, match="1 composition"):
+        train_potential(cells[:4], TINY, "salts")
+
+
+def test_unknown_elements_are_refused_before_any_compute(cells, model, monkeypatch):
+    def nothing(*_, **__):
+        raise AssertionError
+
+    for name in ("cell_tensors", "build_network", "network_of"):
+        monkeypatch.setattr(f"screening.network_potential.training.{name}", nothing)
+    odd = labelled_salts(4)[-4:]
+    with pytest.raises(ElementNotInModelError, match="Li, F") as refused:
+        train_potential([*cells, *odd], TINY, "salts", start_from=model)
+    assert refused.value.subject == "LiF-CsCl"
+    known = replace(TINY, architecture=replace(TINY.architecture, elements=(3, 9, 11, 17)))
+    with pytest.raises(ElementNotInModelError, match="K, Br"):
+        train_potential([*cells, *odd], known, "salts")
+
+
+def test_fine_tuning_starts_from_what_was_learned(cells, model):
+    gentle = replace(TINY, stages=(TrainingStage(1, 1e-9, 1e-9, TINY.stages[0].weights),))
+    shifted = [replace(one, energy_ev=one.energy_ev + 3.0 * len(one)) for one in cells]
+    tuned = train_potential(shifted, gentle, "tuned", start_from=model)
+    name = "network/node_embedding.linear.weight"
+    np.testing.assert_allclose(tuned.arrays[name], model.arrays[name], atol=1e-6)
+    assert tuned.state["avg_num_neighbors"] == model.state["avg_num_neighbors"]
+    name = "network/atomic_energies_fn.atomic_energies"
+    assert abs(tuned.arrays[name] - model.arrays[name]).max() > 1.0
+    scores = [one.card["scores"]["forces_mae"] for one in (tuned, model)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+    with pytest.raises(ModelRefusedError, match="method"):
+        train_potential(cells, TINY, "x", start_from=replace(model, method="other"))
+
+
+def test_time_is_kept_to(cells):
+    endless = replace(TINY, stages=(replace(TINY.stages[0], epochs=10**6),), max_seconds=0.3)
+    started = time.monotonic()
+    found = train_potential(cells, endless, "salts")
+    assert time.monotonic() - started < 30.0
+    assert found.card["is_complete"]
+    assert 0.3 <= found.card["wall_seconds"] < 5.0
+    assert found.card["n_epochs"] < 10**5
+
+
+def test_a_gpu_that_is_not_there_is_refused(cells, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingError, match="no GPU"):
+        train_potential(cells, replace(TINY, device="cuda"), "salts")
+
+
+def test_forces_alone_are_enough(cells):
+    bare = [replace(one, energy_ev=None, stress_ev_per_angstrom3=None, pair="") for one in cells]
+    found = train_potential(bare, TINY, "salts")
+    assert set(found.card["scores"]) == {"forces_mae", "zero_forces_mae", "relative"}
+    assert not found.arrays["network/atomic_energies_fn.atomic_energies"].any()
+
+
+def test_a_few_cells_are_learned_by_heart():
+    cells = labelled_salts(2, 2, smallest_angstrom=0.05, largest_angstrom=0.15)
+    architecture = replace(TINY.architecture, channels=4, max_ell=2, radial_mlp=(16,))
+    weights = LossWeights(forces=1.0, energy=1.0, stress=1.0, hessian=1.0)
+    settings = replace(
+        TINY,
+        architecture=architecture,
+        stages=(TrainingStage(120, 0.03, 1e-3, weights),),
+        valid_fraction=0.0,
+        batch_atoms=8,
+        ema_decay=0.5,
+    )
+    model = train_potential(cells, settings, "salts")
+    network = network_of(model, precision="float32")
+    chosen = MaceArchitecture.from_dict(model.state["architecture"])
+    batch = batch_of([cell_tensors(one, chosen, torch.float32) for one in cells])
+    found = predict(NetworkForward(network), batch)
+    error = (found.forces - batch.forces).abs().mean() / batch.forces.abs().mean()
+    assert float(error) < 0.1
+    assert model.card["history"][-1]["loss"] < 0.1 * model.card["history"][0]["loss"]
+    assert model.card["scores"] == {}
