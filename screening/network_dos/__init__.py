@@ -1,0 +1,1 @@
+"""Phonon densities of states predicted by graph networks from the structure."""

@@ -1,0 +1,90 @@
+"""A few numbers of a crystal that simple baselines learn from.
+
+None of them needs forces. They depend neither on the choice of the cell nor on the order of its
+atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from pymatgen.core import Element, Structure
+
+from screening.linear_entropy.masses import natural_masses_amu
+from screening.prediction import FloatArray
+
+__all__ = ["FEATURES", "structure_features"]
+
+FEATURES = (
+    "log_mass",  # mean over atoms of ln of u
+    "log_mass_spread",  # its standard deviation
+    "log_volume",  # ln of Å³/atom
+    "electronegativity",  # Pauling, mean over atoms
+    "electronegativity_spread",  # its standard deviation
+    "log_distance",  # mean over atoms of ln of the distance to the nearest one in Å
+    "coordination",  # mean number of atoms within 1.25 times that distance
+    "valence_electrons",  # mean over atoms
+    "row",  # mean over atoms, of the periodic table
+)
+"""Names of the features, in their order."""
+
+_BOND_TOLERANCE = 1.25
+_NOBLE_GAS_ELECTRONEGATIVITY = 4.5  # Pauling gives none to He, Ne, Ar; above fluorine
+
+
+def structure_features(structures: Sequence[Structure]) -> FloatArray:
+    """Return the features of some crystals, shape (crystal, feature).
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice
+    >>> salt = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> dict(zip(FEATURES, structure_features([salt])[0], strict=True))["coordination"]
+    np.float64(14.0)
+    """
+    return np.array([_features(one) for one in structures]).reshape(-1, len(FEATURES))
+
+
+def _features(structure: Structure) -> list[float]:
+    numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
+    masses = np.log(natural_masses_amu(numbers))
+    negativity, electrons, rows = np.array([_of_element(int(one)) for one in numbers]).T
+    nearest, coordination = _surroundings(structure)
+    return [
+        float(masses.mean()),
+        float(masses.std()),
+        float(np.log(structure.volume / len(structure))),
+        float(negativity.mean()),
+        float(negativity.std()),
+        nearest,
+        coordination,
+        float(electrons.mean()),
+        float(rows.mean()),
+    ]
+
+
+@cache
+def _of_element(number: int) -> tuple[float, float, float]:
+    """Electronegativity, electrons outside the noble-gas core, row."""
+    element = Element.from_Z(number)
+    value = element.data.get("X")
+    negativity = float(str(value)) if value else _NOBLE_GAS_ELECTRONEGATIVITY
+    cores = (0, 2, 10, 18, 36, 54, 86)
+    core = max(one for one in cores if one < number)
+    return negativity, float(number - core), float(element.row)
+
+
+def _surroundings(structure: Structure) -> tuple[float, float]:
+    """Mean logarithm of the nearest distance in Å, and mean number of neighbours."""
+    radius = 3.0
+    while True:
+        centres, _, _, distances = structure.get_neighbor_list(radius)
+        nearest = np.full(len(structure), np.inf)
+        np.minimum.at(nearest, centres, distances)
+        if nearest.max() * _BOND_TOLERANCE <= radius:
+            break
+        radius *= 1.5
+    close = distances <= _BOND_TOLERANCE * nearest[centres]
+    return float(np.log(nearest).mean()), float(close.sum()) / len(structure)
