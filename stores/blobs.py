@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from screening.errors import CorruptDataError, NotFoundError
-from stores.arrays import canonical, content_digest, pack, raw_size, unpack
+from screening.packed_arrays import canonical, content_digest, pack, raw_size, unpack
 from stores.blob_backends import BlobBackend
 
 __all__ = ["BlobReference", "BlobStore"]

@@ -3,6 +3,7 @@
 A MACE file is a pickled module: reading it runs whatever it holds. A file is therefore read
 only when the specification carries the start of its SHA-256, which the first refusal prints;
 whoever types it vouches for the file. The bytes that were hashed are the bytes that are read.
+A potential that was trained here is a file of plain numbers, which needs no such care.
 Published names are downloaded by the ``mace`` package from its own releases.
 
 References
@@ -15,10 +16,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import re
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,12 @@ import numpy as np
 
 from screening.calculators.checks import CheckedCalculator
 from screening.calculators.interface import IndexArray
+from screening.calculators.mace_package import default_type, import_mace
+from screening.calculators.shipped import SHIPPED_POTENTIALS, load_shipped
+from screening.calculators.trained_mace import load_trained_file
 from screening.digest import digest_of
 from screening.errors import (
+    ElementNotInModelError,
     ModelCorruptError,
     ModelRefusedError,
     ModelUnavailableError,
@@ -35,12 +39,13 @@ from screening.errors import (
 )
 from screening.prediction import FloatArray
 
-__all__ = ["MaceEngine", "load_mace", "model_heads"]
+__all__ = ["MaceEngine", "MaceModule", "load_mace", "model_heads", "read_mace_module"]
 
 _MIN_DIGITS = 16
 _MAX_BYTES = 4 * 1024**3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _HEAD = re.compile(r"(?P<rest>.+)#(?P<head>[^#@/]+)")
+_TRAINED = re.compile(r"(?P<path>.+\.psm)(?:@(?:sha256=)?(?P<digits>[0-9a-fA-F]{8,64}))?")
 _PINNED = re.compile(r"(?P<path>.+)@(?:sha256=)?(?P<digits>[0-9a-fA-F]{16,64})")
 
 
@@ -56,13 +61,12 @@ class MaceEngine:
     """
 
     def __init__(self, model: Any, head: str | None = None) -> None:
-        from mace import tools
-
         self._model = model.double().eval()
         for parameter in self._model.parameters():
             parameter.requires_grad = False
         self.numbers = tuple(int(number) for number in model.atomic_numbers)
-        self._table = tools.AtomicNumberTable(self.numbers)
+        self._order = np.argsort(self.numbers)
+        self._sorted = np.array(self.numbers)[self._order]
         self.cutoff_angstrom = float(model.r_max)
         self.heads = model_heads(model)
         self.head = head or self.heads[0]
@@ -103,31 +107,43 @@ class MaceEngine:
         kinds = [str(one.ir) for layer in layers for one in layer for _ in range(one.dim)]
         return [index for index, kind in enumerate(kinds) if kind == "0e"]
 
+    def _species(self, numbers: IndexArray) -> IndexArray:
+        """Index of the element of each atom in the model's list."""
+        places = np.searchsorted(self._sorted, numbers).clip(max=len(self._sorted) - 1)
+        unknown = sorted({int(one) for one in numbers[self._sorted[places] != numbers]})
+        if unknown:
+            raise ElementNotInModelError(
+                f"the model does not know Z = {', '.join(map(str, unknown))}",
+                subject="mace",
+                hint="Choose another calculator for this structure",
+            )
+        found: IndexArray = self._order[places]
+        return found
+
     def _evaluate(
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray, *, stress: bool
     ) -> dict[str, Any]:
-        """Run the model."""
-        from mace import data
-        from mace.tools import torch_geometric
+        """Run the module."""
+        import torch
+        from vesin import NeighborList
 
-        config = data.Configuration(
-            atomic_numbers=numbers,
-            positions=positions,
-            cell=cell,
-            pbc=(True, True, True),
-            properties={},
-            property_weights={},
-            head=self.head,
-        )
-        with _float64():
-            graph = data.AtomicData.from_config(
-                config,
-                z_table=self._table,
-                cutoff=self.cutoff_angstrom,
-                heads=list(self.heads),  # mace takes the last one where it finds no such head
-            )
-            batch = torch_geometric.batch.Batch.from_data_list([graph]).to_dict()  # type: ignore[no-untyped-call]
-            found: dict[str, Any] = self._model(batch, compute_force=True, compute_stress=stress)
+        species = self._species(numbers)
+        finder = NeighborList(cutoff=self.cutoff_angstrom, full_list=True, sorted=False)
+        receivers, senders, shifts = finder.compute(positions, cell, True, "ijS")
+        edges = np.stack([senders, receivers]).astype(np.int64)
+        graph = {
+            "positions": torch.tensor(positions),
+            "cell": torch.tensor(cell),
+            "node_attrs": torch.eye(len(self.numbers), dtype=torch.float64)[species],
+            "edge_index": torch.from_numpy(edges),
+            "unit_shifts": torch.tensor(-shifts, dtype=torch.float64),
+            "shifts": torch.tensor(-shifts @ cell),
+            "batch": torch.zeros(len(species), dtype=torch.int64),
+            "ptr": torch.tensor([0, len(species)]),
+            "head": torch.tensor([self.heads.index(self.head)]),
+        }
+        with default_type(torch.float64):
+            found: dict[str, Any] = self._model(graph, compute_force=True, compute_stress=stress)
         return found
 
 
@@ -145,7 +161,9 @@ def load_mace(text: str) -> CheckedCalculator:
     Parameters
     ----------
     text
-        What follows ``mace:``: a published name, or ``FILE@SHA256`` with at least 16 digits.
+        What follows ``mace:``: a published name, ``phonoscreen-small`` for the potential that
+        is installed with the project, ``FILE.psm`` for one that was trained here, with
+        ``@SHA256`` or without, or ``FILE@SHA256`` with at least 16 digits for any other file.
         Models with several heads need ``#head`` at the end.
 
     Raises
@@ -158,15 +176,58 @@ def load_mace(text: str) -> CheckedCalculator:
     ModelUnavailableError
         If the package is missing, or the model must be downloaded and cannot be.
     """
+    if text in SHIPPED_POTENTIALS:
+        return load_shipped(text)
+    trained = _TRAINED.fullmatch(text)
+    if trained:
+        path = Path(trained["path"]).expanduser()
+        return load_trained_file(path, (trained["digits"] or "").lower())
+    from screening.calculators.mace_network import NetworkEngine  # which needs torch
+
     with_head = _HEAD.fullmatch(text)
     head = with_head["head"] if with_head else None
-    text = with_head["rest"] if with_head else text
+    found = read_mace_module(with_head["rest"] if with_head else text)
+    _check_head(model_heads(found.module), head, found.name)
+    engine = NetworkEngine(found.module, head)
+    several = len(engine.heads) > 1
+    own = digest_of({"weights": found.sha256, "head": engine.head})
+    return CheckedCalculator(
+        engine=engine,
+        name=f"{found.name}#{engine.head}" if several else found.name,
+        digest=own if several else found.sha256,
+        elements=frozenset(engine.numbers),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class MaceModule:
+    """A module as it was read, what to call it, and the SHA-256 of its file."""
+
+    module: Any
+    name: str
+    sha256: str
+
+
+def read_mace_module(text: str) -> MaceModule:
+    """Read the module of a published model, or of a file that somebody vouches for.
+
+    Parameters
+    ----------
+    text
+        As `load_mace` takes it, without what was trained here and without a head.
+
+    Raises
+    ------
+    ModelRefusedError, ModelCorruptError, ModelUnavailableError
+        As `load_mace` says.
+    """
     pinned = _PINNED.fullmatch(text)
     if pinned:
         path = Path(pinned["path"]).expanduser()
-        return _load_file(path, pinned["digits"].lower(), f"mace:{path.name}", head)
+        return _pinned_file(path, pinned["digits"].lower())
     if _NAME.fullmatch(text) and not Path(text).is_file():
-        return _load_name(text, head)
+        path = _published(text)
+        return _unpickled(_read(path), f"mace:{text}", path)
     path = Path(text).expanduser()
     found = hashlib.sha256(_read(path)).hexdigest()
     raise ModelRefusedError(
@@ -176,9 +237,9 @@ def load_mace(text: str) -> CheckedCalculator:
     )
 
 
-def _load_name(name: str, head: str | None) -> CheckedCalculator:
-    """Load a published model from mace's cache, downloading it where it is not there."""
-    _import_mace()
+def _published(name: str) -> Path:
+    """Return the file of a published model in mace's cache, downloaded where it is not there."""
+    import_mace()
     from mace.calculators import foundations_models
 
     known = sorted(str(item) for item in foundations_models.mace_mp_names if item)
@@ -190,7 +251,7 @@ def _load_name(name: str, head: str | None) -> CheckedCalculator:
         )
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            path = Path(foundations_models.download_mace_mp_checkpoint(name))
+            return Path(foundations_models.download_mace_mp_checkpoint(name))
     except Exception as error:
         raise ModelUnavailableError(
             f"the model {name} is not on this machine and cannot be downloaded"
@@ -199,11 +260,10 @@ def _load_name(name: str, head: str | None) -> CheckedCalculator:
             hint="Run once with a network, copy its file here and use mace:FILE@SHA256,"
             " or use chgnet, whose weights are installed",
         ) from error
-    return _from_bytes(_read(path), f"mace:{name}", path, head)
 
 
-def _load_file(path: Path, digits: str, name: str, head: str | None) -> CheckedCalculator:
-    """Load a file whose digest begins as the user says."""
+def _pinned_file(path: Path, digits: str) -> MaceModule:
+    """Read a file whose digest begins as the user says."""
     data = _read(path)
     found = hashlib.sha256(data).hexdigest()
     if not found.startswith(digits):
@@ -212,12 +272,12 @@ def _load_file(path: Path, digits: str, name: str, head: str | None) -> CheckedC
             subject=str(path),
             hint="The file is damaged or was replaced",
         )
-    return _from_bytes(data, name, path, head)
+    return _unpickled(data, f"mace:{path.name}", path)
 
 
-def _from_bytes(data: bytes, name: str, path: Path, head: str | None) -> CheckedCalculator:
+def _unpickled(data: bytes, name: str, path: Path) -> MaceModule:
     """Unpickle bytes that somebody vouches for."""
-    _import_mace()
+    import_mace()
     import torch
 
     try:
@@ -230,16 +290,7 @@ def _from_bytes(data: bytes, name: str, path: Path, head: str | None) -> Checked
         ) from error
     if not hasattr(model, "atomic_numbers") or not hasattr(model, "r_max"):
         raise ModelRefusedError(f"holds a {type(model).__name__}, no MACE model", subject=str(path))
-    _check_head(model_heads(model), head, name)
-    engine = MaceEngine(model, head)
-    digest = hashlib.sha256(data).hexdigest()
-    several = len(engine.heads) > 1
-    return CheckedCalculator(
-        engine=engine,
-        name=f"{name}#{engine.head}" if several else name,
-        digest=digest_of({"weights": digest, "head": engine.head}) if several else digest,
-        elements=frozenset(engine.numbers),
-    )
+    return MaceModule(model, name, hashlib.sha256(data).hexdigest())
 
 
 def _check_head(heads: tuple[str, ...], head: str | None, name: str) -> None:
@@ -254,28 +305,6 @@ def _check_head(heads: tuple[str, ...], head: str | None, name: str) -> None:
     )
 
 
-def _import_mace() -> None:
-    """Import mace before e3nn, which fails the other way round, and keep torch.load careful."""
-    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(variable)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # e3nn 0.4 on a current torch
-            import mace.calculators
-            import mace.data
-            import mace.tools  # noqa: F401
-    except ImportError as error:
-        raise ModelUnavailableError(
-            f"the package mace-torch cannot be imported: {error}",
-            subject="mace",
-            hint="Install phonoscreen with its extra 'mace'",
-        ) from error
-    finally:
-        # mace makes every later torch.load of the process an unrestricted one; undo it.
-        if before is None:
-            os.environ.pop(variable, None)
-
-
 def _read(path: Path) -> bytes:
     """Read a regular file of acceptable size."""
     if not path.is_file():
@@ -285,19 +314,6 @@ def _read(path: Path) -> bytes:
     if path.stat().st_size > _MAX_BYTES:
         raise TooLargeError("a model of more than 4 GiB", subject=str(path))
     return path.read_bytes()
-
-
-@contextlib.contextmanager
-def _float64() -> Iterator[None]:
-    """Let mace build its tensors in float64, then restore torch's default."""
-    import torch
-
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _numpy(tensor: Any) -> FloatArray:

@@ -1,6 +1,8 @@
 """From the text a user types to a calculator.
 
     chgnet                               packaged weights 0.3.0 (also chgnet:r2scan)
+    phonoscreen                          the small MACE that is installed with the project
+    mace:/path/file.psm                  a potential that was trained here; @SHA256 if wanted
     mace:medium                          a published model, downloaded once
     mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
     ase.calculators.lj.LennardJones(rc=8.0, smooth=True)
@@ -26,7 +28,14 @@ from screening.errors import ModelRefusedError, SettingError
 __all__ = ["is_first_principles", "load_calculator", "parse_call", "split_members"]
 
 _MAX_LENGTH = 4000
-_SOLVE_FOR_ELECTRONS = {"chgnet": False, "mace": False, "gpaw": True, "espresso": True}
+_SOLVE_FOR_ELECTRONS = {
+    "chgnet": False,
+    "mace": False,
+    "phonoscreen": False,
+    "gpaw": True,
+    "espresso": True,
+}
+_SHIPPED_BY_DEFAULT = "phonoscreen-small"
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -36,9 +45,9 @@ def load_calculator(spec: str) -> ForceCalculator:
     Parameters
     ----------
     spec
-        ``chgnet``, ``mace:NAME``, ``mace:FILE@SHA256``, ``gpaw(key=value)``,
-        ``espresso(key=value)``, ``module.path.Class(key=value)`` or several of them with
-        commas between.
+        ``chgnet``, ``phonoscreen``, ``mace:NAME``, ``mace:FILE.psm``, ``mace:FILE@SHA256``,
+        ``gpaw(key=value)``, ``espresso(key=value)``, ``module.path.Class(key=value)`` or
+        several of them with commas between.
 
     Raises
     ------
@@ -66,10 +75,10 @@ def _load_one(spec: str) -> ForceCalculator:
         from screening.calculators.chgnet import DEFAULT_VERSION, load_chgnet
 
         return load_chgnet(rest if colon else DEFAULT_VERSION)
-    if family == "mace":
+    if family == "mace" or spec == "phonoscreen":
         from screening.calculators.mace import load_mace
 
-        return load_mace(rest)
+        return load_mace(rest if colon else _SHIPPED_BY_DEFAULT)
     path, options = parse_call(spec)
     if path == "gpaw":
         from screening.calculators.gpaw import load_gpaw

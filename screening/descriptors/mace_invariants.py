@@ -16,9 +16,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from screening.calculators.checks import CheckedCalculator
 from screening.calculators.mace import MaceEngine, load_mace
 from screening.descriptors.interface import AtomicSystem, atom_counts, sorted_elements
-from screening.errors import ModelCorruptError, SettingError, TooLargeError
+from screening.errors import (
+    ModelCorruptError,
+    ModelUnavailableError,
+    SettingError,
+    TooLargeError,
+)
 from screening.prediction import FloatArray
 
 __all__ = ["MaceInvariants"]
@@ -62,7 +68,7 @@ class MaceInvariants:
                 subject="descriptor",
                 hint="Write mace:<calculator>",
             )
-        loaded = load_mace(text)
+        loaded = _loaded(text)
         if self.digest not in ("", loaded.digest):
             raise ModelCorruptError(
                 f"the model has the digest {loaded.digest}, not {self.digest}",
@@ -120,3 +126,16 @@ class MaceInvariants:
         is_element = np.array(known)[:, None] == system.numbers
         total = is_element.astype(np.float64) @ self.per_atom(system, known)
         return np.concatenate([total.ravel(), counts])
+
+
+def _loaded(text: str) -> CheckedCalculator:
+    """Load the model; where it is not there the advice is about descriptors, not potentials."""
+    try:
+        return load_mace(text)
+    except ModelUnavailableError as error:
+        raise ModelUnavailableError(
+            error.message,
+            subject=f"mace:{text}",
+            hint="Install the package and run once with a network, or take the descriptor afs, "
+            "bso4 or scattering, which need neither",
+        ) from error

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from screening.errors import CorruptDataError, NotFoundError, SerializationError
-from stores.arrays import canonical, content_digest, pack, unpack
+from screening.packed_arrays import canonical, content_digest, pack, unpack
 from stores.blob_backends import MongoBlobs, SQLiteBlobs
 from stores.blobs import BlobStore
 from stores.memory import MemoryDocumentStore, forget_space

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from screening import model_files
 from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
@@ -17,9 +18,8 @@ from screening.errors import (
     SettingError,
     TooLargeError,
 )
+from screening.packed_arrays import canonical, pack, unpack
 from screening.trained_model import TrainedModel
-from stores import model_files
-from stores.arrays import canonical, pack, unpack
 from stores.model_files import read_model, write_model
 
 MODEL = TrainedModel(
