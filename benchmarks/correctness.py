@@ -21,12 +21,6 @@ A crystal that fails is counted and named; the exit code is 1 where a requiremen
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import os
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):

@@ -16,12 +16,6 @@
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import argparse
 import os
 import time

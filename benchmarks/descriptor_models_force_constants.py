@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from screening.predictors.random_forest import RandomForestPhonons
 from screening.random_forest.model import RandomForestForceConstants
 from screening.random_forest.settings import RandomForestSettings
 from screening.random_forest.training import train_force_constants
-from screening.structure import canonical_crystal
+from screening.structure import Crystal, canonical_crystal
 from screening.trained_model import TrainedModel
 from screening.zone_centre_modes import zone_centre_thermodynamics
 
@@ -168,7 +170,7 @@ def _coverage_figures(labels: Sequence[ZoneCentreHessian], seed: int) -> list[Fi
         inside = [_holds(one, truth, name) for one, truth in pairs]
         share = float(np.mean(inside)) if inside else None
         figures.append(
-            Figure(f"  90 % intervals of {label}(300 K) that hold it", share, "", ">= 0.8")
+            Figure(f"  90 % intervals of {label}(300 K) that hold it", share, "", ">= 0.85")
         )
     return figures
 
@@ -186,25 +188,40 @@ def _holds(prediction: Prediction, label: ZoneCentreHessian, name: str) -> bool:
 
 
 def _time_figures(labels: Sequence[ZoneCentreHessian], model: TrainedModel) -> list[Figure]:
+    """Time whole predictions, of cells that were learned and of cells four times as large."""
     crystals = (canonical_crystal(one.structure) for one in labels)
-    small = next(one for one in crystals if one.n_atoms == len(labels[0].structure))
-    doubled = labels[1].structure.copy()
-    doubled.make_supercell((2, 2, 1))
-    assert len(doubled) == LARGE_ATOMS
-    predictor = RandomForestPhonons(model)
-    predictor.predict_many([small])  # tables and libraries
-    began = time.perf_counter()
-    predictor.predict_many([small] * N_TIMED)
-    ten = (time.perf_counter() - began) / N_TIMED
-    learned = RandomForestForceConstants.from_trained(model)
-    began = time.perf_counter()
-    for _ in range(N_TIMED):  # a cell of another size than was learned has no more than a spectrum
-        learned.spectrum(doubled)
-    forty = (time.perf_counter() - began) / N_TIMED
+    small = (one for one in crystals if one.n_atoms == len(labels[0].structure))
+    doubled = (one.structure * (2, 2, 1) for one in labels)
+    large = (
+        replace(canonical_crystal(one), structure=one, n_atoms=len(one))
+        for one in doubled
+        if len(one) == LARGE_ATOMS
+    )
+    of_large = RandomForestPhonons(_of_size(model, LARGE_ATOMS))
     return [
-        Figure(f"  a whole prediction, {small.n_atoms} atoms, in a batch", 1e3 * ten, "ms"),
-        Figure(f"  all members of a spectrum, {LARGE_ATOMS} atoms", 1e3 * forty, "ms", "< 10"),
-    ]
+        Figure("  a whole prediction, 10 atoms, in a batch",
+               _milliseconds(RandomForestPhonons(model), small), "ms"),
+        Figure(f"  a whole prediction, {LARGE_ATOMS} atoms, in a batch",
+               _milliseconds(of_large, large), "ms", "< 10"),
+    ]  # fmt: skip
+
+
+def _of_size(model: TrainedModel, n_sites: int) -> TrainedModel:
+    """Tell a model that it learned cells of another size, so that it does all its work on them."""
+    calibration = deepcopy(dict(model.state["calibration"]))
+    calibration["domain"]["sites_per_cell"] = [n_sites, n_sites]
+    return replace(model, state={**model.state, "calibration": calibration})
+
+
+def _milliseconds(predictor: RandomForestPhonons, crystals: Iterable[Crystal]) -> float | None:
+    """Time the first crystal that is not refused, among many, in ms; None without one."""
+    for crystal in crystals:
+        (found,) = predictor.predict_many([crystal])  # loads tables and libraries, too
+        if isinstance(found, Prediction):
+            began = time.perf_counter()
+            predictor.predict_many([crystal] * N_TIMED)
+            return 1e3 * (time.perf_counter() - began) / N_TIMED
+    return None
 
 
 def _refuses(labels: Sequence[ZoneCentreHessian]) -> bool:

@@ -1,28 +1,25 @@
 """What the linear entropy costs from a thousand to a million atoms, and what it replaces.
 
 A relaxed cell of iron with two vacancies is repeated along its edges; the model is one of stored
-defects (angular Fourier series 20 x 11 within 4.2 Å; once within the 5 Å of the paper), the
-novelty of every atom included. Each size runs in a process of its own, so that its peak memory
+defects (the angular Fourier series of the paper, 20 x 11 functions, within 4.2 Å and once within
+its 5 Å; the 14 x 15 that defects are learned with cost 1.4 times as much), the novelty of every
+atom included. Each size runs in a process of its own, so that its peak memory
 is its own, and what is predicted must be that of one cell as many times. Beside it: the dense
 diagonalisation (eigenvalues alone), and central differences of forces, of which some are measured
 and multiplied to the 6N that a Hessian takes. Forces are those of a pair list that is kept, linear
-in the number of atoms: of iron itself, whose short range makes them very cheap, and of as many
-Lennard-Jones atoms within 2.5 sigma. A Cholesky factor would give the same entropy without any
+in the number of atoms: of iron itself, within 6 Å, and of as many Lennard-Jones atoms within
+2.5 sigma. A Cholesky factor would give the same entropy without any
 eigenvalue: it is shown as well. What is compared is time of one thread on a processor; curves
 show the time that passes on two threads.
 """
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # the process of one size
-    sys.path.append(sys.path.pop(0))
-
 import argparse
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -217,7 +214,8 @@ def measure_one_size(tiles: Tiles, workers: int, cutoff: float) -> dict[str, flo
     from screening.linear_entropy.training import train_entropy
 
     labels = labels_of(IRON.small, IRON.number)
-    trained = train_entropy(labels, replace(IRON, cutoff=cutoff).settings(), "scale")
+    settings = replace(IRON, cutoff=cutoff, n_radial=20, l_max=10).settings()
+    trained = train_entropy(labels, settings, "scale")
     model = LinearEntropyModel.from_trained(trained, workers=workers)
     sites, edge = BCC_IRON.positions(1, 0.0)
     bulk = AtomicSystem(sites, np.full(len(sites), IRON.number), edge * np.eye(3))

@@ -12,12 +12,6 @@ cutoff, which shows what is lost below the default.
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import time
 from dataclasses import dataclass
 

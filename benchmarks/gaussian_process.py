@@ -27,12 +27,6 @@ after some minutes; the numbers of draws say so. A file that cannot be used is n
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import argparse
 import time
 from dataclasses import dataclass, field, replace

@@ -11,15 +11,10 @@ potential's single precision leaves certain.
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import io
 import lzma
 import re
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from pymatgen.core import Structure
 from references import (
     QUANTITIES,
     Reference,
@@ -101,14 +102,24 @@ def mesh_of(reference: Reference, frequencies_thz: FloatArray) -> MeshFrequencie
 
 def mass_and_volume(references: Sequence[Reference], key: str) -> FloatArray | None:
     """Guess every crystal by a line fitted to the other compositions; None where too few."""
-    truth = np.array([r.values[key] for r in references])
-    compositions = np.array([r.composition for r in references])
-    masses = [float(r.primitive.composition.weight) / len(r.primitive) for r in references]
-    volumes = [r.primitive.volume / len(r.primitive) for r in references]
+    return line_in_mass_and_volume(
+        [one.primitive for one in references],
+        [one.composition for one in references],
+        np.array([one.values[key] for one in references]),
+    )
+
+
+def line_in_mass_and_volume(
+    structures: Sequence[Structure], compositions: Sequence[str], truth: FloatArray
+) -> FloatArray | None:
+    """Guess every value by a line fitted to the other compositions; None where too few."""
+    names = np.array(compositions)
+    masses = [float(one.composition.weight) / len(one) for one in structures]
+    volumes = [one.volume / len(one) for one in structures]
     features = np.column_stack([np.ones(len(truth)), np.log(masses), np.log(volumes)])
     line = np.empty_like(truth)
-    for composition in np.unique(compositions):
-        held_out = compositions == composition
+    for name in np.unique(names):
+        held_out = names == name
         if (~held_out).sum() < features.shape[1]:
             return None
         coefficients = np.linalg.lstsq(features[~held_out], truth[~held_out], rcond=None)[0]

@@ -11,12 +11,6 @@ was computed.
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import importlib
 import os
 import random

@@ -27,12 +27,6 @@ same requirements.
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import argparse
 import time
 from pathlib import Path

@@ -13,12 +13,6 @@ GPAW takes one to ten minutes a crystal on one core.
 
 from __future__ import annotations
 
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
-
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence

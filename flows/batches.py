@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from flows.catalogue import crystal_of, in_chunks, work_list
 from flows.events import MaterialEvent, Outcome, emit
-from flows.materials import abandoned, screen_material
+from flows.materials import abandoned, key_of, screen_material
 from flows.predicting import DEFAULT_BATCH_SIZE, crystals_of, predict_crystals
 from flows.trained import TrainedPredictor
 from screening.predictors.interface import Predictor
@@ -42,7 +42,7 @@ def screen_batch(
         name: screen_material(database, crystal, predictor) for name, crystal in crystals.items()
     }
     busy = [name for name in events if events[name].outcome is Outcome.BUSY_ELSEWHERE]
-    for name in abandoned(database, [crystals[name] for name in busy], predictor):
+    for name in abandoned(database, {one: key_of(crystals[one].digest, predictor) for one in busy}):
         events[name] = screen_material(database, crystals[name], predictor)
     return events
 

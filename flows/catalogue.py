@@ -132,8 +132,8 @@ def prefer_predictions(
 ) -> None:
     """Let summaries show the predictions asked for now, where others were made after them.
 
-    Among equals of one tier a summary shows the newest; asking again makes a stored prediction
-    the newest without computing it.
+    Among equals of one tier a summary shows the newest, of trained models the narrowest first;
+    asking again makes a stored prediction the newest without computing it.
     """
     for chunk in in_chunks(material_ids):
         named = in_values("material_id", chunk)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from flows import plots
 from flows.calibrating import best_calibration
 from flows.catalogue import find_material, in_chunks
+from flows.drawing_phonons import draw_conductivity, draw_spectra
 from flows.model_cards import parities_of, score_rows
 from flows.names import names_of
-from flows.results import StoredMaterial, StoredPhonons, material, phonons_of
+from flows.results import StoredMaterial, find_phonons, material, spectra_of
 from flows.stored_models import model_named
 from flows.tables import experiments_of
 from screening.decisions.questions import StabilityQuestion
@@ -48,8 +49,6 @@ __all__ = [
 _DRAWN_ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _DRAWN_PROPERTIES = (Property.FREE_ENERGY, Property.FREE_ENERGY_DIFFERENCE)
 _DRAWN_TEMPERATURES_K = (300.0, 1000.0)
-_ROOM_TEMPERATURE_K = 300.0
-_WIDE_RATIO = 3.0  # of temperatures: beyond it a conductivity needs logarithmic axes
 
 
 def draw_calibrations(database: Database, folder: Path, suffix: str = ".png") -> list[Path]:
@@ -171,50 +170,22 @@ def draw_material(database: Database, material_id: str, folder: Path, suffix: st
             "not screened yet", subject=material_id, hint="Run 'phonoscreen screen' first"
         )
     title = _title(stored)
-    stem = f"{stored.structure.formula_reduced}-{material_id}"
-    written = []
-    phonons = phonons_of(database, stored.prediction.prediction_id)
-    if phonons.band_structure is not None:
-        species = [str(x) for x in phonons.document.structure.species]
-        figure = plots.plot_phonons(
-            phonons.band_structure,
-            phonons.density_of_states,
-            species=species,
-            stability=stored.prediction.stability.to_result(),
-            title=title,
-        )
-        written.append(plots.save_figure(figure, folder / f"{stem}-phonons{suffix}"))
+    stem = folder / f"{stored.structure.formula_reduced}-{material_id}"
+    phonons = find_phonons(database, stored.prediction.prediction_id)
+    spectra = spectra_of(database, stored.prediction)
+    written = [] if spectra is None else draw_spectra(*spectra, title, stem, suffix)
+    is_drawn = phonons is not None and bool(phonons.document.n_displaced_cells)
     spread = stored.prediction.spread
     figure = plots.plot_thermodynamics(
         stored.prediction.thermodynamics.to_result(),
         spread.to_result() if spread else None,
         # a method that learns from displaced cells draws its members from a posterior
-        members="draws" if phonons.document.n_displaced_cells else "models",
+        members="draws" if is_drawn else "models",
+        intervals=[one.to_interval() for one in stored.prediction.intervals],
         title=title,
     )
-    written.append(plots.save_figure(figure, folder / f"{stem}-thermodynamics{suffix}"))
-    return written + _draw_conductivity(phonons, title, folder / stem, suffix)
-
-
-def _draw_conductivity(phonons: StoredPhonons, title: str, stem: Path, suffix: str) -> list[Path]:
-    """Draw the conductivity against temperature, where there are several, and its modes."""
-    found = phonons.conductivity
-    if found is None:
-        return []
-    std, kelvin = phonons.conductivity_std_w_per_m_k, found.temperatures_k
-    figures = {}
-    if len(kelvin) > 1:
-        curve = plots.ConductivityCurve(kelvin, found.conductivity_w_per_m_k, std)
-        wide = bool(kelvin.max() >= _WIDE_RATIO * kelvin.min())
-        figures["conductivity"] = plots.plot_conductivity([curve], logarithmic=wide, title=title)
-    near = int(abs(kelvin - _ROOM_TEMPERATURE_K).argmin())
-    figures["conductivity-modes"] = plots.plot_conductivity_modes(
-        found, near, std_w_per_m_k=std, title=title
-    )
-    return [
-        plots.save_figure(figure, stem.with_name(f"{stem.name}-{name}{suffix}"))
-        for name, figure in figures.items()
-    ]
+    written.append(plots.save_figure(figure, Path(f"{stem}-thermodynamics{suffix}")))
+    return written + ([] if phonons is None else draw_conductivity(phonons, title, stem, suffix))
 
 
 def draw_learning(
@@ -253,7 +224,7 @@ def draw_learning(
 
 
 def draw_model(database: Database, name: str, folder: Path, suffix: str) -> list[Path]:
-    """Draw the card of a trained model: held-out predictions, and errors beside simple guesses.
+    """Draw the card of a trained model: held-out predictions, errors and how training went.
 
     Parameters
     ----------
@@ -269,18 +240,25 @@ def draw_model(database: Database, name: str, folder: Path, suffix: str) -> list
     NotFoundError
         If there is no such model.
     SettingError
-        If its card keeps no scores.
+        If its card keeps nothing that can be drawn.
     """
-    model_id, model = model_named(database, name)
+    model_id, model = model_named(database, name, "plot --model {}")
     stem = "model-" + re.sub(r"[^A-Za-z0-9.-]+", "-", model_id)
     card, parities = model.card, parities_of(model.card)
-    title = f"{model_id}  ·  {model.n_training_samples} structures"
-    figure = plots.plot_model_scores(score_rows(card), card.get("variants"), title=title)
-    written = [plots.save_figure(figure, folder / f"{stem}-scores{suffix}")]
+    trained = "cells" if "history" in card else "structures"
+    title = f"{model_id}  ·  {model.n_training_samples}\N{NO-BREAK SPACE}{trained}"
+    drawn: dict[str, Any] = {}
+    if any(row.mad for row in score_rows(card)) or not card.get("history"):
+        scores = score_rows(card)
+        drawn["scores"] = plots.plot_model_scores(scores, card.get("variants"), title=title)
+    if card.get("history"):
+        drawn["history"] = plots.plot_training_history(card["history"], title=title)
     if parities:
-        figure = plots.plot_parity(parities, title=title)
-        written.append(plots.save_figure(figure, folder / f"{stem}-parity{suffix}"))
-    return written
+        drawn["parity"] = plots.plot_parity(parities, title=title)
+    return [
+        plots.save_figure(figure, folder / f"{stem}-{name}{suffix}")
+        for name, figure in drawn.items()
+    ]
 
 
 def draw_rankings(

@@ -12,7 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Listener", "MaterialEvent", "Outcome", "emit", "listening"]
+__all__ = ["LABELLING", "Listener", "MaterialEvent", "Outcome", "emit", "listening"]
+
+LABELLING = "label"
+"""Stage of failures that concern cells to train on, and no prediction."""
 
 
 class Outcome(StrEnum):

@@ -117,7 +117,7 @@ def learned_uncertainty(
     """
     predictor = ladder.steps[level].predictor
     calibration = getattr(predictor, "own_calibration", None)
-    if not isinstance(calibration, OwnCalibration):
+    if not isinstance(calibration, OwnCalibration) or not calibration.quantiles:
         return Uncalibrated()
     own, source = OwnSpread(calibration), training_source(predictor)
     places = [place for place, one in enumerate(ladder.steps) if one.predictor.model == source]
@@ -147,8 +147,14 @@ def learned_note(
         return f"{step.name}: intervals are its own, widened by those of {source}"
     if isinstance(found, OwnSpread):
         return f"{step.name}: intervals are its own, and hold against {source} alone"
-    if not isinstance(getattr(step.predictor, "own_calibration", None), OwnCalibration):
+    calibration = getattr(step.predictor, "own_calibration", None)
+    if not isinstance(calibration, OwnCalibration):
         return f"{step.name}: settles nothing, because it carries no calibration of its own"
+    if not calibration.quantiles:
+        return (
+            f"{step.name}: settles nothing, because its intervals hold the zone centre of single "
+            "cells; train it on phonons of supercells"
+        )
     return (
         f"{step.name}: settles nothing, because how far {source} is from "
         f"{ladder.steps[-1].name} is not known"

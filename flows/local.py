@@ -12,24 +12,34 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
 
-from jobflow import JobStore, run_locally
+from jobflow import Job, JobStore, run_locally
 from threadpoolctl import threadpool_limits
 
 from flows.events import Listener, MaterialEvent, Outcome, listening
-from flows.makers.batch import ScreenBatchMaker
 from screening.errors import ScreeningError, SettingError
 from stores.connect import open_database
 
-__all__ = ["Crew", "Death", "LocalRun", "limit_threads", "run_local"]
+__all__ = ["BatchMaker", "Crew", "Death", "LocalRun", "limit_threads", "run_local"]
 
 MAX_DEFAULT_WORKERS = 4
 LOOK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
+
+
+class BatchMaker(Protocol):
+    """A Maker of a job over some materials, with a calculator and plain settings."""
+
+    calculator: str
+    settings: dict[str, Any]
+
+    def make(self, database_uri: str, material_ids: Sequence[str]) -> Job:
+        """Return the job."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class LocalRun:
 
     database_uri: str
     material_ids: tuple[str, ...]
-    maker: ScreenBatchMaker
+    maker: BatchMaker
     batch_size: int = 20
 
     def batches(self) -> Iterator[tuple[str, ...]]:

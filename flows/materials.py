@@ -8,8 +8,8 @@ again and writing the same keys.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from flows.checkpoints import predict_resumably
@@ -26,11 +26,13 @@ from stores.query import and_, by_field
 __all__ = [
     "LEASE_SECONDS",
     "WATCH_SECONDS",
+    "Errand",
     "abandoned",
     "attempt",
     "key_of",
     "known_outcome",
     "record_failure",
+    "run_errand",
     "screen_material",
     "write_prediction",
 ]
@@ -44,6 +46,25 @@ WATCH_SECONDS = LEASE_SECONDS + 5.0
 STAGE = "predict"
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What is to be made of one material, once.
+
+    Attributes
+    ----------
+    key
+        What is claimed while it is made.
+    known
+        Looks for what an earlier run left; None where there is work to do.
+    fail
+        Writes the failure, given the error and the number of attempts.
+    """
+
+    key: str
+    known: Callable[[], MaterialEvent | None]
+    fail: Callable[[Exception, int], MaterialEvent]
 
 
 def key_of(structure_digest: str, predictor: Predictor) -> str:
@@ -109,13 +130,49 @@ def attempt(
         If the database cannot be reached, which says nothing about the material.
     """
     key = key_of(crystal.digest, predictor)
-    event = known_outcome(database, crystal, key)
+    errand = Errand(
+        key,
+        lambda: known_outcome(database, crystal, key),
+        lambda error, attempts: record_failure(database, crystal, predictor, error, attempts),
+    )
+    return run_errand(database, crystal, errand, compute, keep)
+
+
+def run_errand(
+    database: Database,
+    crystal: Crystal,
+    errand: Errand,
+    compute: Callable[[], Result],
+    keep: Callable[[Result], MaterialEvent],
+) -> MaterialEvent:
+    """Do what is to be made of one material under its claim, unless there is nothing to do.
+
+    Parameters
+    ----------
+    database, crystal
+        Where, and of what.
+    errand
+        What is to be made.
+    compute, keep
+        As `attempt` takes them.
+
+    Returns
+    -------
+    MaterialEvent
+        What happened; the same event is emitted to the listener.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached, which says nothing about the material.
+    """
+    event = errand.known()
     if event is None:
-        claim = database.claims.acquire(key, lease_seconds=LEASE_SECONDS)
+        claim = database.claims.acquire(errand.key, lease_seconds=LEASE_SECONDS)
         if claim is None:
             event = _event(crystal, Outcome.BUSY_ELSEWHERE)
         else:
-            event = _attempt_claimed(database, crystal, predictor, claim, compute, keep)
+            event = _attempt_claimed(crystal, errand, claim, compute, keep)
     emit(event)
     return event
 
@@ -140,9 +197,8 @@ def known_outcome(database: Database, crystal: Crystal, key: str) -> MaterialEve
 
 
 def _attempt_claimed(
-    database: Database,
     crystal: Crystal,
-    predictor: Predictor,
+    errand: Errand,
     claim: Claim,
     compute: Callable[[], Result],
     keep: Callable[[Result], MaterialEvent],
@@ -151,21 +207,20 @@ def _attempt_claimed(
     started = time.monotonic()
     try:
         # Another process may have finished between our look and our claim.
-        known = known_outcome(database, crystal, key_of(crystal.digest, predictor))
+        known = errand.known()
         if known is not None:
             return known
         emit(_event(crystal, Outcome.STARTED))
         with claim.kept():
-            event = _outcome_of(database, crystal, predictor, claim, compute, keep)
+            event = _outcome_of(crystal, errand, claim, compute, keep)
         return replace(event, wall_seconds=time.monotonic() - started)
     finally:
         claim.release()
 
 
 def _outcome_of(
-    database: Database,
     crystal: Crystal,
-    predictor: Predictor,
+    errand: Errand,
     claim: Claim,
     compute: Callable[[], Result],
     keep: Callable[[Result], MaterialEvent],
@@ -177,19 +232,25 @@ def _outcome_of(
     except Exception as error:  # noqa: BLE001 - a failure of any kind becomes a document
         if not claim.still_mine():
             return _event(crystal, Outcome.BUSY_ELSEWHERE)
-        return record_failure(database, crystal, predictor, error, claim.attempts)
+        return errand.fail(error, claim.attempts)
     if not claim.still_mine():  # the lease lapsed (sleep, overload): the other's result counts
         return _event(crystal, Outcome.BUSY_ELSEWHERE)
     return keep(result)
 
 
-def abandoned(database: Database, crystals: Sequence[Crystal], predictor: Predictor) -> list[str]:
+def abandoned(database: Database, keys: Mapping[str, str]) -> list[str]:
     """Return the materials whose claims nobody renews, though they seemed to be busy.
 
     Only claims of other hosts are watched: a scheduler that ends a job there at its time limit
     leaves them behind.
+
+    Parameters
+    ----------
+    database
+        Where the claims are.
+    keys
+        What is claimed, by material.
     """
-    keys = {one.material_id: key_of(one.digest, predictor) for one in crystals}
     held = database.claims.held(keys.values(), patience_seconds=WATCH_SECONDS) if keys else set()
     return [name for name, key in keys.items() if key not in held]
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from flows.at_rest import at_rest
 from flows.catalogue import in_chunks, originals_of, prefer_predictions, work_list
+from flows.checked_forces import with_forces_checked
 from flows.events import MaterialEvent, Outcome, emit
 from flows.materials import STAGE, key_of
 from flows.summaries import build_summaries
-from flows.trained import TrainedPredictor, method_of
+from flows.trained import TrainedPredictor, predictor_of, training_source
 from screening.errors import DatabaseUnavailableError, NotFoundError, SettingError
 from screening.prediction import Prediction
 from stores.connect import Database, open_database
@@ -80,6 +82,8 @@ class PredictingReport:
         Structures given to the model in this run.
     n_learned
         How many of all materials asked for the model learned from; None where nobody knows.
+    n_relaxed, relaxed_by
+        How many were taken as the training source relaxed them, and its name.
     times
         Wall times of reading, predicting and writing; summaries are not part of them.
     written
@@ -94,6 +98,8 @@ class PredictingReport:
     messages: dict[str, str]
     n_predicted: int
     n_learned: int | None
+    n_relaxed: int
+    relaxed_by: str
     times: BatchTimes
     written: dict[str, int]
     wall_seconds: float
@@ -121,6 +127,13 @@ class _Run:
     messages: dict[str, str] = field(default_factory=dict)
     times: BatchTimes = field(default_factory=BatchTimes)
     n_predicted: int = 0
+    n_wanted: int = 0
+    told: Told | None = None
+
+    def tell(self) -> None:
+        """Tell how far it is."""
+        if self.told is not None:
+            self.told(self.outcomes.total(), self.n_wanted, self.refused.total())
 
     def note(self, event: MaterialEvent) -> None:
         """Count what became of a material."""
@@ -131,16 +144,21 @@ class _Run:
             self.messages.setdefault(code, message)
 
 
-def predict_stored(
+def predict_stored(  # noqa: PLR0913 - every option is an argument
     database_uri: str,
     model: TrainedModel,
     material_ids: Sequence[str],
     *,
     batch_size: int = DEFAULT_BATCH_SIZE,
     settings: ScreeningSettings | None = None,
+    mesh: bool = False,
+    check_forces: str = "",
     told: Told | None = None,
 ) -> PredictingReport:
     """Predict stored structures, then summarise them.
+
+    Crystals that the source of the training set has relaxed are taken as it left them, the others
+    as they were given.
 
     Parameters
     ----------
@@ -154,6 +172,12 @@ def predict_stored(
         Structures that are read, predicted and written together.
     settings
         Of the thermodynamics and the criterion of stability; None for the defaults.
+    mesh
+        Take modes on a mesh of wave vectors, see `flows.trained.predictor_of`.
+    check_forces
+        Potential that is asked for the forces on every crystal first, as
+        `screening.calculators.load_calculator` reads it; see `flows.checked_forces`. None where
+        empty.
     told
         Told after every batch.
 
@@ -165,25 +189,31 @@ def predict_stored(
     Raises
     ------
     SettingError
-        If a batch has no room.
+        If a batch has no room, the model has no modes on a mesh, or it learned from another
+        potential than is asked for forces.
     NotFoundError
         If there is nothing to predict, or a material is unknown.
     """
     if batch_size < 1:
         raise SettingError(f"{batch_size} structures are no batch", subject="batch_size")
     started = time.monotonic()
-    predictor = method_of(model).predictor(model, settings)
+    predictor = with_forces_checked(predictor_of(model, settings, mesh=mesh), check_forces)
     run, written = _Run(), dict[str, int]()
     with open_database(database_uri) as database:
         wanted = originals_of(database, material_ids)
         if not wanted:
             raise NotFoundError("no structure to predict", hint="Import some, or ask for others")
         learned = learned_by(database, predictor.model_digest, wanted)
+        parts = at_rest(database, wanted, predictor)
+        relaxed = [name for names, one in parts if one is not predictor for name in names]
+        run.told, run.n_wanted = told, len(wanted)
         try:
             marked = learned or frozenset()
-            _predict_all(database, wanted, predictor, marked, batch_size, run, told)
+            for names, one in parts:
+                _predict_all(database, names, one, marked, batch_size, run)
         finally:  # what is done is summarised, also where the rest cannot go on
-            prefer_predictions(database, wanted, predictor)
+            for names, one in parts:
+                prefer_predictions(database, names, one)
             written = build_summaries(database, wanted)
     return PredictingReport(
         model=predictor.model,
@@ -192,6 +222,8 @@ def predict_stored(
         messages=run.messages,
         n_predicted=run.n_predicted,
         n_learned=None if learned is None else len(learned),
+        n_relaxed=len(relaxed),
+        relaxed_by=training_source(predictor) if relaxed else "",
         times=run.times,
         written=written,
         wall_seconds=time.monotonic() - started,
@@ -205,13 +237,11 @@ def _predict_all(
     learned: Collection[str],
     batch_size: int,
     run: _Run,
-    told: Told | None,
 ) -> None:
     work = work_list(database, wanted, predictor)
     for event in work.settled:
         run.note(event)
-    if told is not None:
-        told(len(work.settled), len(wanted), run.refused.total())
+    run.tell()
     for names in in_chunks(work.pending, batch_size):
         began = time.monotonic()
         crystals = crystals_of(database, names)
@@ -219,8 +249,7 @@ def _predict_all(
         for event in predict_crystals(database, crystals, predictor, learned, run.times):
             run.note(event)
         run.n_predicted += len(crystals)
-        if told is not None:
-            told(sum(run.outcomes.values()), len(wanted), run.refused.total())
+        run.tell()
 
 
 def crystals_of(database: Database, names: Sequence[str]) -> list[Crystal]:

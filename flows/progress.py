@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from flows.run import ScreenReport, screen
 
 __all__ = ["ScreenProgress", "StageProgress", "route_with_progress", "screen_with_progress"]
 
+_SILENT_S = 10.0  # without a line on a pipe
 _STYLES = {"stable": "green", "unstable": "red", "undetermined": "yellow"}
 
 
@@ -102,7 +104,7 @@ def _line(event: MaterialEvent) -> Text | None:
 
 
 class StageProgress(_Shown):
-    """Shows how far work in stages is; on a pipe it prints a line for every stage.
+    """Shows how far work in stages is; on a pipe it prints lines now and then.
 
     Parameters
     ----------
@@ -125,6 +127,7 @@ class StageProgress(_Shown):
             disable=not console.is_terminal,
         )
         self._console, self._unit, self._stage = console, unit, ""
+        self._printed = 0.0
         self._task = self._bar.add_task("", total=None, rate="", note="")
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
@@ -132,11 +135,18 @@ class StageProgress(_Shown):
         if stage != self._stage:
             self._stage = stage
             self._bar.reset(self._task, description=stage, total=total, rate="", note="")
-            if not self._console.is_terminal:
-                self._console.print(f"{stage}: {total}", markup=False, highlight=False)
+            self._print(f"{stage}: {total}")
+        elif time.monotonic() - self._printed > _SILENT_S:
+            self._print(f"{stage}: {done} of {total}")
         speed = self._bar.tasks[0].speed
         rate = f"{speed:.0f} {self._unit}/s" if speed else ""
         self._bar.update(self._task, completed=done, total=total, rate=rate, note=note)
+
+    def _print(self, line: str) -> None:
+        """Print a line where there is no bar."""
+        self._printed = time.monotonic()
+        if not self._console.is_terminal:
+            self._console.print(line, markup=False, highlight=False)
 
 
 def screen_with_progress(

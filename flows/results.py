@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.catalogue import in_chunks
+from flows.events import LABELLING
 from flows.tables import Status
 from screening.decisions.outcome import Outcome
 from screening.errors import NotFoundError
@@ -21,7 +22,7 @@ from stores.documents import (
     StructureDocument,
     VibrationalDocument,
 )
-from stores.query import by_field, in_values
+from stores.query import by_field, in_values, not_
 
 if TYPE_CHECKING:
     from screening.anharmonic import DisplacedCells, ForceConstants
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from screening.harmonic import Harmonic
     from stores.blobs import BlobStore
 
-__all__ = ["StoredMaterial", "StoredPhonons", "material", "phonons_of", "status_of"]
+__all__ = [
+    "StoredMaterial",
+    "StoredPhonons",
+    "find_phonons",
+    "material",
+    "phonons_of",
+    "spectra_of",
+    "status_of",
+]
 
 Part = TypeVar("Part")
 
@@ -161,19 +170,52 @@ def phonons_of(database: Database, prediction_id: str) -> StoredPhonons:
     NotFoundError
         If the prediction has no phonons.
     """
+    found = find_phonons(database, prediction_id)
+    if found is None:
+        raise NotFoundError(
+            "this prediction has no phonons",
+            subject=prediction_id,
+            hint="Models that sum up modes keep none; screen the material with a potential",
+        )
+    return found
+
+
+def find_phonons(database: Database, prediction_id: str) -> StoredPhonons | None:
+    """Find what `phonons_of` does; None where the method keeps none."""
     stored = database.phonons.query_one(by_field("prediction_id", prediction_id))
-    if stored is None:
-        raise NotFoundError("this prediction has no phonons", subject=prediction_id)
-    return StoredPhonons(PhononDocument.load(stored), database.blobs)
+    return None if stored is None else StoredPhonons(PhononDocument.load(stored), database.blobs)
+
+
+def spectra_of(
+    database: Database, prediction: PredictionDocument
+) -> tuple[StoredPhonons, PredictionDocument] | None:
+    """Find the phonons of a prediction, or of another one of the same crystal by the same model.
+
+    A trained model that sums up the modes of the zone centre keeps none, and may have been asked
+    for a mesh as well. None where neither has any.
+    """
+    found = find_phonons(database, prediction.prediction_id)
+    if found is not None:
+        return found, prediction
+    same = by_field("material_id", prediction.material_id)
+    for row in database.predictions.query(same, sort={"last_updated": -1}):
+        if row["provenance"]["model_digest"] == prediction.provenance.model_digest:
+            found = find_phonons(database, row["prediction_id"])
+            if found is not None:
+                return found, PredictionDocument.load(row)
+    return None
 
 
 def status_of(database: Database) -> Status:
     """Count what a database holds and what waits."""
-    names = ("structures", "predictions", "phonons", "vibrational", "polymorphs", "failures")
+    names = (
+        *("structures", "predictions", "phonons", "vibrational", "polymorphs"),
+        *("labelled_cells", "failures"),
+    )
     counts = {name: database.collection(name).count() for name in names}
     alone = by_field("duplicate_of", None)
     settled = _values(database, "predictions", "material_id")
-    settled |= _values(database, "failures", "material_id")
+    settled |= _values(database, "failures", "material_id", not_(by_field("stage", LABELLING)))
     waiting = _values(database, "structures", "material_id", alone) - settled
     return Status(
         uri=database.uri,
@@ -181,9 +223,15 @@ def status_of(database: Database) -> Status:
         pending=len(waiting),
         escalated=_open_escalations(database),
         verdicts=_counts(database, "vibrational", "verdict"),
-        models=_counts(database, "vibrational", "model"),
+        models=_models(database),
         failures=_counts(database, "failures", "code"),
     )
+
+
+def _models(database: Database) -> dict[str, int]:
+    """Count predictions by model, also those that no summary shows."""
+    rows = database.predictions.query({}, ["provenance"])
+    return dict(sorted(Counter(str(row["provenance"]["model"]) for row in rows).items()))
 
 
 def _open_escalations(database: Database) -> int:

@@ -166,7 +166,8 @@ def _give_up(
     for level in sorted({level for _, level in silent}):
         predictor = judge.ladder.steps[level].predictor
         crystals = [crystal_of(database, name) for name, one in silent if one == level]
-        free = set(abandoned(database, crystals, predictor))
+        keys = {one.material_id: key_of(one.digest, predictor) for one in crystals}
+        free = set(abandoned(database, keys))
         for crystal in crystals:
             key = key_of(crystal.digest, predictor)
             if crystal.material_id not in free or known_outcome(database, crystal, key):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from flows.catalogue import crystal_of, originals_of, prefer_predictions, work_list
+from flows.catalogue import WorkList, crystal_of, originals_of, prefer_predictions, work_list
 from flows.events import Listener, MaterialEvent, Outcome
 from flows.local import Crew, Death, LocalRun, run_local
 from flows.makers.batch import ScreenBatchMaker
@@ -21,10 +21,9 @@ from screening.errors import (
     TimeLimitError,
     WorkerLostError,
 )
-from screening.predictors.interface import Predictor
 from stores.connect import Database, open_database
 
-__all__ = ["ScreenReport", "predict_missing", "screen"]
+__all__ = ["ScreenReport", "predict_missing", "screen", "work_off"]
 
 MAX_DEATHS = 3
 """A material that killed this many workers is set aside."""
@@ -151,38 +150,67 @@ def predict_missing(
     tuple of MaterialEvent
         The last word on each material.
     """
-    tally = _Tally(listener)
     predictor = cached_predictor(whole.maker.calculator, whole.maker.settings)
-    _predict(database, whole, predictor, crew, tally)
+
+    def give_up(name: str, error: Exception, attempts: int) -> MaterialEvent:
+        return record_failure(database, crystal_of(database, name), predictor, error, attempts)
+
+    events = work_off(
+        whole,
+        lambda names: work_list(database, names, predictor),
+        give_up,
+        crew=crew,
+        listener=listener,
+    )
     prefer_predictions(database, whole.material_ids, predictor)
-    return tuple(tally.final.values())
+    return events
 
 
-def _predict(
-    database: Database,
+def work_off(
     whole: LocalRun,
-    predictor: Predictor,
-    crew: Crew | None,
-    tally: _Tally,
-) -> None:
-    """Run what is pending of a whole run, again and again while workers die over it."""
-    work = work_list(database, whole.material_ids, predictor)
+    left: Callable[[Sequence[str]], WorkList],
+    give_up: Callable[[str, Exception, int], MaterialEvent],
+    *,
+    crew: Crew | None = None,
+    listener: Listener | None = None,
+) -> tuple[MaterialEvent, ...]:
+    """Run what is pending of a whole run, again and again while workers die over it.
+
+    Parameters
+    ----------
+    whole
+        Materials and maker.
+    left
+        Finds out what is left to do among some materials.
+    give_up
+        Writes the failure of a material, given the error and the number of attempts.
+    crew, listener
+        As in `screen`.
+
+    Returns
+    -------
+    tuple of MaterialEvent
+        The last word on each material.
+    """
+    tally = _Tally(listener)
+    work = left(whole.material_ids)
     for event in work.settled:
         tally(event)
     deaths = Counter[str | None]()
     while work.pending:
         lost = run_local(replace(whole, material_ids=work.pending), crew or Crew(), tally)
         if not lost:
-            return
+            break
         for death in lost:
             deaths[death.material_id] += 1
             if death.timed_out or deaths[death.material_id] >= MAX_DEATHS:
-                tally(_set_aside(database, predictor, death, deaths[death.material_id]))
-        work = work_list(database, work.pending, predictor)
+                tally(_set_aside(give_up, death, deaths[death.material_id]))
+        work = left(work.pending)
+    return tuple(tally.final.values())
 
 
 def _set_aside(
-    database: Database, predictor: Predictor, death: Death, attempts: int
+    give_up: Callable[[str, Exception, int], MaterialEvent], death: Death, attempts: int
 ) -> MaterialEvent:
     """Write the failure of a material that took too long, or kills its worker every time."""
     if death.material_id is None:
@@ -203,8 +231,7 @@ def _set_aside(
             subject=death.material_id,
             hint="Look for a crash of the calculator or for too little memory, then retry",
         )
-    crystal = crystal_of(database, death.material_id)
-    return record_failure(database, crystal, predictor, error, attempts)
+    return give_up(death.material_id, error, attempts)
 
 
 def _report(

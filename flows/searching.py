@@ -262,9 +262,9 @@ def store_minima_of(
 
 
 def store_minima(database: Database, material_ids: Sequence[str], predictor: Predictor) -> Minima:
-    """Store the relaxed crystals of predictions as materials; duplicates are linked.
+    """Store the relaxed crystals of predictions as materials, with their energies.
 
-    So that what learned from them can predict them: a trained model takes crystals as they are.
+    So that they can be ranked, and predicted by what learned from them. Duplicates are linked.
 
     Parameters
     ----------
@@ -286,8 +286,12 @@ def store_minima(database: Database, material_ids: Sequence[str], predictor: Pre
         for row in database.predictions.query(in_values("prediction_id", chunk)):
             document = PredictionDocument.load(row)
             if document.relaxation is not None:
-                structure = document.structure.to_pymatgen()
-                relaxed.append((document.material_id, Parsed(structure)))
+                found = Parsed(
+                    document.structure.to_pymatgen(),
+                    static_energy_ev_per_atom=document.static_energy_ev_per_atom,
+                    static_energy_source=document.static_energy_source,
+                )
+                relaxed.append((document.material_id, found))
     if not relaxed:
         raise NotFoundError(
             f"none of {len(material_ids)} materials was relaxed",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from flows.trained import METHODS, TrainedMethod, is_trained, method_of, trained_method
 from screening.errors import NotFoundError, SettingError
-from screening.trained_model import model_name
+from screening.trained_model import METHOD_PREFIXES, model_name
 from stores.connect import Database
 from stores.documents.model import version_of
 
@@ -38,12 +39,14 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
     NotFoundError
         If there is no such model, or none of the method.
     SettingError
-        If there are several and none is named, or the model is of another method.
+        If there are several and none is named, the model is of another method, or the name begins
+        with that of no method.
     """
     from stores.model_files import read_model
     from stores.models import list_models, load_model
 
     wanted = trained_method(method)
+    _check_method(text or "")
     if text is None:
         model = load_model(database, _only_model(database, wanted))
     else:
@@ -60,27 +63,53 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
     return model
 
 
-def model_named(database: Database, name: str) -> tuple[str, TrainedModel]:
+def model_named(
+    database: Database, name: str, command: str = "models show {}"
+) -> tuple[str, TrainedModel]:
     """Return a stored model by its name, with or without that of its method, and its key.
+
+    Parameters
+    ----------
+    database
+        Where it is.
+    name
+        ``NAME``, with or without ``METHOD:`` before and ``@VERSION`` after it.
+    command
+        What was asked of ``phonoscreen``, with braces for the name: the advice where models of
+        several methods have this name.
 
     Raises
     ------
     NotFoundError
         If there is none.
     SettingError
-        If models of several methods have this name.
+        If models of several methods have this name, or it begins with that of no method.
     """
     from stores.models import list_models, load_model
 
+    _check_method(name)
     known = list_models(database)
     names = {text for one in known for text in (one.name, one.model_id)}
-    fitting = [name] if is_trained(name) else sorted({f"{x}:{name}" for x in METHODS} & names)
+    is_whole = name.partition(":")[0] in METHOD_PREFIXES
+    fitting = [name] if is_whole else sorted({f"{x}:{name}" for x in METHOD_PREFIXES} & names)
     if len(fitting) > 1:
+        commands = " or ".join(f"phonoscreen {command.format(quote(one))}" for one in fitting)
         raise SettingError(
-            f"may be {' or '.join(fitting)}", subject=name, hint="Name the method too"
+            f"models of {len(fitting)} methods have this name", subject=name, hint=f"Use {commands}"
         )
     model = load_model(database, fitting[0] if fitting else f"{next(iter(METHODS))}:{name}")
     return f"{model_name(model.method, model.name)}@{version_of(model.digest)}", model
+
+
+def _check_method(text: str) -> None:
+    """Refuse a name that begins like that of a method and is none's; a file may hold a colon."""
+    method, colon, name = text.partition(":")
+    if colon and method not in METHOD_PREFIXES and not Path(text).is_file():
+        raise SettingError(
+            f"no models are trained by a method {method!r}",
+            subject=text,
+            hint=f"Write {' or '.join(f'{one}:{name}' for one in METHODS)}, or the name alone",
+        )
 
 
 def _only_model(database: Database, method: TrainedMethod) -> str:

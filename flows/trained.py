@@ -12,6 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from flows.dos_training import (
+    DOS_OPTIONS,
+    density_predictor,
+    jarvis_lessons,
+    lesson_of,
+    train_densities,
+)
 from screening.errors import ModelRefusedError, SettingError
 from screening.predictors.interface import Predictor
 from screening.trained_model import METHOD_PREFIXES
@@ -36,6 +43,7 @@ __all__ = [
     "load_trained",
     "method_of",
     "needs_electrons",
+    "predictor_of",
     "trained_file",
     "trained_method",
     "training_source",
@@ -49,6 +57,7 @@ SOURCES = "sources"
 
 _ONE_POINT_ANGSTROM = 1e-3  # a mesh of the zone centre alone
 _PER_ATOM = "entropy_boltzmann_per_atom"
+_MODEL_ENDING = ".psm"
 _FILE_DIGEST = re.compile(r"@([0-9a-fA-F]{8,64})$")
 
 
@@ -85,6 +94,12 @@ class TrainedMethod:
         From a model, and settings of the thermodynamics or None, to what predicts with it.
     kind
         Which modes a label sums; labels of different kinds are never mixed.
+    on_mesh
+        As ``predictor``, for modes on a mesh of wave vectors where others are the rule; None
+        where there is no choice.
+    labels_of_file
+        From a file of labels that others computed to these, and how many of its records were
+        left out, by reason; None where there are no such files.
     """
 
     name: str
@@ -94,6 +109,8 @@ class TrainedMethod:
     train: Callable[[Sequence[Any], Mapping[str, Any], str, Progress | None], TrainedModel]
     predictor: Callable[[TrainedModel, ScreeningSettings | None], TrainedPredictor]
     kind: Callable[[Any], str] = _all_alike
+    on_mesh: Callable[[TrainedModel, ScreeningSettings | None], TrainedPredictor] | None = None
+    labels_of_file: Callable[[Path], tuple[Sequence[Any], Mapping[str, int]]] | None = None
 
 
 def trained_method(name: str) -> TrainedMethod:
@@ -108,7 +125,8 @@ def trained_method(name: str) -> TrainedMethod:
         raise SettingError(
             f"{name!r} is no trained method",
             subject="method",
-            hint=f"Choose one of {', '.join(METHODS)}",
+            hint=f"Choose one of {', '.join(METHODS)}; a potential is a calculator: "
+            "--calculator mace:FILE",
         )
     return METHODS[name]
 
@@ -129,6 +147,27 @@ def method_of(model: TrainedModel) -> TrainedMethod:
         subject=model.name,
         hint="Use a version of this program that knows it",
     )
+
+
+def predictor_of(
+    model: TrainedModel, settings: ScreeningSettings | None = None, *, mesh: bool = False
+) -> TrainedPredictor:
+    """Return what predicts with a model, on a mesh of wave vectors where that is asked for.
+
+    Raises
+    ------
+    SettingError
+        If its method leaves no choice of the modes, or the model has no dispersion.
+    ModelRefusedError
+        If its method is not known here.
+    """
+    method = method_of(model)
+    make = method.on_mesh if mesh else method.predictor
+    if make is None:
+        raise SettingError(
+            f"{method.name} leaves no choice of the modes", subject="--mesh", hint="Leave it out"
+        )
+    return make(model, settings)
 
 
 def is_trained(spec: str) -> bool:
@@ -192,9 +231,10 @@ def load_trained(spec: str, settings: ScreeningSettings | None = None) -> Traine
 
 
 def trained_file(spec: str) -> Path | None:
-    """Return the file of a trained model; None for anything else."""
-    file = _file_and_digest(spec)[0] if is_trained(spec) else ""
-    return Path(file) if file else None
+    """Return the file of a trained model or potential; None for anything else."""
+    file = _file_and_digest(spec)[0]
+    is_one = is_trained(spec) or (spec.startswith("mace:") and file.endswith(_MODEL_ENDING))
+    return Path(file) if is_one and file else None
 
 
 def _file_and_digest(spec: str) -> tuple[str, str]:
@@ -307,14 +347,16 @@ def _grouped(labels: Sequence[Any], groups: Sequence[str]) -> list[Any]:
     ]
 
 
-def _modes(label: Any) -> str:
-    return str(label.kind)
-
-
 def _forest(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
     from screening.predictors.random_forest import RandomForestPhonons
 
     return RandomForestPhonons(model, settings)
+
+
+def _forest_on_mesh(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
+    from screening.predictors.random_forest import RandomForestPhonons
+
+    return RandomForestPhonons(model, settings, modes="mesh")
 
 
 def _entropy(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
@@ -331,6 +373,7 @@ METHODS: dict[str, TrainedMethod] = {
         _hessian_label,
         _train_forest,
         _forest,
+        on_mesh=_forest_on_mesh,
     ),
     "ldml": TrainedMethod(
         "ldml",
@@ -339,7 +382,16 @@ METHODS: dict[str, TrainedMethod] = {
         _spectral_label,
         _train_entropy,
         _entropy,
-        _modes,
+        lambda label: str(label.kind),
+    ),
+    "alignn": TrainedMethod(
+        "alignn",
+        METHOD_PREFIXES["alignn"],
+        tuple(DOS_OPTIONS),
+        lambda one: lesson_of(one, _harmonic_of(one)),
+        train_densities,
+        density_predictor,
+        labels_of_file=jarvis_lessons,
     ),
 }
 """The methods by the names that users type."""

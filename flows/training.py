@@ -51,7 +51,7 @@ class TrainingTask:
     Attributes
     ----------
     method
-        ``rf-ifc`` or ``ldml``.
+        ``rf-ifc``, ``ldml`` or ``alignn``.
     query
         Filter on structures or summaries; empty for all that have phonons.
     source
@@ -62,6 +62,9 @@ class TrainingTask:
         Plain settings of the method; what is not given has its default.
     material_ids
         Only these materials; None for all that the filter selects.
+    file
+        File of labels that others computed, of which is learned in place of phonons of the
+        database; empty for these.
     """
 
     method: str
@@ -70,6 +73,7 @@ class TrainingTask:
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     material_ids: Sequence[str] | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,18 +146,25 @@ def read_training_settings(file: Path | None, given: Mapping[str, Any]) -> dict[
     return values | {name: value for name, value in given.items() if value is not None}
 
 
-def check_options(method: TrainedMethod, given: Mapping[str, Any]) -> None:
+def check_options(method: str, options: Sequence[str], given: Mapping[str, Any]) -> None:
     """Refuse options of another method.
+
+    Parameters
+    ----------
+    method, options
+        The method that was named, and the options that it has.
+    given
+        What was typed, by the name of the option; None where it was not.
 
     Raises
     ------
     SettingError
         If one is given that the method has not.
     """
-    foreign = sorted(name for name in given if name not in method.options and given[name])
+    foreign = sorted(name for name in given if name not in options and given[name] is not None)
     if foreign:
         raise SettingError(
-            f"is no option of {method.name}",
+            f"is no option of {method}",
             subject=", ".join(f"--{one}" for one in foreign),
             hint="Leave it out",
         )
@@ -190,13 +201,16 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
     TrainingSetError
         If several sources match and none is chosen, or what is left is too little.
     """
-    from stores.models import store_model
     from stores.training import TrainingReport
 
     started = time.monotonic()
     method = trained_method(task.method)
     if task.name:
         model_name(method.method, task.name)  # before all the work, not after it
+    report = TrainingReport()
+    if task.file:
+        lessons = _lessons_of_file(Path(task.file), method, report)
+        return _stored(database, task, method, lessons, report, progress, started)
     names = materials_where(database, task.query)
     if task.material_ids is not None:
         names = tuple(sorted(set(names).intersection(task.material_ids)))
@@ -204,10 +218,25 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
         raise NotFoundError(
             "no structure matches", subject=task.query or "training set", hint="Import some first"
         )
-    report = TrainingReport()
     lessons = _lessons(database, names, task.source, method, report, progress)
     lessons = _of_one_kind(lessons, method, report)
-    name = task.name or _chemistry(database, list(lessons))
+    return _stored(database, task, method, lessons, report, progress, started)
+
+
+def _stored(
+    database: Database,
+    task: TrainingTask,
+    method: TrainedMethod,
+    lessons: Mapping[str, _Lesson],
+    report: TrainingReport,
+    progress: Progress | None,
+    started: float,
+) -> Training:
+    """Train, and store the model with all that is known of where it comes from."""
+    from stores.models import store_model
+
+    unnamed = "jarvis" if task.file else ""
+    name = task.name or unnamed or _chemistry(database, list(lessons))
     labels = [one.label for one in lessons.values()]
     trained = method.train(labels, task.settings, name, progress)
     model = _with_origin(trained, lessons, report)
@@ -215,11 +244,27 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
         model=model,
         model_id=store_model(database, model, metrics=_metrics(model)),
         source=report.source,
-        n_matching=len(names),
+        n_matching=report.n_asked,
         training_ids=tuple(model.card[_TRAINING_IDS]),
         left_out=report.counts,
         wall_seconds=time.monotonic() - started,
     )
+
+
+def _lessons_of_file(
+    file: Path, method: TrainedMethod, report: TrainingReport
+) -> dict[str, _Lesson]:
+    """Return what a file holds; whoever made it knows whether its crystals are at rest."""
+    if method.labels_of_file is None:
+        raise SettingError(f"is no option of {method.name}", subject="--jarvis", hint="Leave it")
+    labels, left_out = method.labels_of_file(file)
+    for reason, count in left_out.items():
+        report.skipped[reason] = [""] * count
+    report.n_asked, report.n_read = len(labels) + sum(left_out.values()), len(labels)
+    if not labels:
+        raise TrainingSetError("holds nothing to learn from", subject=str(file), hint="Try another")
+    report.source = labels[0].source
+    return {one.material_id: _Lesson(one, one.material_id, has_forces=True) for one in labels}
 
 
 def _lessons(

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import spglib
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from screening.errors import CellError, InconsistentDataError
 from screening.prediction import FloatArray
+from screening.symmetry_finder import symmetry_finder
 
 __all__ = [
     "DEFAULT_MAX_DISTANCE_ANGSTROM",
@@ -139,6 +139,7 @@ def primitive_cell_of(supercell: Structure, symprec_angstrom: float = 1e-4) -> S
     """
     numbers = [int(site.specie.Z) for site in supercell]
     cell = (supercell.lattice.matrix.tolist(), supercell.frac_coords.tolist(), numbers)
+    spglib = symmetry_finder()
     try:
         found = spglib.get_symmetry(cell, symprec=symprec_angstrom)
     except spglib.SpglibError:

@@ -23,6 +23,7 @@ from pymatgen.core import Lattice
 from screening.digest import digest_of
 from screening.errors import CellError
 from screening.prediction import FloatArray
+from screening.symmetry_finder import symmetry_finder
 
 __all__ = [
     "Cell",
@@ -118,11 +119,9 @@ def find_symmetry(cell: Cell, symprec_angstrom: float, subject: str = "") -> tup
 
 def _dataset(cell: Cell, symprec_angstrom: float, subject: str) -> Any:
     """Call the symmetry finder; its failures are errors of ours."""
-    import spglib
-
     try:
         described: Any = (cell.vectors, cell.fractions % 1.0, cell.numbers)
-        dataset = spglib.get_symmetry_dataset(described, symprec=symprec_angstrom)
+        dataset = symmetry_finder().get_symmetry_dataset(described, symprec=symprec_angstrom)
     except Exception as error:  # releases differ: None, or an exception of their own
         raise CellError(f"no symmetry can be found: {error}", subject=subject) from error
     if dataset is None:
@@ -158,10 +157,9 @@ def standard_cell(
 
 def reduced_vectors(vectors: FloatArray) -> FloatArray:
     """Short vectors of the same lattice: Niggli's, or where his loop fails on noise, LLL's."""
-    import spglib
-
+    right_handed = vectors * np.sign(np.linalg.det(vectors))
     try:
-        reduced = spglib.niggli_reduce(vectors * np.sign(np.linalg.det(vectors)), eps=1e-5)
+        reduced = symmetry_finder().niggli_reduce(right_handed, eps=1e-5)
     except Exception:  # noqa: BLE001 - releases differ in what they raise; None is the failure
         reduced = None
     if reduced is None:

@@ -48,6 +48,7 @@ ZERO_MODE_FRACTION = 1e-2
 """Modes below this fraction of the highest frequency are zero modes."""
 
 _N_RIGID = 3
+_NOTHING_THZ = 1e-3  # below, a mode cannot be told from noise in forces
 _ROUNDING = 1e-10  # of the largest eigenvalue: what diagonalisation leaves of a zero
 
 
@@ -111,6 +112,8 @@ class TrainingTolerances:
     ----------
     residual_force_ev_per_angstrom
         Largest force in eV/Å on an atom of a cell that counts as relaxed.
+    residual_stress_gpa
+        Largest component in GPa of its stress, which strains a crystal by some 0.1 %.
     asymmetry
         Largest difference from the transpose, as a fraction of the largest component.
     zero_fraction
@@ -118,6 +121,7 @@ class TrainingTolerances:
     """
 
     residual_force_ev_per_angstrom: float = 0.01
+    residual_stress_gpa: float = 0.1
     asymmetry: float = 1e-6
     zero_fraction: float = ZERO_MODE_FRACTION
 
@@ -321,8 +325,8 @@ def check_training_hessian(
     ------
     TrainingSetError
         If the Hessian has another shape than the cell asks for, is not finite or not symmetric,
-        the cell is known not to be relaxed, rigid translations are no zero modes, or a mode is
-        negative.
+        the cell is known not to be relaxed or holds one atom alone, rigid translations are no
+        zero modes, nothing holds the atoms, or a mode is negative.
     """
     tolerances = tolerances or TrainingTolerances()
     _check_matrix(one, tolerances)
@@ -363,10 +367,20 @@ def _check_matrix(one: ZoneCentreHessian, tolerances: TrainingTolerances) -> Non
 
 def _check_modes(one: ZoneCentreHessian, tolerances: TrainingTolerances) -> None:
     """Refuse translations that cost energy, and what is no minimum."""
+    if len(one.structure) == 1:
+        _refuse(
+            one,
+            "one atom alone in the cell has no modes at the zone centre but translations",
+            "Learn from cells with several atoms, or from a mesh of wave vectors",
+        )
     hessian = np.asarray(one.hessian_ev_per_angstrom2)
     masses = atomic_masses_amu(one.structure)
     frequencies = zone_centre_frequencies_thz(hessian, masses)
-    zero_thz = tolerances.zero_fraction * float(np.abs(frequencies).max())
+    highest = float(np.abs(frequencies).max())
+    if highest <= _NOTHING_THZ:
+        told = f"no mode is above {highest:.3g} THz: nothing holds the atoms"
+        _refuse(one, told, "Compute its forces again, with atoms in reach of each other")
+    zero_thz = max(tolerances.zero_fraction * highest, _NOTHING_THZ)
     rigid = np.sort(np.abs(frequencies))[:_N_RIGID]
     if rigid[-1] > zero_thz:
         _refuse(

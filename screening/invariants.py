@@ -10,6 +10,7 @@ from pymatgen.core import Structure
 
 from screening.errors import SymmetryLostError
 from screening.prediction import FloatArray
+from screening.symmetry_finder import symmetry_finder
 
 __all__ = ["InvariantSpace", "invariant_space"]
 
@@ -58,15 +59,12 @@ def invariant_space(structure: Structure, symprec_angstrom: float) -> InvariantS
     >>> space.strains.shape, space.shifts.shape
     ((2, 3, 3), (1, 4, 3))
     """
-    import spglib
-
     cell = np.array(structure.lattice.matrix)
     fractions = np.array(structure.frac_coords)
     numbers = [site.specie.Z for site in structure]
     try:
-        found = spglib.get_symmetry_dataset(
-            (cell, fractions, numbers),  # type: ignore[arg-type]
-            symprec=symprec_angstrom,
+        found = symmetry_finder().get_symmetry_dataset(
+            (cell, fractions, numbers), symprec=symprec_angstrom
         )
     except Exception:  # noqa: BLE001 - older releases return None, newer ones raise their own
         found = None

@@ -28,6 +28,7 @@ __all__ = [
     "ForceData",
     "Prediction",
     "Relaxation",
+    "SpectralProperties",
     "Stability",
     "Thermodynamics",
     "ThermodynamicsSpread",
@@ -124,7 +125,8 @@ class Stability:
     lowest_frequency_q_point
         Its wave vector in fractions of the primitive reciprocal lattice, shape (3,).
     lowest_frequency_region
-        ``mesh`` or ``path``.
+        ``mesh`` or ``path``; ``gamma`` where the zone centre alone is known, and ``spectrum`` where
+        no wave vector is.
     verdicts
         The verdict of every named criterion.
     """
@@ -142,12 +144,61 @@ class DensityOfStates:
     """Total and site-projected density of states of the primitive cell.
 
     ``total_per_thz`` has shape (frequency,) and integrates to 3N modes;
-    ``projected_per_thz`` has shape (site, frequency) and sums to the total.
+    ``projected_per_thz`` has shape (site, frequency) and sums to the total, None where the method
+    knows the total alone. ``total_std_per_thz`` is the standard deviation of the total over the
+    members of an ensemble, shape (frequency,), None without one.
     """
 
     frequencies_thz: FloatArray
     total_per_thz: FloatArray
-    projected_per_thz: FloatArray
+    projected_per_thz: FloatArray | None
+    total_std_per_thz: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class SpectralProperties:
+    """Numbers that follow from a density of states and have no temperature.
+
+    Attributes
+    ----------
+    negative_fraction
+        Share of the modes below zero, between 0 and 1.
+    lowest_frequency_thz, mean_frequency_thz, highest_frequency_thz
+        In THz. A thousandth of the modes lies below the lowest and above the highest; the mean is
+        that of the modes at or above zero.
+    debye_temperature_k
+        Of the second moment of the frequencies in K.
+    cell_debye_temperature_k
+        The same over the cube root of the number of atoms in the primitive cell in K, as
+        published.
+    isotope_rate_ghz
+        Mean rate of scattering by natural isotopes in 1/ns; None where they do not scatter.
+    isotope_number_ghz_thz
+        The published number of isotope scattering, in GHz THz; None where isotopes do
+        not scatter.
+    negative_fraction_ends, isotope_rate_ends_ghz, isotope_number_ends_ghz_thz
+        Lower and upper end of the calibrated intervals; None where not calibrated.
+    coverage
+        Intended coverage of these intervals; None without any.
+
+    References
+    ----------
+    R. Gurunathan, K. Choudhary and F. Tavazza, Phys. Rev. Materials 7, 023803 (2023).
+    S. Tamura, Phys. Rev. B 27, 858 (1983).
+    """
+
+    negative_fraction: float
+    lowest_frequency_thz: float
+    mean_frequency_thz: float
+    highest_frequency_thz: float
+    debye_temperature_k: float
+    cell_debye_temperature_k: float
+    isotope_rate_ghz: float | None = None
+    isotope_number_ghz_thz: float | None = None
+    negative_fraction_ends: tuple[float, float] | None = None
+    isotope_rate_ends_ghz: tuple[float, float] | None = None
+    isotope_number_ends_ghz_thz: tuple[float, float] | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -288,6 +339,8 @@ class Prediction:
     intervals
         Intervals that the method itself calibrated, of quantities of this crystal, each around
         the value that it predicts; empty for a method that calibrates nothing.
+    spectral_properties
+        Numbers that follow from the density of states, where the method gives them.
     """
 
     method: str
@@ -316,3 +369,4 @@ class Prediction:
     conductivity: ThermalConductivity | None = None
     conductivity_std_w_per_m_k: FloatArray | None = None
     intervals: tuple[Interval, ...] = ()
+    spectral_properties: SpectralProperties | None = None

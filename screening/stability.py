@@ -10,12 +10,21 @@ so a mode within 0.1 THz of zero cannot be told from zero. Within 0.05 THz of th
 the verdict is ``undetermined``; so it is where only acoustic modes beside the zone centre
 are imaginary, since those come from interpolation between the wave vectors that the
 supercell really holds.
+
+Where the density of states alone is known, by a learned model, the criterion that counts modes
+decides: more than a tenth of them below -0.3 THz, half a bin of the published grid. Such a crystal
+is unstable by every criterion that calls these modes imaginary; a single imaginary mode is beyond
+such a model, so by the others nothing is ever stable.
+
+Of a cell that was not repeated the zone centre alone is known. An imaginary mode there proves
+the crystal unstable; without one the verdict is ``undetermined``, since nothing is known of all
+other wave vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -24,13 +33,26 @@ from numpy.typing import NDArray
 
 from screening.acoustic import acoustic_mask, gamma_mask
 from screening.errors import InconsistentDataError, NonFiniteInputError, SettingError
-from screening.prediction import BandStructure, FloatArray, Stability, Verdict
+from screening.prediction import BandStructure, FloatArray, Stability, Verdict, frozen_array
 from screening.spectra import lowest_frequency
 
 if TYPE_CHECKING:
     from screening.phonons import MeshFrequencies
 
-__all__ = ["CRITERIA", "DEFAULT_CRITERION", "Criterion", "assess_stability"]
+__all__ = [
+    "CRITERIA",
+    "DEFAULT_CRITERION",
+    "SHARE_CRITERION",
+    "SPECTRUM",
+    "ZONE_CENTRE",
+    "Criterion",
+    "assess_share",
+    "assess_stability",
+    "assess_zone_centre",
+]
+
+ZONE_CENTRE = "gamma"
+"""Region of a lowest frequency where nothing but the zone centre is known."""
 
 Region = Literal["mesh", "path"]
 
@@ -55,6 +77,8 @@ class Criterion:
         Where all imaginary modes lie beside the zone centre, closer than this norm of the
         fractional wave vector, no verdict is given; 0 switches this off. An optical mode at
         the zone centre itself counts always.
+    largest_share
+        Share of the modes of the mesh that may be imaginary.
     """
 
     reference: str
@@ -63,6 +87,7 @@ class Criterion:
     acoustic_threshold_thz: float | None = None
     abstention_thz: float = 0.0
     pocket_radius: float = 0.0
+    largest_share: float = 0.0
 
 
 CRITERIA: Mapping[str, Criterion] = MappingProxyType(
@@ -110,11 +135,25 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
             regions=("mesh", "path"),
             threshold_thz=-0.5,
         ),
+        "gurunathan_2023": Criterion(
+            reference="Gurunathan et al., Phys. Rev. Materials 7, 023803: a tenth of the modes",
+            regions=("mesh",),
+            threshold_thz=-0.3,
+            largest_share=0.1,
+        ),
     }
 )
 """The named criteria."""
 
 DEFAULT_CRITERION = "phonoscreen"
+
+SHARE_CRITERION = "gurunathan_2023"
+"""The criterion that counts imaginary modes."""
+
+SPECTRUM = "spectrum"
+"""Region of a lowest frequency where no wave vector is known."""
+
+_N_ACOUSTIC = 3
 
 
 @dataclass(frozen=True)
@@ -126,6 +165,11 @@ class _Sample:
     frequencies_thz: FloatArray
     is_gamma: NDArray[np.bool_]
     acoustic: NDArray[np.bool_]
+    weights: FloatArray
+
+    def share(self, which: NDArray[np.bool_]) -> float:
+        """Share of the modes that are chosen, shape (q, branch)."""
+        return float(which.mean(axis=1) @ self.weights / self.weights.sum())
 
     def outside(self, radius: float) -> NDArray[np.bool_]:
         """Modes that are no small-q artefact, shape (q, branch).
@@ -161,13 +205,8 @@ def assess_stability(
         If q points and frequencies do not match, or only the three acoustic modes at the
         zone centre are there.
     """
-    if criterion not in CRITERIA:
-        raise SettingError(
-            f"unknown stability criterion {criterion!r}",
-            subject="criterion",
-            hint=f"Choose one of {', '.join(CRITERIA)}",
-        )
-    samples = [_sample("mesh", mesh.q_points, mesh.frequencies_thz)]
+    _check_criterion(criterion)
+    samples = [_sample("mesh", mesh.q_points, mesh.frequencies_thz, mesh.weights)]
     if bands is not None:
         samples.append(_sample("path", bands.q_points, bands.frequencies_thz))
     verdicts = {name: _verdict(rule, samples) for name, rule in CRITERIA.items()}
@@ -182,7 +221,121 @@ def assess_stability(
     )
 
 
-def _sample(region: Region, q_points: FloatArray, frequencies_thz: FloatArray) -> _Sample:
+def assess_zone_centre(
+    frequencies_thz: FloatArray, criterion: str = DEFAULT_CRITERION
+) -> Stability:
+    """Judge a crystal of which the modes of the zone centre alone are known.
+
+    Parameters
+    ----------
+    frequencies_thz
+        All modes there in THz, imaginary ones negative, ascending, shape (3 site,). The lowest
+        frequency of a cell of one atom, which has the three acoustic modes alone, is given as
+        zero.
+    criterion
+        Name in `CRITERIA` that decides.
+
+    Returns
+    -------
+    Stability
+        Unstable by the criteria whose threshold an optical mode crosses, and else undetermined.
+
+    Raises
+    ------
+    SettingError, NonFiniteInputError
+        As `assess_stability`.
+    """
+    _check_criterion(criterion)
+    centre = np.zeros((1, 3))
+    optical = np.asarray(frequencies_thz)[None]
+    verdicts, lowest = dict.fromkeys(CRITERIA, Verdict.UNDETERMINED), 0.0
+    if optical.shape[1] > _N_ACOUSTIC:
+        sample = _sample("mesh", centre, optical)
+        lowest = float(optical[~sample.acoustic].min())
+        for name, rule in CRITERIA.items():
+            if rule.largest_share > 0.0:  # one wave vector knows no shares
+                continue
+            if _verdict_in(replace(rule, acoustic_threshold_thz=None), sample) is Verdict.UNSTABLE:
+                verdicts[name] = Verdict.UNSTABLE
+    return Stability(
+        verdict=verdicts[criterion],
+        criterion=criterion,
+        lowest_frequency_thz=lowest,
+        lowest_frequency_q_point=frozen_array(centre[0]),
+        lowest_frequency_region=ZONE_CENTRE,
+        verdicts=verdicts,
+    )
+
+
+def assess_share(
+    negative_fraction: float,
+    half_width: float,
+    lowest_frequency_thz: float,
+    criterion: str = DEFAULT_CRITERION,
+) -> Stability:
+    """Judge a crystal of which a learned density of states alone is known.
+
+    Parameters
+    ----------
+    negative_fraction
+        Share of the modes below zero.
+    half_width
+        Of its calibrated interval; infinite where nothing is calibrated.
+    lowest_frequency_thz
+        In THz, imaginary negative.
+    criterion
+        Name in `CRITERIA` that decides.
+
+    Returns
+    -------
+    Stability
+        By `SHARE_CRITERION` unstable above its share, stable where the whole interval is within
+        it, and undetermined between. Unstable by that, a crystal is unstable by all criteria
+        whose threshold is no lower; by these and all others it is undetermined else.
+
+    Raises
+    ------
+    SettingError
+        As `assess_stability`.
+    NonFiniteInputError
+        If the share or the frequency is not finite.
+    """
+    _check_criterion(criterion)
+    if not np.all(np.isfinite([negative_fraction, lowest_frequency_thz])):
+        raise NonFiniteInputError("a share of modes is not finite", subject=SPECTRUM)
+    counting = CRITERIA[SHARE_CRITERION]
+    verdicts = dict.fromkeys(CRITERIA, Verdict.UNDETERMINED)
+    if negative_fraction > counting.largest_share:
+        for name, rule in CRITERIA.items():
+            if rule.threshold_thz >= counting.threshold_thz:
+                verdicts[name] = Verdict.UNSTABLE
+    elif negative_fraction + half_width <= counting.largest_share:
+        verdicts[SHARE_CRITERION] = Verdict.STABLE
+    return Stability(
+        verdict=verdicts[criterion],
+        criterion=criterion,
+        lowest_frequency_thz=lowest_frequency_thz,
+        lowest_frequency_q_point=frozen_array(np.zeros(3)),
+        lowest_frequency_region=SPECTRUM,
+        verdicts=verdicts,
+    )
+
+
+def _check_criterion(criterion: str) -> None:
+    if criterion not in CRITERIA:
+        raise SettingError(
+            f"unknown stability criterion {criterion!r}",
+            subject="criterion",
+            hint=f"Choose one of {', '.join(CRITERIA)}",
+        )
+
+
+def _sample(
+    region: Region,
+    q_points: FloatArray,
+    frequencies_thz: FloatArray,
+    weights: FloatArray | None = None,
+) -> _Sample:
     n_q = len(q_points)
     if n_q == 0 or q_points.shape != (n_q, 3) or frequencies_thz.shape[:1] != (n_q,):
         raise InconsistentDataError(
@@ -195,7 +348,8 @@ def _sample(region: Region, q_points: FloatArray, frequencies_thz: FloatArray) -
     acoustic = acoustic_mask(frequencies_thz, is_gamma)
     if np.all(acoustic):
         raise InconsistentDataError("no mode beside the acoustic ones", subject=region)
-    return _Sample(region, q_points, frequencies_thz, is_gamma, acoustic)
+    shares = np.ones(n_q) if weights is None else np.asarray(weights, dtype=np.float64)
+    return _Sample(region, q_points, frequencies_thz, is_gamma, acoustic, shares)
 
 
 def _verdict(rule: Criterion, samples: list[_Sample]) -> Verdict:
@@ -213,6 +367,9 @@ def _verdict_in(rule: Criterion, sample: _Sample) -> Verdict:
     surely, perhaps = (
         _imaginary(rule, sample, shift) for shift in (-rule.abstention_thz, rule.abstention_thz)
     )
+    if rule.largest_share > 0.0:
+        is_more = sample.share(surely) > rule.largest_share
+        return Verdict.UNSTABLE if is_more else Verdict.STABLE
     if np.any(surely & sample.outside(rule.pocket_radius)):
         return Verdict.UNSTABLE
     return Verdict.UNDETERMINED if np.any(perhaps) else Verdict.STABLE

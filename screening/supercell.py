@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import spglib
 from numpy.typing import NDArray
 from phonopy.structure.symmetry import Symmetry
 from pymatgen.core import Structure
@@ -21,6 +20,7 @@ from pymatgen.core import Structure
 from screening.errors import CellError, SettingError, TooLargeError
 from screening.prediction import FloatArray
 from screening.supercell_symmetry import DEFAULT_SYMPREC_ANGSTROM, primitive_symmetry
+from screening.symmetry_finder import symmetry_finder
 
 __all__ = [
     "SupercellCandidate",
@@ -271,7 +271,7 @@ def _volume(matrix: IntArray) -> int:
 
 def _reduced(lattice: FloatArray) -> FloatArray:
     """Niggli-reduced rows of a lattice."""
-    reduced = spglib.niggli_reduce(lattice)
+    reduced = symmetry_finder().niggli_reduce(lattice)
     if reduced is None:
         raise CellError("the lattice cannot be reduced", hint="Check its vectors")
     return np.asarray(reduced, dtype=np.float64)

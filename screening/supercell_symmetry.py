@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import Symmetry
 from pymatgen.core import Structure
-from spglib import SpglibError
 
 from screening.errors import CellError, InconsistentDataError
 from screening.prediction import FloatArray
+from screening.symmetry_finder import symmetry_finder
 
 __all__ = [
     "DEFAULT_SYMPREC_ANGSTROM",
@@ -70,9 +70,10 @@ def _symmetry(
     lattice: _Rows, positions: _Rows, numbers: tuple[int, ...], symprec_angstrom: float
 ) -> Symmetry:
     cell = PhonopyAtoms(numbers=numbers, cell=lattice, scaled_positions=positions)
+    spglib = symmetry_finder()
     try:
         return Symmetry(cell, symprec=symprec_angstrom)
-    except (AssertionError, ValueError, SpglibError) as error:
+    except (AssertionError, ValueError, spglib.SpglibError) as error:
         raise CellError(
             f"no symmetry found at {symprec_angstrom} Å",
             subject=" ".join(cell.symbols),

@@ -1,8 +1,9 @@
 """What follows from the modes of the zone centre alone: moments and thermodynamics.
 
 With ten or more atoms in the cell the zone centre is taken for all wave vectors, whose sum is
-what it is held against where it is known. Its translations
-and what a repair left at zero are given half of the mean frequency of the other modes.
+what it is held against where it is known. Its three translations count once, as modes at half of
+the mean frequency of the other modes, and so does what a repair left at zero. Force constants and
+entropies that are learned at the zone centre are both summed so, labels and predictions alike.
 
 References
 ----------

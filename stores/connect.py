@@ -81,6 +81,7 @@ def declarations() -> dict[str, Declaration]:
         "failures": documents.FailureDocument,
         "launches": documents.LaunchDocument,
         "forces": documents.ForceDocument,
+        "labelled_cells": documents.LabelledCellsDocument,
     }
     declared = {
         name: Declaration(kind.KEY, tuple(kind.INDEXED_FIELDS)) for name, kind in kinds.items()
@@ -161,6 +162,11 @@ class Database:
     def forces(self) -> DocumentStore:
         """Expensive force calls by ``force_id``."""
         return self.collection("forces")
+
+    @property
+    def labelled_cells(self) -> DocumentStore:
+        """Cells with forces to train potentials on, by ``labelled_cells_id``."""
+        return self.collection("labelled_cells")
 
     @property
     def launches(self) -> DocumentStore:

@@ -58,6 +58,7 @@ MAX_DEPTH = 10
 MAX_CONDITIONS = 200
 MAX_VALUES = 10_000
 MAX_BRACKETS = 2000
+MAX_LISTED = 20  # fields in a message
 MAX_INTEGER = 2**63
 
 
@@ -262,10 +263,12 @@ class FieldTypes:
         if field in self._types:
             return
         close = difflib.get_close_matches(field, self._types, n=5, cutoff=0.5)
-        known = close or sorted(self._types)[:20]
+        known = close or sorted(self._types)[:MAX_LISTED]
         word = "Did you mean" if close else "Known fields:"
+        n_more = 0 if close else len(self._types) - len(known)
+        more = f" and {n_more} more" if n_more else ""
         raise QueryError(
-            f"unknown field {field!r}", subject="filter", hint=f"{word} {', '.join(known)}"
+            f"unknown field {field!r}", subject="filter", hint=f"{word} {', '.join(known)}{more}"
         )
 
     def value(self, field: str, value: Any) -> Scalar:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from screening.prediction import ForceData
     from stores.connect import Database  # brings the databases along
 
-__all__ = ["TrainingPhonons", "TrainingReport", "source_of", "training_phonons"]
+__all__ = ["TrainingPhonons", "TrainingReport", "is_source", "source_of", "training_phonons"]
 
 _MOST_LISTED = 6
 _DIGITS = 12  # of a model's digest, where a name alone does not tell models apart
@@ -112,6 +112,18 @@ def source_of(model: str, model_digest: str) -> str:
     return f"{model}@{model_digest[:_DIGITS]}" if model_digest else model
 
 
+def is_source(text: str, model: str, model_digest: str) -> bool:
+    """Whether a text, with or without the start of a digest, may name this source.
+
+    Examples
+    --------
+    >>> is_source("chgnet:0.3.0", "chgnet:0.3.0", "c0ffee"), is_source("a@c0f", "a", "c0ffee")
+    (True, True)
+    """
+    name, _, digits = text.rpartition("@")
+    return model == text or (model == name and model_digest.startswith(digits))
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A prediction with phonons."""
@@ -129,8 +141,7 @@ class _Candidate:
 
     def is_called(self, text: str) -> bool:
         """Whether a user may mean this model."""
-        name, _, digits = text.rpartition("@")
-        return self.model == text or (self.model == name and self.model_digest.startswith(digits))
+        return is_source(text, self.model, self.model_digest)
 
 
 def training_phonons(

@@ -6,6 +6,7 @@ import signal
 import sys
 
 import flows.cli.calibrating
+import flows.cli.cells
 import flows.cli.database
 import flows.cli.gp
 import flows.cli.gp_learn
@@ -13,6 +14,7 @@ import flows.cli.launching
 import flows.cli.models
 import flows.cli.repairing
 import flows.cli.routing
+import flows.cli.scaling
 import flows.cli.screening  # noqa: F401 - all register their commands
 from flows.cli.app import ExitCode, app
 from flows.cli.output import print_error

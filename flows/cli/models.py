@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,11 +11,25 @@ import typer
 from flows.cli.app import ExitCode, Json, app, database_uri
 from flows.cli.options import Calculator, Query, TimeLimit, Workers
 from flows.cli.output import err, out, print_json, print_lines, print_paths
+from flows.cli.potentials import (
+    POTENTIAL,
+    CellFiles,
+    Checkpoints,
+    CommitteeSize,
+    Device,
+    Epochs,
+    HeldOut,
+    MaxSeconds,
+    PotentialOptions,
+    Preset,
+    StartFrom,
+    train_mace,
+)
 
 if TYPE_CHECKING:
     from flows.predicting import PredictingReport
 
-__all__: list[str] = []
+__all__ = ["models"]
 
 models = typer.Typer(
     help="Models that were trained here: list them, show their cards, hand them on.",
@@ -25,8 +40,9 @@ app.add_typer(models, name="models", invoke_without_command=True)
 Method = Annotated[
     str,
     typer.Argument(
-        help="rf-ifc (force constants by random forests and tensor ridges) or ldml (entropy, "
-        "linear in descriptors)."
+        help="rf-ifc (force constants by random forests and tensor ridges), ldml (entropy, "
+        "linear in descriptors), alignn (densities of states by graph networks) or mace (a "
+        "network potential, from cells with forces)."
     ),
 ]
 
@@ -51,6 +67,30 @@ def train(  # noqa: PLR0913 - every option is an argument
         str | None,
         typer.Option(help="Of ldml: afs, bso4, scattering or mace:NAME. [default: afs]"),
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POTENTIAL",
+            help="Of alignn: correct the densities of states of this potential, which is then "
+            "asked for the phonons of every crystal, here and in predictions.",
+        ),
+    ] = None,
+    jarvis: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of alignn: learn the densities of states of this JARVIS file (edos_pdos), not "
+            "the phonons of the database."
+        ),
+    ] = None,
+    cells: CellFiles = None,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    max_seconds: MaxSeconds = None,
+    start_from: StartFrom = None,
+    checkpoints: Checkpoints = None,
+    committee: CommitteeSize = None,
+    device: Device = None,
+    held_out: HeldOut = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", help="JSON file with settings of the training.")
     ] = None,
@@ -61,42 +101,74 @@ def train(  # noqa: PLR0913 - every option is an argument
 ) -> None:
     """Learn from the phonons that the database holds, and store the model with its card.
 
-    --query takes a filter such as 'chemsys = F-K-Zn', or JSON.
+    A potential learns from labelled cells (phonoscreen cells) and from the displaced cells of
+    phonons. Networks, mace and alignn, go on where they were stopped when run again. --query takes
+    a filter such as 'chemsys = F-K-Zn', or JSON.
     """
     from flows import tables
+    from flows.dos_training import DOS_OPTIONS
     from flows.progress import StageProgress
     from flows.trained import trained_method
     from flows.training import TrainingTask, check_options, read_training_settings, train_and_store
     from stores.model_files import write_model
 
-    given = {"variant": variant, "descriptor": descriptor}
-    check_options(trained_method(method), given)
-    chosen = read_training_settings(settings, given)
-    task = TrainingTask(method, query or "", source, name, chosen)
+    given = {"variant": variant, "descriptor": descriptor, "prior": prior, "jarvis": jarvis}
+    options = PotentialOptions(
+        cells, preset, epochs, max_seconds, start_from, checkpoints, committee, device, held_out
+    )
+    if method == POTENTIAL:
+        check_options(POTENTIAL, (), given)
+        train_mace(query, source, name, options, settings, file, as_json=as_json)
+        return
+    chosen_method = trained_method(method)
+    typed = given | options.given()
+    check_options(method, chosen_method.options, typed)
+    chosen = read_training_settings(settings, {DOS_OPTIONS.get(x, x): typed[x] for x in typed})
+    labels = str(chosen.pop("file", ""))
+    task = TrainingTask(method, query or "", source, name, chosen, file=labels)
     try:
         with StageProgress(err) as progress:
             done = train_and_store(database_uri(), task, progress)
     except KeyboardInterrupt:
-        print_lines(["interrupted; no model was stored"])
+        is_kept = "checkpoint-dir" in chosen_method.options
+        advice = "run the same command again to go on" if is_kept else "no model was stored"
+        print_lines([f"interrupted; {advice}"])
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     written = [] if file is None else [write_model(file, done.model)]
     if as_json:
         print_json(tables.payload_training(done) | {"files": [str(one) for one in written]})
         return
     out.print(tables.table_training(done, width=out.width))
-    print_lines([f"stored as {done.model_id}; predict with: phonoscreen predict --method {method}"])
+    command = f"phonoscreen predict --method {method} --model {quote(done.model.name)}"
+    print_lines([f"stored as {done.model_id}; predict with: {command}"])
     print_paths(written)
 
 
 @app.command()
-def predict(
+def predict(  # noqa: PLR0913 - every option is an argument
     *,
-    method: Annotated[str, typer.Option("--method", "-m", help="rf-ifc or ldml.")],
+    method: Annotated[str, typer.Option("--method", "-m", help="rf-ifc, ldml or alignn.")],
     model: Annotated[
         str | None,
         typer.Option(help="NAME, NAME@VERSION or a file. [default: the only one of the method]"),
     ] = None,
     query: Query = None,
+    mesh: Annotated[
+        bool,
+        typer.Option(
+            "--mesh",
+            help="Of rf-ifc where all pairs are by the ridge: modes on a mesh, with bands; for "
+            "cells of any size, without intervals.",
+        ),
+    ] = False,
+    check_forces: Annotated[
+        str,
+        typer.Option(
+            metavar="POTENTIAL",
+            help="Ask the potential that relaxed the training set for the forces on each crystal "
+            "first, and refuse what is not at rest: one call each.",
+        ),
+    ] = "",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Structures read, predicted and written together.")
     ] = None,
@@ -107,7 +179,9 @@ def predict(
 ) -> None:
     """Predict stored structures with a trained model, in batches. Run it again to go on.
 
-    Structures are taken as they are: they should be minima of what the model learned from.
+    Structures that the source of its training set has relaxed here are taken as it left them. All
+    others are taken as they are: they should be minima of what the model learned from, which
+    --check-forces makes sure of.
     """
     from flows import tables
     from flows.catalogue import materials_where
@@ -129,6 +203,8 @@ def predict(
                 names,
                 batch_size=batch_size or DEFAULT_BATCH_SIZE,
                 settings=chosen,
+                mesh=mesh,
+                check_forces=check_forces,
                 told=lambda n, total, refused: progress(
                     "predicting", n, total, f"{refused} refused" if refused else ""
                 ),
@@ -249,13 +325,14 @@ def export_command(
     name: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
     file: Annotated[Path, typer.Argument(help="The file to write.")],
 ) -> None:
-    """Write a model to a file, for other databases and for --calculator rf-ifc:FILE."""
+    """Write a model to a file, for other databases and for --calculator METHOD:FILE."""
     from flows.stored_models import model_named
     from stores.connect import open_database
     from stores.model_files import write_model
 
+    target = quote(str(file)).replace("{", "{{").replace("}", "}}")
     with open_database(database_uri(), read_only=True) as database:
-        _, model = model_named(database, name)
+        _, model = model_named(database, name, f"models export {{}} {target}")
     print_paths([write_model(file, model)])
 
 

@@ -3,6 +3,7 @@
 from flows.makers.batch import ImportMaker, ScreenBatchMaker, ScreenMaker, SummaryMaker
 from flows.makers.dft import DftPhononMaker
 from flows.makers.gaussian_process import GaussianProcessMaker
+from flows.makers.labelling import LabelBatchMaker, LabelMaker, TrainPotentialMaker
 from flows.makers.routing import RoutedScreenMaker
 from flows.makers.trained import PredictMaker, RandomSearchMaker, TrainMaker
 from flows.makers.vasp import VaspPhononMaker
@@ -11,6 +12,8 @@ __all__ = [
     "DftPhononMaker",
     "GaussianProcessMaker",
     "ImportMaker",
+    "LabelBatchMaker",
+    "LabelMaker",
     "PredictMaker",
     "RandomSearchMaker",
     "RoutedScreenMaker",
@@ -18,5 +21,6 @@ __all__ = [
     "ScreenMaker",
     "SummaryMaker",
     "TrainMaker",
+    "TrainPotentialMaker",
     "VaspPhononMaker",
 ]

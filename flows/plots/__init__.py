@@ -13,6 +13,7 @@ from flows.plots.conductivity import (
     plot_conductivity,
     plot_conductivity_modes,
 )
+from flows.plots.densities import plot_density
 from flows.plots.force_constants import plot_band_comparison
 from flows.plots.interval_views import DecidedCrystals, interval_views
 from flows.plots.intervals import IntervalRow, IntervalView, plot_intervals
@@ -23,6 +24,7 @@ from flows.plots.phonons import plot_phonons
 from flows.plots.ranking import ExcludedPhase, PhaseCurve, RankingView, plot_ranking
 from flows.plots.style import figure_title, save_figure
 from flows.plots.thermodynamics import plot_thermodynamics
+from flows.plots.training_history import plot_training_history
 from flows.plots.views import ranking_view
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "plot_calibration",
     "plot_conductivity",
     "plot_conductivity_modes",
+    "plot_density",
     "plot_intervals",
     "plot_learning",
     "plot_model_scores",
@@ -49,6 +52,7 @@ __all__ = [
     "plot_ranking",
     "plot_rankings",
     "plot_thermodynamics",
+    "plot_training_history",
     "ranking_view",
     "save_figure",
 ]

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flows.model_cards import Parity, ScoreRow
-from flows.plots.style import COLOURS, EXCLUDED_COLOUR, FONT_SIZE_POINTS, new_figure, polish
+from flows.plots.style import (
+    COLOURS,
+    EXCLUDED_COLOUR,
+    FONT_SIZE_POINTS,
+    fitted,
+    new_figure,
+    polish,
+)
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
@@ -46,10 +53,11 @@ def plot_parity(parities: Sequence[Parity], *, title: str = "") -> Figure:
         )
     n_columns = min(_COLUMNS, len(parities))
     n_rows = math.ceil(len(parities) / n_columns)
-    figure = new_figure(_PANEL_INCH * n_columns + 0.3, _PANEL_INCH * n_rows + 0.4)
+    width = _PANEL_INCH * n_columns + 0.3
+    figure = new_figure(width, _PANEL_INCH * n_rows + 0.4)
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     if title:
-        figure.suptitle(title, fontsize=FONT_SIZE_POINTS + 1.5)
+        figure.suptitle(fitted(title, width), fontsize=FONT_SIZE_POINTS + 1.5)
     for axes, one in zip(grid, parities, strict=False):
         _draw_parity(axes, one)
     for axes in grid[len(parities) :]:
@@ -77,13 +85,8 @@ def _draw_parity(axes: Axes, one: Parity) -> None:
         rasterized=is_many,
         zorder=2,
     )
-    error = float(np.abs(predicted - reference).mean())
-    spread = float(np.abs(reference - reference.mean()).mean())
-    lines = [f"{len(reference)} held out", f"MAE {error:#.3g}"]
-    if spread > 0.0:
-        lines.append(f"skill {1.0 - error / spread:.2f}")
     axes.text(
-        0.04, 0.96, "\n".join(lines), transform=axes.transAxes, va="top",
+        0.04, 0.96, "\n".join(_scores_of(one)), transform=axes.transAxes, va="top",
         fontsize=FONT_SIZE_POINTS - 1,
     )  # fmt: skip
     axes.set_xlim(*ends)
@@ -96,13 +99,32 @@ def _draw_parity(axes: Axes, one: Parity) -> None:
     polish(axes, x_label=f"Reference{unit}", y_label=f"Predicted{unit}")
 
 
+def _scores_of(one: Parity) -> list[str]:
+    """Write how many were held out and how well they were predicted: all, not only those drawn."""
+    reference, predicted = np.asarray(one.reference), np.asarray(one.predicted)
+    if one.scores is None:
+        error = float(np.abs(predicted - reference).mean())
+        spread = float(np.abs(reference - reference.mean()).mean())
+        skill = 1.0 - error / spread if spread > 0.0 else None
+    else:
+        error, skill = one.scores.mae, one.scores.skill
+    n_all = len(reference)
+    if one.scores is not None and one.scores.n_structures is not None:
+        n_all = one.scores.n_structures
+    shown = f"{len(reference):,} shown of " if n_all > len(reference) else ""
+    lines = [f"{shown}{n_all:,} held out", f"MAE {error:#.3g}"]
+    return lines if skill is None else [*lines, f"skill {skill:.2f}"]
+
+
 def plot_model_scores(
     rows: Sequence[ScoreRow],
     variants: Mapping[str, Mapping[str, float]] | None = None,
     *,
     title: str = "",
 ) -> Figure:
-    """Draw errors over what the mean as a guess would reach, beside simple guesses and the paper.
+    """Draw errors over what the mean as a guess would reach, beside simple guesses.
+
+    Published errors stand as numbers: they are of other structures, whose spread is another.
 
     Parameters
     ----------
@@ -118,7 +140,7 @@ def plot_model_scores(
     SettingError
         If there is nothing to draw.
     """
-    drawn = [row for row in rows if row.mad > 0.0]
+    drawn = [row for row in rows if row.mad]
     if not drawn:
         raise SettingError("the card keeps no scores", subject="scores", hint="Train it again")
     compared = {
@@ -127,10 +149,11 @@ def plot_model_scores(
         if (found := {row.name: by_quantity[row.name] for row in drawn if row.name in by_quantity})
     }
     height = max(2.6, 0.42 * len(drawn) + 1.2)
-    figure = new_figure(9.6 if compared else 5.8, height)
+    width = 10.4 if compared else 6.6
+    figure = new_figure(width, height)
     grid = figure.subplots(1, 2 if compared else 1, sharey=True, squeeze=False)[0]
     if title:
-        figure.suptitle(title, fontsize=FONT_SIZE_POINTS + 1.5)
+        figure.suptitle(fitted(title, width), fontsize=FONT_SIZE_POINTS + 1.5)
     _draw_errors(grid[0], drawn)
     if compared:
         _draw_variants(grid[1], drawn, compared)
@@ -140,38 +163,64 @@ def plot_model_scores(
     return figure
 
 
+def _mad(row: ScoreRow) -> float:
+    assert row.mad is not None  # others are not drawn
+    return row.mad
+
+
 def _name(row: ScoreRow) -> str:
     return f"{row.label} ({row.unit})" if row.unit else row.label
 
 
 def _draw_errors(axes: Axes, rows: Sequence[ScoreRow]) -> None:
     places = np.arange(len(rows))
-    own = [row.mae / row.mad for row in rows]
+    own = [row.mae / _mad(row) for row in rows]
     axes.barh(places - _BAR / 2, own, _BAR, color=COLOURS[0], label="this model")
     guessed = [(place, row) for place, row in enumerate(rows) if row.baseline_mae is not None]
     if guessed:
         axes.barh(
             [place + _BAR / 2 for place, _ in guessed],
-            [(row.baseline_mae or 0.0) / row.mad for _, row in guessed],
+            [(row.baseline_mae or 0.0) / _mad(row) for _, row in guessed],
             _BAR,
             color=COLOURS[4],
             label=_joined({row.baseline for _, row in guessed}),
         )
-    published = [(place, row) for place, row in enumerate(rows) if "mae" in row.paper]
-    if published:
-        axes.plot(
-            [row.paper["mae"] / row.mad for _, row in published],
-            [place - _BAR / 2 for place, _ in published],
-            linestyle="none",
-            marker="|",
-            markersize=13,
-            markeredgewidth=2,
-            color=COLOURS[1],
-            label="published (other structures)",
-        )
+    _write_errors(axes, rows)
     axes.axvline(1.0, color=EXCLUDED_COLOUR, linewidth=0.9, linestyle=":", label="the mean")
     axes.set_xlim(left=0.0)
     _finish(axes, "MAE / mean absolute deviation")
+
+
+def _write_errors(axes: Axes, rows: Sequence[ScoreRow]) -> None:
+    """Write the errors at the right, published ones behind them."""
+    texts = [(-0.85, "error")] + [(float(place), _error(row)) for place, row in enumerate(rows)]
+    if any(row.paper for row in rows):
+        texts[0] = (-0.85, "error [published,\nother structures]")
+    for place, text in texts:
+        axes.annotate(
+            text,
+            (1.0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=FONT_SIZE_POINTS - 1.5,
+            color="0.25",
+            annotation_clip=False,
+        )
+
+
+def _error(row: ScoreRow) -> str:
+    """Write the error of a model, of the kind that is published where one is.
+
+    Examples
+    --------
+    >>> _error(ScoreRow("x", "x", "eV", 0.1, 0.2, 0.4, paper={"rmse": 0.3}))
+    'RMSE 0.200 [0.300]'
+    """
+    kind = "rmse" if "mae" not in row.paper and "rmse" in row.paper else "mae"
+    own = f"{kind.upper()} {getattr(row, kind):#.3g}"
+    return f"{own} [{row.paper[kind]:#.3g}]" if kind in row.paper else own
 
 
 def _joined(names: set[str]) -> str:
@@ -181,7 +230,7 @@ def _joined(names: set[str]) -> str:
 def _draw_variants(
     axes: Axes, rows: Sequence[ScoreRow], variants: Mapping[str, Mapping[str, float]]
 ) -> None:
-    places = {row.name: (place, row.mad) for place, row in enumerate(rows)}
+    places = {row.name: (place, _mad(row)) for place, row in enumerate(rows)}
     for number, (variant, errors) in enumerate(variants.items()):
         axes.plot(
             [error / places[name][1] for name, error in errors.items()],

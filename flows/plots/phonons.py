@@ -17,6 +17,7 @@ from flows.plots.style import (
     polish,
 )
 from screening.prediction import BandStructure, DensityOfStates, FloatArray, Stability, Verdict
+from screening.stability import ZONE_CENTRE
 from screening.units import THZ_TO_INVERSE_CM
 
 if TYPE_CHECKING:
@@ -228,13 +229,16 @@ def _draw_dos(axes: Axes, dos: DensityOfStates, species: Sequence[str]) -> None:
     axes.fill_betweenx(grid, dos.total_per_thz, color="0.88", linewidth=0)
     axes.plot(dos.total_per_thz, grid, color="0.35", linewidth=1.0, label="total")
     elements = list(dict.fromkeys(species))
+    projected = dos.projected_per_thz
     for number, element in enumerate(elements if len(elements) > 1 else []):
+        if projected is None:
+            break
         sites = [index for index, name in enumerate(species) if name == element]
-        share = np.asarray(dos.projected_per_thz)[sites].sum(axis=0)
+        share = np.asarray(projected)[sites].sum(axis=0)
         axes.plot(share, grid, color=COLOURS[(number + 1) % len(COLOURS)], lw=1.1, label=element)
     axes.set_xlim(0.0, 1.08 * float(np.max(dos.total_per_thz)) or 1.0)
     polish(axes, x_label="DOS (states/THz)")
-    if len(elements) > 1:
+    if len(elements) > 1 and projected is not None:
         axes.legend(frameon=False, loc="best", handlelength=1.2, fontsize=FONT_SIZE_POINTS - 1)
 
 
@@ -243,9 +247,11 @@ def _write_verdict(figure: Figure, stability: Stability) -> None:
     value = f"{lowest:.2f}" if lowest >= 0.0 else f"{-lowest:.2f}i"
     q_point = np.round(stability.lowest_frequency_q_point, 3) + 0.0  # no minus before zero
     place = ", ".join(f"{component:g}" for component in q_point)
+    region = stability.lowest_frequency_region
+    where = "at the zone centre, the rest unknown," if region == ZONE_CENTRE else f"on the {region}"
     figure.supxlabel(
         f"{stability.verdict.value} (criterion {stability.criterion}): lowest frequency "
-        f"{value} THz on the {stability.lowest_frequency_region} at q = ({place})",
+        f"{value} THz {where} at q = ({place})",
         fontsize=FONT_SIZE_POINTS - 1,
         color=IMAGINARY_COLOUR if stability.verdict is Verdict.UNSTABLE else "0.35",
     )

@@ -116,7 +116,8 @@ def plot_ranking(view: RankingView, *, title: str = "") -> Figure:
         Not yet written to a file; see `save_figure`.
     """
     footer = _footer(view)
-    figure = new_figure(7.2, 3.6 + 0.17 * (footer.count("\n") + bool(footer)))
+    height = 3.6 if view.phases else 0.9  # without a curve the reasons are the picture
+    figure = new_figure(7.2, height + 0.17 * (footer.count("\n") + bool(footer)))
     axes = figure.subplots()
     heading = title or "  ·  ".join(x for x in (formula_text(view.formula), view.model) if x)
     figure.suptitle(heading, fontsize=FONT_SIZE_POINTS + 1.5)
@@ -148,8 +149,7 @@ def draw_ranking(axes: Axes, view: RankingView, *, label_size: float = FONT_SIZE
         axes.text(
             0.5, 0.5, "no phase can be ordered", transform=axes.transAxes, ha="center", va="center"
         )
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set_axis_off()
         return
     temperatures = np.asarray(view.temperatures_k)
     lowest = _lowest(view)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ __all__ = [
     "IMAGINARY_COLOUR",
     "LINE_STYLES",
     "figure_title",
+    "fitted",
     "formula_text",
     "new_figure",
     "polish",
@@ -47,6 +49,7 @@ EXCLUDED_COLOUR = "#666666"
 FILE_SUFFIXES = (".pdf", ".png", ".svg")
 RESOLUTION_DOTS_PER_INCH = 160
 FONT_SIZE_POINTS = 9.0
+_CHARACTERS_PER_INCH = 10.0  # of titles, which are a little larger than all else
 
 
 def new_figure(width_inch: float, height_inch: float) -> Figure:
@@ -128,6 +131,17 @@ def figure_title(
     """
     crystal = f"{formula_text(formula)}  {space_group_text(space_group_symbol)}".strip()
     return "  ·  ".join(part for part in (crystal, method, model) if part)
+
+
+def fitted(title: str, width_inch: float) -> str:
+    r"""Break a title without formulas where it is wider than its figure.
+
+    Examples
+    --------
+    >>> fitted("ldml:KZnF3@c6261463b0a4  ·  189 structures", 3.2)
+    'ldml:KZnF3@c6261463b0a4  ·  189\nstructures'
+    """
+    return "\n".join(textwrap.wrap(title, max(8, int(width_inch * _CHARACTERS_PER_INCH))))
 
 
 def spread_apart(positions: Sequence[float], gap: float) -> list[float]:

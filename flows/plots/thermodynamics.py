@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from flows.plots.style import COLOURS, FONT_SIZE_POINTS, IMAGINARY_COLOUR, new_figure, polish
 from screening.prediction import FloatArray, Thermodynamics, ThermodynamicsSpread
+from screening.quantities import Property
+from screening.uncertainty.interval import Interval
 from screening.units import BOLTZMANN_MEV_PER_K, MEV_TO_JOULE_PER_MOL
 
 if TYPE_CHECKING:
@@ -21,11 +24,16 @@ DULONG_PETIT_MEV_PER_K_PER_ATOM = 3.0 * BOLTZMANN_MEV_PER_K
 """Classical limit of the heat capacity, three Boltzmann constants per atom, in meV/K/atom."""
 
 
+_PROPERTIES = (Property.FREE_ENERGY, Property.ENTROPY, Property.HEAT_CAPACITY)  # of the panels
+_NEAR_K = 1e-6
+
+
 def plot_thermodynamics(
     thermodynamics: Thermodynamics,
     spread: ThermodynamicsSpread | None = None,
     *,
     members: str = "models",
+    intervals: Sequence[Interval] = (),
     title: str = "",
 ) -> Figure:
     """Draw F(T), S(T) and C_V(T) per atom, with bands of two standard deviations.
@@ -38,6 +46,9 @@ def plot_thermodynamics(
         Standard deviations over a committee, or draws from a posterior, on the same temperatures.
     members
         What the standard deviations are over.
+    intervals
+        Calibrated intervals of the method's own. The spread is then theirs, and the bands are
+        drawn as wide as they are; without a spread they are bars.
     title
         See `figure_title`.
 
@@ -50,14 +61,17 @@ def plot_thermodynamics(
     panels = list(figure.subplots(1, 3))
     if title:
         figure.suptitle(title, fontsize=FONT_SIZE_POINTS + 1.5)
-    deviations = _deviations(spread)
-    for axes, (name, label, values), deviation in zip(
-        panels, _curves(thermodynamics), deviations, strict=True
+    closed = [one for one in intervals if np.isfinite(one.half_width)]
+    widths = _half_widths(thermodynamics, spread, closed)
+    for axes, kind, (name, label, values), half_width in zip(
+        panels, _PROPERTIES, _curves(thermodynamics), widths, strict=True
     ):
-        _draw_curve(axes, thermodynamics.temperatures_k, values, deviation)
+        _draw_curve(axes, thermodynamics.temperatures_k, values, half_width)
+        if spread is None:
+            _draw_bars(axes, [one for one in closed if one.quantity.kind is kind])
         polish(axes, x_label="Temperature (K)", y_label=label)
         axes.set_title(name, fontsize=FONT_SIZE_POINTS)
-    _explain_free_energy(panels[0], thermodynamics, spread, members)
+    _explain_free_energy(panels[0], thermodynamics, _uncertainty(spread, members, closed))
     _mark_dulong_petit(panels[2])
     for axes in panels[1:]:
         axes.set_ylim(bottom=0.0)
@@ -75,24 +89,74 @@ def _curves(result: Thermodynamics) -> list[tuple[str, str, FloatArray]]:
     ]
 
 
-def _deviations(spread: ThermodynamicsSpread | None) -> list[FloatArray | None]:
+def _half_widths(
+    result: Thermodynamics, spread: ThermodynamicsSpread | None, intervals: Sequence[Interval]
+) -> list[FloatArray | None]:
+    """Half widths of the bands: two standard deviations, or what an interval makes of one."""
     if spread is None:
         return [None, None, None]
-    return [
+    deviations = [
         spread.free_energy_std_mev_per_atom,
         spread.entropy_std_mev_per_k_per_atom,
         spread.heat_capacity_std_mev_per_k_per_atom,
     ]
+    factor = _deviations_per_half_width(result, deviations[0], intervals)
+    return [factor * one for one in deviations]
+
+
+def _deviations_per_half_width(
+    result: Thermodynamics, deviation: FloatArray, intervals: Sequence[Interval]
+) -> float:
+    """Half width of an interval of the free energy over its standard deviation; 2 without one."""
+    for one in intervals:
+        if one.quantity.kind is Property.FREE_ENERGY and one.quantity.temperature_k is not None:
+            away = np.abs(result.temperatures_k - one.quantity.temperature_k)
+            place = int(away.argmin())
+            if away[place] < _NEAR_K and deviation[place] > 0.0:
+                return float(one.half_width / deviation[place])
+    return 2.0
+
+
+def _uncertainty(
+    spread: ThermodynamicsSpread | None, members: str, intervals: Sequence[Interval]
+) -> list[str]:
+    """Say what band or bars are, one line each."""
+    if intervals:
+        shape = "bars" if spread is None else "band"
+        said = [f"{shape}: {100 * intervals[0].coverage:.0f} % interval"]
+        of_free_energy = [x for x in intervals if x.quantity.kind is Property.FREE_ENERGY]
+        return said + [
+            f"±{one.half_width:.2g} meV/atom at {one.quantity.temperature_k:g} K"
+            for one in of_free_energy[:1]
+        ]
+    if spread is None:
+        return []
+    widest = 2.0 * float(spread.free_energy_std_mev_per_atom.max())
+    return [f"band: ±2 std of {spread.n_members} {members},", f"at most {widest:.2g} meV/atom"]
+
+
+def _draw_bars(axes: Axes, intervals: Sequence[Interval]) -> None:
+    if intervals:
+        axes.errorbar(
+            [one.quantity.temperature_k or 0.0 for one in intervals],
+            [one.value for one in intervals],
+            yerr=np.transpose([(x.value - x.lower, x.upper - x.value) for x in intervals]),
+            fmt="none",
+            ecolor="0.1",
+            elinewidth=1.0,
+            capsize=3.5,
+            zorder=3,
+        )
 
 
 def _draw_curve(
-    axes: Axes, temperatures_k: FloatArray, values: FloatArray, deviation: FloatArray | None
+    axes: Axes, temperatures_k: FloatArray, values: FloatArray, half_width: FloatArray | None
 ) -> None:
-    if deviation is not None:
+    if half_width is not None:
         axes.fill_between(
             temperatures_k,
-            values - 2 * deviation,
-            values + 2 * deviation,
+            values - half_width,
+            values + half_width,
             color=COLOURS[4],
             alpha=0.45,
             linewidth=0,
@@ -103,17 +167,9 @@ def _draw_curve(
     axes.set_axisbelow(True)
 
 
-def _explain_free_energy(
-    axes: Axes, result: Thermodynamics, spread: ThermodynamicsSpread | None, members: str
-) -> None:
+def _explain_free_energy(axes: Axes, result: Thermodynamics, more: Sequence[str]) -> None:
     """Name zero-point energy and band in the lower left, where a free energy never is."""
-    lines = ["zero-point energy", f"{result.zero_point_energy_mev_per_atom:.1f} meV/atom"]
-    if spread is not None:
-        widest = 2.0 * float(spread.free_energy_std_mev_per_atom.max())
-        lines += [
-            f"band: ±2 std of {spread.n_members} {members},",
-            f"at most {widest:.2g} meV/atom",
-        ]
+    lines = ["zero-point energy", f"{result.zero_point_energy_mev_per_atom:.1f} meV/atom", *more]
     axes.axhline(0.0, color="0.6", linewidth=0.7)
     axes.text(
         0.05,

@@ -71,6 +71,7 @@ def make_table(
     caption: str = "",
     width: int | None = None,
     sections: Iterable[int] = (),
+    tells_hidden: bool = False,
 ) -> Table:
     """Make a table that leaves out columns where the terminal is narrow.
 
@@ -84,7 +85,14 @@ def make_table(
         Characters of the terminal, or None for all columns.
     sections
         Numbers of the rows after which a line is left free.
+    tells_hidden
+        Whether the line below says which columns were left out.
     """
+    widths = [_width(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    kept = _kept(columns, widths, width)
+    hidden = [" ".join(x.name.split()) for i, x in enumerate(columns) if i not in kept]
+    if tells_hidden and hidden:
+        caption = f"{caption}\n" * bool(caption) + f"a wider terminal shows {', '.join(hidden)}"
     table = Table(
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -95,8 +103,6 @@ def make_table(
         caption_justify="left",
         header_style="bold",
     )
-    widths = [_width(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
-    kept = _kept(columns, widths, width)
     for index in kept:
         column = columns[index]
         table.add_column(

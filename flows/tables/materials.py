@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group
@@ -28,7 +30,7 @@ _SHORT = 12  # hexadecimal digits that tell predictions apart
 
 SHOWN_TEMPERATURES_K = (0.0, 100.0, 300.0, 600.0, 1000.0, 1500.0)
 
-_QUERY_COLUMNS = (
+_QUERY_COLUMNS: tuple[Column, ...] = (
     Column("material"),
     Column("formula"),
     Column("phase", rank=4, wraps=True),
@@ -40,8 +42,11 @@ _QUERY_COLUMNS = (
     Column("C_V 300 K\nmeV/K/atom", rank=8, is_number=True),
     Column("F 1000 K\nmeV/atom", rank=5, is_number=True),
     Column("E_static\neV/atom", rank=7, is_number=True),
-    Column("model", rank=9),
+    Column("model", rank=9, wraps=True),
 )
+
+_ZONE_CENTRE = re.compile(r"zone centre (of this cell )?alone")
+"""What warnings say of sums over the modes of the zone centre, whichever method made them."""
 
 _INTERVAL_COLUMN = Column("interval\nmeV/atom", rank=2)
 _INTERVAL_PLACE = 7  # behind the free energy that it is the interval of
@@ -53,11 +58,18 @@ def table_query(
     """Make a table of documents of the ``vibrational`` collection.
 
     Free energies of vibration are marked with ``*`` where the thermodynamics are not valid
-    for comparison.
+    for comparison, with ``Γ`` where they are sums over the modes of the zone centre alone. Models
+    are named in any terminal where there are several.
     """
     found = list(documents)
-    invalid = any(not one["thermodynamics_valid"] for one in found)
-    columns: tuple[Column, ...] = _QUERY_COLUMNS
+    said = [
+        "*: not valid for comparison, too many modes are low or imaginary"
+        * any(not one["thermodynamics_valid"] for one in found),
+        "Γ: of the modes of the zone centre alone, other sums than those over all wave vectors"
+        * any(map(_is_of_zone_centre, found)),
+    ]
+    several = len({one["model"] for one in found}) > 1
+    columns = (*_QUERY_COLUMNS[:-1], replace(_QUERY_COLUMNS[-1], rank=0 if several else 9))
     rows = [_query_row(one) for one in found]
     if any(_interval(one) for one in found):  # few methods have one
         columns = (*columns[:_INTERVAL_PLACE], _INTERVAL_COLUMN, *columns[_INTERVAL_PLACE:])
@@ -68,7 +80,8 @@ def table_query(
         rows,
         width=width,
         title=title,
-        caption="*: not valid for comparison, too many modes are low or imaginary" * invalid,
+        caption="\n".join(filter(None, said)),
+        tells_hidden=True,
     )
 
 
@@ -123,6 +136,8 @@ def table_show(
     parts: list[Table | Text] = [_facts(facts)]
     if prediction is not None:
         parts.append(_curves(prediction["thermodynamics"], prediction["spread"]))
+        if prediction.get("spectral_properties"):
+            parts.append(_facts(_spectral_facts(prediction["spectral_properties"])))
         if prediction["thermal_conductivity"]:
             parts.extend(_conductivity(prediction["thermal_conductivity"]))
         if prediction.get("model_settings"):
@@ -142,8 +157,13 @@ def _interval(one: Mapping[str, Any]) -> str:
     return "" if lower is None or upper is None else reach(lower, upper, 1)
 
 
+def _is_of_zone_centre(one: Mapping[str, Any]) -> bool:
+    return any(_ZONE_CENTRE.search(line) for line in one["warnings"])
+
+
 def _query_row(one: Mapping[str, Any]) -> list[Text | str]:
     mark = " " if one["thermodynamics_valid"] else "*"
+    mark += "Γ" if _is_of_zone_centre(one) else " "
     return [
         one["material_id"],
         one["formula_reduced"],
@@ -216,6 +236,31 @@ def _summary_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
         share = 100 * one["dropped_weight"]
         reason = f"not valid for comparison: {share:.1f} % of the modes are low or imaginary"
         facts.append(("thermodynamics", Text(reason, style="yellow")))
+    return facts
+
+
+def _spectral_facts(one: Mapping[str, Any]) -> list[tuple[str, Text | str]]:
+    """Numbers of a density of states, with their calibrated intervals."""
+    ends = one["negative_fraction_ends"]
+    share = f"{100 * one['negative_fraction']:.2f} %"
+    share += "" if ends is None else f", interval {100 * ends[0]:.2f} to {100 * ends[1]:.2f} %"
+    lowest, mean, highest = (
+        number(one[f"{name}_frequency_thz"]) for name in ("lowest", "mean", "highest")
+    )
+    debye, cell = (number(one[f"{name}debye_temperature_k"], 0) for name in ("", "cell_"))
+    facts: list[tuple[str, Text | str]] = [
+        ("modes below zero", share),
+        ("frequencies", f"{lowest} to {highest} THz, mean {mean} THz"),
+        ("Debye temperature", f"{debye} K ({cell} K by the published formula)"),
+    ]
+    for label, name, unit in (
+        ("isotope scattering", "isotope_rate{}_ghz", "1/ns"),
+        ("published number", "isotope_number{}_ghz_thz", "GHz THz"),
+    ):
+        value, ends = one[name.format("")], one[name.format("_ends")]
+        if value is not None:
+            reach_of = "" if ends is None else f", interval {' to '.join(map(three_digits, ends))}"
+            facts.append((label, f"{three_digits(value)} {unit}{reach_of}"))
     return facts
 
 

@@ -9,11 +9,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from flows.model_cards import ScoreRow, notes_of, score_rows, summary_of
+from flows.model_cards import ScoreRow, notes_of, score_rows, summary_of, warnings_of
 from flows.tables.cells import MISSING, Column, make_table
 from flows.tables.runs import OUTCOME_TEXTS
+from screening.trained_model import METHOD_PREFIXES
 
 if TYPE_CHECKING:
+    from flows.potential_scale import ScaledPotential
+    from flows.potential_training import PotentialTraining
     from flows.predicting import PredictingReport
     from flows.training import Training
     from screening.trained_model import TrainedModel
@@ -22,16 +25,21 @@ if TYPE_CHECKING:
 __all__ = [
     "payload_model",
     "payload_models",
+    "payload_potentials",
     "payload_predicting",
+    "payload_scaled",
     "payload_training",
     "table_model",
     "table_models",
+    "table_potentials",
     "table_predicting",
+    "table_scaled",
     "table_training",
 ]
 
 _SMALL, _LARGE = 1e-3, 1e4
 _CORRELATION_DECIMALS = 2
+_PAPER = {"mae": "MAE", "rmse": "RMSE", "pearson": "Pearson", "spearman": "Spearman"}
 
 
 def table_models(documents: Sequence[ModelDocument], *, width: int | None = None) -> Table:
@@ -63,7 +71,8 @@ def table_model(model: TrainedModel, model_id: str, *, width: int | None = None)
     card = model.card
     head = [
         f"{model_id}: {model.method}",
-        f"{' '.join(_symbols(model.elements))}; trained on {model.n_training_samples} structures"
+        f"{' '.join(_symbols(model.elements))}; trained on {model.n_training_samples} "
+        f"{'cells' if model.method == METHOD_PREFIXES['mace'] else 'structures'}"
         + _of_sources(card),
     ]
     if summary_of(card):
@@ -72,26 +81,25 @@ def table_model(model: TrainedModel, model_id: str, *, width: int | None = None)
     rows = score_rows(card)
     if rows:
         parts.append(_scores(rows, width))
+    parts += [Text(line, style="yellow") for line in warnings_of(card)]
     parts += [Text(line, style="dim") for line in notes_of(card)]
     return Group(*parts)
 
 
 def _scores(rows: Sequence[ScoreRow], width: int | None) -> Table:
-    columns = (
+    columns = [
         Column("quantity", wraps=True),
         Column("unit"),
-        Column("Pearson", is_number=True, rank=2),
-        Column("Spearman", is_number=True, rank=3),
+        Column("Pearson", is_number=True, rank=3),
+        Column("Spearman", is_number=True, rank=4),
         Column("MAE", is_number=True),
-        Column("RMSE", is_number=True, rank=2),
-        Column("MAD", is_number=True, rank=2),
+        Column("RMSE", is_number=True, rank=3),
+        Column("MAD", is_number=True, rank=3),
         Column("skill", is_number=True),
-        Column("best simple\nguess", is_number=True, rank=1),
-        Column("paper\nMAE", is_number=True),
-        Column("paper\nRMSE", is_number=True, rank=3),
-        Column("paper\nPearson", is_number=True, rank=3),
-        Column("paper\nSpearman", is_number=True, rank=3),
-    )
+        Column("best simple\nguess", rank=2),
+        Column("MAE of\nguess", is_number=True, rank=1),
+        Column("skill over\nguess", is_number=True, rank=1),
+    ]
     cells = [
         [
             one.label,
@@ -100,13 +108,22 @@ def _scores(rows: Sequence[ScoreRow], width: int | None) -> Table:
             _fixed(one.spearman),
             *map(_significant, (one.mae, one.rmse, one.mad)),
             _fixed(one.skill),
+            one.baseline,
             _significant(one.baseline_mae),
-            *(_significant(one.paper.get(name)) for name in ("mae", "rmse")),
-            *(_fixed(one.paper.get(name)) for name in ("pearson", "spearman")),
+            _fixed(one.skill_over_guess),
         ]
         for one in rows
     ]
-    return make_table(columns, cells, title="held-out structures", width=width)
+    found = [name for name in _PAPER if any(name in one.paper for one in rows)]
+    for name in found:  # the first always stays
+        columns.append(
+            Column(f"paper\n{_PAPER[name]}", is_number=True, rank=4 * (name != found[0]))
+        )
+        write = _significant if name in {"mae", "rmse"} else _fixed
+        for cell, one in zip(cells, rows, strict=True):
+            cell.append(write(one.paper.get(name)))
+    title = "held-out structures"
+    return make_table(columns, cells, title=title, width=width, tells_hidden=True)
 
 
 def table_training(done: Training, *, width: int | None = None) -> Group:
@@ -116,6 +133,32 @@ def table_training(done: Training, *, width: int | None = None) -> Group:
     ]
     card = table_model(done.model, done.model_id, width=width)
     return Group(card, *(Text(one, style="dim") for one in said))
+
+
+def table_potentials(done: PotentialTraining, *, width: int | None = None) -> Group:
+    """Make the cards of potentials that were trained now."""
+    cards = [table_model(one, key, width=width) for key, one in done.models.items()]
+    return Group(*cards, Text(f"{done.wall_seconds:.1f} s", style="dim"))
+
+
+def table_scaled(done: ScaledPotential, *, width: int | None = None) -> Table:
+    """Make a table of a learned scale: what it is, and what it does to the errors."""
+    scale = done.scale
+    unit = "THz" if scale.kind == "frequencies" else "meV/K/atom"
+    left_out = [(f"left out: {why}", str(count)) for why, count in sorted(done.left_out.items())]
+    rows = [
+        ("frequencies are multiplied by", f"{scale.factor:.4f}"),
+        ("standard deviation", MISSING if scale.std is None else f"{scale.std:.4f}"),
+        ("learned from", scale.source),
+        ("crystals", str(scale.n_crystals)),
+        ("compositions", str(scale.n_compositions)),
+        ("without usable modes", str(scale.n_left_out)),
+        (f"error before, {unit}", f"{scale.rms_before:.3f}"),
+        (f"error after, {unit}", f"{scale.rms_after:.3f}"),
+        *left_out,
+    ]
+    columns = (Column(done.model_id, wraps=True), Column("", wraps=True, is_number=True))
+    return make_table(columns, rows, width=width)
 
 
 def table_predicting(done: PredictingReport, *, width: int | None = None) -> Group:
@@ -141,6 +184,10 @@ def table_predicting(done: PredictingReport, *, width: int | None = None) -> Gro
             )
         )
     parts.append(Text(f"{done.wall_seconds:.1f} s with the summaries"))
+    if done.n_relaxed:
+        parts.append(
+            Text(f"{done.n_relaxed} structures were taken as {done.relaxed_by} relaxed them")
+        )
     if done.n_learned is None:
         parts.append(Text("it is not known here which structures the model learned from"))
     elif done.n_learned:
@@ -192,6 +239,30 @@ def payload_training(done: Training) -> dict[str, Any]:
     }
 
 
+def payload_potentials(done: PotentialTraining) -> dict[str, Any]:
+    """Return plain JSON of potentials that were trained now."""
+    return {
+        "models": [payload_model(one, key) for key, one in done.models.items()],
+        "model_id": next(iter(done.models)),
+        "sources": done.gathered.sources,
+        "n_cells_from_phonons": done.gathered.n_from_phonons,
+        "n_cells_from_files": done.gathered.n_from_files,
+        "left_out": dict(done.gathered.left_out),
+        "wall_seconds": done.wall_seconds,
+    }
+
+
+def payload_scaled(done: ScaledPotential) -> dict[str, Any]:
+    """Return plain JSON of a learned scale."""
+    return {
+        "model_id": done.model_id,
+        "model_digest": done.model.digest,
+        "frequency_scale": done.scale.as_dict(),
+        "left_out": dict(done.left_out),
+        "wall_seconds": done.wall_seconds,
+    }
+
+
 def payload_predicting(done: PredictingReport) -> dict[str, Any]:
     """Return plain JSON of what a model predicted."""
     return {
@@ -201,6 +272,8 @@ def payload_predicting(done: PredictingReport) -> dict[str, Any]:
         "messages": done.messages,
         "n_predicted": done.n_predicted,
         "n_learned": done.n_learned,
+        "n_relaxed": done.n_relaxed,
+        "relaxed_by": done.relaxed_by,
         "structures_per_second_predicting": done.predicting_rate,
         "structures_per_second_with_reading_and_writing": done.whole_rate,
         "reading_seconds": done.times.reading_s,

@@ -39,7 +39,14 @@ from screening.errors import (
 )
 from screening.prediction import FloatArray
 
-__all__ = ["MaceEngine", "MaceModule", "load_mace", "model_heads", "read_mace_module"]
+__all__ = [
+    "MaceEngine",
+    "MaceModule",
+    "load_mace",
+    "model_heads",
+    "published_names",
+    "read_mace_module",
+]
 
 _MIN_DIGITS = 16
 _MAX_BYTES = 4 * 1024**3
@@ -237,12 +244,25 @@ def read_mace_module(text: str) -> MaceModule:
     )
 
 
-def _published(name: str) -> Path:
-    """Return the file of a published model in mace's cache, downloaded where it is not there."""
+def published_names() -> list[str]:
+    """Return the names of published models.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the package is missing.
+    """
     import_mace()
     from mace.calculators import foundations_models
 
-    known = sorted(str(item) for item in foundations_models.mace_mp_names if item)
+    return sorted(str(item) for item in foundations_models.mace_mp_names if item)
+
+
+def _published(name: str) -> Path:
+    """Return the file of a published model in mace's cache, downloaded where it is not there."""
+    known = published_names()
+    from mace.calculators import foundations_models
+
     if name not in known:
         raise ModelRefusedError(
             f"no published MACE model {name!r}",

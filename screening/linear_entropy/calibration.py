@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import ModelCorruptError
+from screening.linear_entropy.cells import CellMeasures, CellRange
 from screening.linear_entropy.moments import Moments
 from screening.linear_entropy.thermal import CURVES
+from screening.novelty_limits import NoveltyLimits
 from screening.prediction import FloatArray
 from screening.quantities import Property
 from screening.uncertainty.own_intervals import (
@@ -62,6 +64,12 @@ class Calibration:
     cluster_sizes
         Smallest and largest number of atoms of the clusters that were seen; None for crystals,
         whose number of atoms is that of the cell they happen to be described in.
+    cells
+        Sizes and strains of the cells that were seen, of entropies of formation in crystals; else
+        None.
+    at_rest
+        How unlike crystals at rest of the training set a crystal may be, of entropies of
+        crystals; else None.
 
     Raises
     ------
@@ -78,6 +86,8 @@ class Calibration:
     temperatures_k: tuple[float, ...] = ()
     thermal_quantiles: Mapping[float, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     cluster_sizes: tuple[int, int] | None = None
+    cells: CellRange | None = None
+    at_rest: NoveltyLimits | None = None
 
     def __post_init__(self) -> None:
         if problem := _problem(self):
@@ -111,11 +121,14 @@ class Calibration:
             return max(every, *known) if known else every
         return _at(self.quantiles.get(family, {}), risk)
 
-    def novelty(self, moments: Moments, n_atoms: int | None = None) -> float:
+    def novelty(
+        self, moments: Moments, n_atoms: int | None = None, cell: CellMeasures | None = None
+    ) -> float:
         """How new a system is: above 1, newer than all that the quantiles were found on.
 
         So is a cluster of another size. No leverage shows it, but its surface is another part
-        of it, and errors grow with every atom.
+        of it, and errors grow with every atom. So is a cell of defects of another size or strain
+        (`screening.linear_entropy.cells`).
 
         More defects of a kind that was seen are not new: k times as many have k times the
         standard deviation and k^2 times the leverage. Such a leverage is new only where it is
@@ -125,6 +138,8 @@ class Calibration:
         if self.coherence_limit > 0.0 and row > 1.0:
             row = min(row, _coherence(moments) / self.coherence_limit)
         leverage = max(row, moments.atom_leverage / self.atom_leverage_limit)
+        if self.cells is not None and cell is not None:
+            leverage = max(leverage, self.cells.novelty(cell))
         if self.cluster_sizes is None or n_atoms is None:
             return leverage
         smallest, largest = self.cluster_sizes
@@ -160,12 +175,16 @@ class Calibration:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
         thermal, sizes = self.thermal_quantiles.items(), self.cluster_sizes
+        cells = None if self.cells is None else self.cells.as_dict()
+        at_rest = None if self.at_rest is None else self.at_rest.as_dict()
         return asdict(self) | {
             "quantiles": [
                 [name, [list(pair) for pair in one.items()]] for name, one in self.quantiles.items()
             ],
             "temperatures_k": list(self.temperatures_k),
             "cluster_sizes": None if sizes is None else list(sizes),
+            "cells": cells,
+            "at_rest": at_rest,
             "thermal_quantiles": [
                 [risk, {name: list(values) for name, values in curves.items()}]
                 for risk, curves in thermal
@@ -190,7 +209,7 @@ class Calibration:
                 str(name): {float(risk): float(value) for risk, value in one}
                 for name, one in values["quantiles"]
             }
-            sizes = values["cluster_sizes"]
+            sizes, cells, rest = values["cluster_sizes"], values["cells"], values["at_rest"]
             limits = ("alpha", "row_leverage_limit", "atom_leverage_limit", "coherence_limit")
             return cls(
                 n_groups=values["n_groups"],
@@ -198,6 +217,8 @@ class Calibration:
                 temperatures_k=tuple(map(float, values["temperatures_k"])),
                 thermal_quantiles=thermal,
                 cluster_sizes=None if sizes is None else (int(sizes[0]), int(sizes[1])),
+                cells=None if cells is None else CellRange.from_dict(cells),
+                at_rest=None if rest is None else NoveltyLimits.from_dict(rest),
                 **{name: float(values[name]) for name in limits},
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

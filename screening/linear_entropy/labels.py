@@ -23,8 +23,10 @@ from screening.harmonic import (
 )
 from screening.hessians import TrainingTolerances
 from screening.linear_entropy.masses import natural_masses_amu, rigid_motions
+from screening.linear_entropy.model_spectrum import log_quantiles
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
+from screening.zone_centre_modes import zone_centre_thermodynamics
 
 __all__ = [
     "LABEL_TEMPERATURES_K",
@@ -112,8 +114,13 @@ class SpectralLabel:
     zone_centre_weight
         Share of the zone centre among the wave vectors of the sum.
     thermodynamics
-        Exact thermodynamics of a crystal with natural masses at `LABEL_TEMPERATURES_K`; the
-        rigid motions at the zone centre take part as if they were like the mean mode.
+        Exact thermodynamics of a crystal with natural masses at `LABEL_TEMPERATURES_K`. On a mesh
+        the rigid motions at the zone centre take part as if they were like the mean mode; of a
+        zone centre alone they count as `screening.zone_centre_modes` says.
+    log_frequency_quantiles
+        Of the spectrum of a crystal with natural masses, as
+        `screening.linear_entropy.model_spectrum.log_quantiles` gives them; None where only
+        sums are known.
     """
 
     origin: LabelOrigin
@@ -125,6 +132,7 @@ class SpectralLabel:
     site_traces_ev_per_angstrom2: FloatArray | None = field(default=None, repr=False)
     zone_centre_weight: float = 1.0
     thermodynamics: Thermodynamics | None = field(default=None, repr=False)
+    log_frequency_quantiles: FloatArray | None = field(default=None, repr=False)
 
     @property
     def material_id(self) -> str:
@@ -297,17 +305,28 @@ def label_of(
         site_traces_ev_per_angstrom2=frozen_array(traces),
         zone_centre_weight=weight,
         thermodynamics=_exact(mesh, len(system), temperatures_k),
+        log_frequency_quantiles=_quantiles(mesh),
     )
 
 
 def _exact(mesh: MeshFrequencies, n_atoms: int, temperatures_k: Sequence[float]) -> Thermodynamics:
-    """Sum all modes, those of the zone centre that are missing like the mean of the others."""
+    """Sum all modes."""
+    if mesh.is_gamma.all():
+        settings = ThermodynamicsSettings(temperatures_k=tuple(temperatures_k))
+        return zone_centre_thermodynamics(mesh.frequencies_thz[0], n_atoms, settings)
     settings = ThermodynamicsSettings(
         temperatures_k=tuple(temperatures_k), low_mode_policy="renormalise", cutoff_thz=1e-6
     )
     return thermodynamics(
         mesh.frequencies_thz, mesh.weights, n_atoms, settings, is_gamma=mesh.is_gamma
     )
+
+
+def _quantiles(mesh: MeshFrequencies) -> FloatArray:
+    """Shape of the spectrum without the translations."""
+    kept = ~acoustic_mask(mesh.frequencies_thz, mesh.is_gamma)
+    weights = np.broadcast_to(mesh.weights[:, None], kept.shape)
+    return log_quantiles(mesh.frequencies_thz[kept], weights[kept])
 
 
 def _check_frequencies(mesh: MeshFrequencies, name: str) -> None:

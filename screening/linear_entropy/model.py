@@ -14,13 +14,23 @@ from screening.descriptors.interface import (
     descriptor_from,
     sorted_elements,
 )
-from screening.errors import InconsistentDataError, ModelCorruptError, SettingError
+from screening.errors import (
+    InconsistentDataError,
+    ModelCorruptError,
+    OutOfDomainError,
+    SettingError,
+    TooLargeError,
+)
 from screening.linear_entropy.calibration import Calibration
+from screening.linear_entropy.cells import PerfectCrystal, measure_cell, perfect_crystal
 from screening.linear_entropy.entropy import system_entropy_boltzmann
 from screening.linear_entropy.labels import SpectrumKind
+from screening.linear_entropy.model_spectrum import shape_from
 from screening.linear_entropy.moments import Fits, Moments, moments_of
-from screening.linear_entropy.rows import RowMaker, check_one_element
+from screening.linear_entropy.rows import RowMaker, check_one_element, structure_of
 from screening.linear_entropy.settings import LinearEntropySettings
+from screening.novelty import Novelty
+from screening.novelty_limits import said_times
 from screening.prediction import FloatArray, frozen_array
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
 from screening.uncertainty.conformal import check_alpha
@@ -47,6 +57,11 @@ class LinearEntropyModel:
         The linear models.
     calibration
         Quantiles and limits of novelty.
+    shape
+        Of spectra of crystals, shape (node,); None where no quantum statistics are wanted.
+    at_rest
+        What crystals at rest of the training set have in common, of entropies of crystals; else
+        None.
     """
 
     settings: LinearEntropySettings
@@ -54,6 +69,8 @@ class LinearEntropyModel:
     kind: SpectrumKind
     fits: Fits
     calibration: Calibration
+    shape: FloatArray | None = None
+    at_rest: Novelty | None = None
 
     @classmethod
     def from_trained(cls, trained: TrainedModel, *, workers: int = 1) -> LinearEntropyModel:
@@ -86,12 +103,17 @@ class LinearEntropyModel:
             descriptor = descriptor_from(
                 settings.descriptor, settings.descriptor_settings, workers=workers
             )
+            calibration = Calibration.from_dict(state["calibration"])
+            elements = sorted_elements(trained.elements)
+            with_rest = calibration.at_rest is not None
             found = cls(
                 settings=settings,
-                maker=RowMaker(descriptor, sorted_elements(trained.elements), settings.target),
+                maker=RowMaker(descriptor, elements, settings.target),
                 kind=SpectrumKind(state["kind"]),
                 fits=Fits.from_arrays(trained.arrays, int(state["n_traces"])),
-                calibration=Calibration.from_dict(state["calibration"]),
+                calibration=calibration,
+                shape=shape_from(trained.arrays) if calibration.temperatures_k else None,
+                at_rest=Novelty.from_arrays(trained.arrays, elements) if with_rest else None,
             )
         except (AttributeError, KeyError, TypeError, ValueError, SettingError) as error:
             raise ModelCorruptError(
@@ -100,7 +122,23 @@ class LinearEntropyModel:
                 hint="Export or train the model again",
             ) from error
         found._check_shapes(trained)
+        found._check_cells(trained.name)
         return found
+
+    def _check_cells(self, name: str) -> None:
+        """Refuse a model of crystals that does not say of which cells it is."""
+        crystals, defects = (
+            self.kind is not SpectrumKind.CLUSTER,
+            self.settings.target == "formation",
+        )
+        has_cells = self.calibration.cells is not None
+        has_rest = self.calibration.at_rest is not None
+        if has_cells != (crystals and defects) or has_rest != (crystals and not defects):
+            raise ModelCorruptError(
+                "what is known of cells is given where it should not be, or missing",
+                subject=name,
+                hint="Export or train the model again",
+            )
 
     def _check_shapes(self, trained: TrainedModel) -> None:
         """Refuse fits that are not of the features of the descriptor."""
@@ -115,6 +153,25 @@ class LinearEntropyModel:
                 subject=trained.name,
                 hint="Export or train the model again",
             )
+
+    def unrest(self, system: AtomicSystem, subject: str) -> tuple[float, OutOfDomainError | None]:
+        """Say how unlike crystals at rest a crystal is, and why it is refused above 1.
+
+        Zero of what is no crystal, and of defects: their cells are measured otherwise
+        (`screening.linear_entropy.cells`).
+        """
+        limits = self.calibration.at_rest
+        if self.at_rest is None or limits is None:
+            return 0.0, None
+        try:
+            measures = self.at_rest.measures(structure_of(system))
+        except TooLargeError as error:
+            return math.inf, OutOfDomainError(
+                f"whether it is at rest cannot be told: {error.message}",
+                subject=subject,
+                hint="Give a smaller cell of the crystal",
+            )
+        return limits.novelty(measures), limits.refusal(measures, subject)
 
     def moments(self, system: AtomicSystem, bulk: AtomicSystem | None = None) -> Moments:
         """Say what the linear models say of a system.
@@ -167,6 +224,8 @@ class EntropyPredictions:
         Above 1 where it is newer, shape (system,).
     coverage
         Intended probability that an interval holds the truth.
+    refusals
+        Of each system why it has no interval where it is newer, and what to do; else None.
     """
 
     entropy_boltzmann: FloatArray
@@ -174,9 +233,10 @@ class EntropyPredictions:
     half_width_boltzmann: FloatArray
     novelty: FloatArray
     coverage: float
+    refusals: tuple[OutOfDomainError | None, ...] = ()
 
 
-def predict_entropy(
+def predict_entropy(  # noqa: PLR0913 - every option is an argument
     model: LinearEntropyModel,
     systems: Sequence[AtomicSystem],
     *,
@@ -185,6 +245,7 @@ def predict_entropy(
     masses_amu: Sequence[FloatArray] | None = None,
     families: Sequence[str] | None = None,
     alpha: float | None = None,
+    strict: bool = False,
 ) -> EntropyPredictions:
     """Predict classical entropies of clusters, defective cells and crystals of any size.
 
@@ -195,7 +256,8 @@ def predict_entropy(
     systems
         At rest, in the units of the training set.
     bulks
-        For the target ``formation``: the perfect crystal of each system, any cell of it.
+        For the target ``formation``: the perfect crystal of each system, any cell of it, in its
+        orientation and strain.
     temperature_k
         In K. Entropies of formation do not depend on it.
     masses_amu
@@ -206,9 +268,14 @@ def predict_entropy(
     alpha
         Risk of the intervals; None takes that of the training. Intervals at a smaller risk than
         the calibration has groups for are open.
+    strict
+        Refuse systems that are newer than all that the calibration saw. Else their entropies
+        stand without an interval, and ``refusals`` says why.
 
     Raises
     ------
+    OutOfDomainError
+        The first refusal, where ``strict``.
     ScreeningError
         As `LinearEntropyModel.moments`.
 
@@ -216,15 +283,22 @@ def predict_entropy(
     -----
     Large systems are described block by block: memory does not grow with them.
     """
-    found = []
+    found, refusals = [], []
+    crystals: dict[int, PerfectCrystal | None] = {}  # a crystal is often given for many systems
     for number, system in enumerate(systems):
-        moments = model.moments(system, None if bulks is None else bulks[number])
+        bulk = None if bulks is None else bulks[number]
+        moments = model.moments(system, bulk)
+        if bulk is not None and id(bulk) not in crystals:
+            crystals[id(bulk)] = perfect_crystal(bulk)
+        novelty, refusal = _domain(model, system, moments, crystals.get(id(bulk)), number)
+        if strict and refusal is not None:
+            raise refusal
         family = "" if families is None else families[number]
         masses = None if masses_amu is None else masses_amu[number]
         entropy, std = _entropy(model, system, moments, temperature_k, masses)
-        novelty = model.calibration.novelty(moments, len(system))
-        factor = model.calibration.quantile(family, alpha) if novelty <= 1.0 else math.inf
+        factor = model.calibration.quantile(family, alpha) if refusal is None else math.inf
         found.append((entropy, std, factor * std, novelty))
+        refusals.append(refusal)
     entropies, stds, half_widths, novelties = np.array(found).reshape(-1, 4).T
     return EntropyPredictions(
         entropy_boltzmann=frozen_array(entropies),
@@ -232,6 +306,30 @@ def predict_entropy(
         half_width_boltzmann=frozen_array(half_widths),
         novelty=frozen_array(novelties),
         coverage=1.0 - (model.calibration.alpha if alpha is None else check_alpha(alpha)),
+        refusals=tuple(refusals),
+    )
+
+
+def _domain(
+    model: LinearEntropyModel,
+    system: AtomicSystem,
+    moments: Moments,
+    crystal: PerfectCrystal | None,
+    number: int,
+) -> tuple[float, OutOfDomainError | None]:
+    """Say how new a system is and, where it is newer than the calibration, why."""
+    cells, subject = model.calibration.cells, f"system {number}"
+    cell = None if crystal is None or cells is None else measure_cell(system, crystal)
+    novelty = model.calibration.novelty(moments, len(system), cell)
+    unrest, refusal = model.unrest(system, subject)
+    if max(novelty, unrest) <= 1.0:  # one that is not a number is no reason to go on
+        return max(novelty, unrest), None
+    if refusal is None and cell is not None and cells is not None:
+        refusal = cells.refusal(cell, subject)
+    return max(novelty, unrest), refusal or OutOfDomainError(
+        f"{said_times(novelty)} newer than the newest structure of the calibration",
+        subject=subject,
+        hint="Use a potential, or add structures like it to the training set",
     )
 
 

@@ -1,34 +1,56 @@
 r"""A spectrum with the right mean logarithm and the right mean square, for quantum statistics.
 
 The classical limit of an entropy needs :math:`\langle\ln\omega\rangle` and nothing else, the first
-quantum correction :math:`\langle\omega^2\rangle`. The spectrum with these two moments that is taken
-here has a density proportional to :math:`\omega^{s-1}` up to a highest frequency
-:math:`\omega_c`: Debye's is s = 3, Einstein's the limit of large s. Of it
+quantum correction :math:`\langle\omega^2\rangle`. What is below, zero point energies above all,
+needs a shape. A spectrum is taken to be that of a typical crystal with another mean and another
+width: at every fraction k of its modes
 
 .. math::
-    \langle\ln\omega\rangle = \ln\omega_c - 1/s, \quad
-    \langle\omega^2\rangle = \omega_c^2\, s/(s+2),
+    \ln\omega_k = \langle\ln\omega\rangle + \sigma z_k, \quad
+    \langle z\rangle = 0, \quad \langle z^2\rangle = 1,
 
-so that the width :math:`\tfrac12\ln\langle\omega^2\rangle - \langle\ln\omega\rangle =
-\tfrac12\ln\frac{s}{s+2} + \frac1s` falls with s and gives it. The spectrum is made of a few modes
-whose weighted sums have both moments exactly.
+where the z are means over the crystals of a training set, and :math:`\sigma` is what gives the mean
+square. Free energy, entropy and heat capacity then follow from one spectrum, and are
+derivatives of each other. Without a training set the density is proportional to
+:math:`\omega^{1/\sigma-1}` up to a highest frequency: Debye's is :math:`\sigma=1/3`, Einstein's the
+limit of small :math:`\sigma`. The spectrum is made of a few modes whose weighted sums have both
+moments exactly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from screening.errors import ModelCorruptError
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
 from screening.thermodynamics import ThermodynamicsSettings
 from screening.units import BOLTZMANN_MEV_PER_K, KELVIN_PER_THZ, PLANCK_MEV_PER_THZ
 
-__all__ = ["LEAST_WIDTH", "ModelSpectrum", "model_spectrum", "spectrum_thermodynamics"]
+__all__ = [
+    "SHAPE",
+    "ModelSpectrum",
+    "log_quantiles",
+    "model_spectrum",
+    "power_law",
+    "shape_from",
+    "shape_of",
+    "spectrum_thermodynamics",
+    "with_translations",
+]
+
+SHAPE = "spectrum_shape"
+"""Name of the array of a model that holds the shape of spectra."""
 
 _N_NODES = 32
-_EXPONENTS = (0.25, 60.0)
+_WIDTHS = (1.0 / 60.0, 4.0)
+_ROUNDING = 1e-6
+_LEAST_SPREAD = 1e-6  # of one frequency alone, which has no shape
 _LARGEST_X = 745.0  # exp(-x) is zero beyond
 _LOG_OF_TWO = float(np.log(2.0))  # below, ln(1 - exp(-x)) loses digits one way, above the other
 
@@ -41,8 +63,8 @@ class ModelSpectrum:
     ----------
     frequencies_thz, weights
         Frequencies in THz and the fraction of all modes at each, shape (mode,).
-    exponent
-        s of a density of states proportional to the power s - 1 of the frequency.
+    width
+        Standard deviation of the logarithm of the frequency.
     is_limited
         Whether the two moments asked for a narrower or wider spectrum than there is. Then the
         mean logarithm is kept and the mean square is not.
@@ -50,7 +72,7 @@ class ModelSpectrum:
 
     frequencies_thz: FloatArray
     weights: FloatArray
-    exponent: float
+    width: float
     is_limited: bool
 
 
@@ -63,18 +85,91 @@ def _quadrature() -> tuple[FloatArray, FloatArray]:
     return half**3, scaled / scaled.sum()
 
 
-def _width(exponent: float) -> float:
-    """Half the logarithm of the mean square less the mean logarithm, of the discrete modes."""
-    nodes, weights = _quadrature()
-    square = float(weights @ nodes ** (2.0 / exponent))
-    return 0.5 * float(np.log(square)) - float(weights @ np.log(nodes)) / exponent
+@cache
+def power_law() -> FloatArray:
+    """Shape of a density proportional to a power of the frequency, (node,)."""
+    return _standard(np.log(_quadrature()[0]))
 
 
-LEAST_WIDTH = 0.5 * float(np.log(_EXPONENTS[1] / (_EXPONENTS[1] + 2.0))) + 1.0 / _EXPONENTS[1]
-"""Width of the narrowest spectrum, which is nearly that of one frequency."""
+def _standard(logarithms: FloatArray) -> FloatArray:
+    """Make the mean zero and the mean square one."""
+    weights = _quadrature()[1]
+    centred = logarithms - float(weights @ logarithms)
+    return frozen_array(centred / np.sqrt(float(weights @ centred**2)))
 
 
-def model_spectrum(mean_log_thz: float, root_mean_square_thz: float) -> ModelSpectrum:
+def _is_standard(logarithms: FloatArray) -> bool:
+    weights = _quadrature()[1]
+    mean, square = float(weights @ logarithms), float(weights @ logarithms**2)
+    return abs(mean) < _ROUNDING and abs(square - 1.0) < _ROUNDING
+
+
+def log_quantiles(frequencies_thz: FloatArray, weights: FloatArray) -> FloatArray:
+    """Mean logarithms of a spectrum between the fractions that the modes of a model stand for.
+
+    Parameters
+    ----------
+    frequencies_thz, weights
+        Positive frequencies in THz and how much each counts, shape (mode,).
+
+    Returns
+    -------
+    ndarray
+        Ascending, shape (node,).
+
+    Examples
+    --------
+    >>> found = log_quantiles(np.array([2.0, 2.0]), np.ones(2))
+    >>> bool(np.allclose(found, np.log(2.0)))
+    True
+    """
+    order = np.argsort(frequencies_thz)
+    counts = weights[order] / weights.sum()
+    sums = np.cumsum(counts * np.log(frequencies_thz[order]))
+    edges = np.append(0.0, np.cumsum(_quadrature()[1]))
+    places = np.append(0.0, np.cumsum(counts))
+    integral = np.interp(edges / edges[-1], places / places[-1], np.append(0.0, sums))
+    return frozen_array(np.diff(integral) / np.diff(edges))
+
+
+def shape_of(quantiles: Sequence[FloatArray]) -> FloatArray:
+    """Mean shape of spectra, each with its mean and its width taken out, shape (node,).
+
+    Parameters
+    ----------
+    quantiles
+        Of each spectrum, as `log_quantiles` gives them. Those of one frequency have no shape;
+        if there is no other, that of a power law is taken.
+    """
+    weights = _quadrature()[1]
+    spread = [
+        one for one in quantiles if np.sqrt(weights @ (one - weights @ one) ** 2) > _LEAST_SPREAD
+    ]
+    return _standard(np.mean([_standard(one) for one in spread], axis=0)) if spread else power_law()
+
+
+def shape_from(arrays: Mapping[str, NDArray[Any]]) -> FloatArray:
+    """Take a shape back from the arrays of a model.
+
+    Raises
+    ------
+    ModelCorruptError
+        If there is none, or it is none.
+    """
+    found = np.asarray(arrays.get(SHAPE, ()))
+    usable = found.shape == power_law().shape and found.dtype.kind == "f"
+    if not (usable and np.isfinite(found).all() and _is_standard(found)):
+        raise ModelCorruptError(
+            "the shape of spectra is missing or none",
+            subject=SHAPE,
+            hint="Export or train the model again",
+        )
+    return found
+
+
+def model_spectrum(
+    mean_log_thz: float, root_mean_square_thz: float, shape: FloatArray | None = None
+) -> ModelSpectrum:
     """Find the spectrum that has two moments.
 
     Parameters
@@ -83,28 +178,52 @@ def model_spectrum(mean_log_thz: float, root_mean_square_thz: float) -> ModelSpe
         Mean of the logarithm of the frequency in THz over all modes.
     root_mean_square_thz
         Root of the mean square of the frequency in THz.
+    shape
+        Logarithms of mean zero and mean square one, shape (node,); None for a power law.
 
     Examples
     --------
     >>> debye = model_spectrum(np.log(10.0) - 1.0 / 3.0, 10.0 * 0.6**0.5)
-    >>> round(debye.exponent, 2), round(float(debye.frequencies_thz.max()), 1)
+    >>> round(1.0 / debye.width, 2), round(float(debye.frequencies_thz.max()), 1)
     (3.0, 10.0)
     """
     from scipy.optimize import brentq
 
-    width = float(np.log(root_mean_square_thz)) - mean_log_thz
-    low, high = _EXPONENTS
-    limited = not _width(high) <= width <= _width(low)
+    weights = _quadrature()[1]
+    logs = power_law() if shape is None else shape
+
+    def asymmetry(width: float) -> float:
+        """Half the logarithm of the mean square less the mean logarithm."""
+        return 0.5 * float(np.log(weights @ np.exp(2.0 * width * logs)))
+
+    wanted = float(np.log(root_mean_square_thz)) - mean_log_thz
+    low, high = _WIDTHS
+    limited = not asymmetry(low) <= wanted <= asymmetry(high)
     if limited:
-        exponent = high if width < _width(high) else low
+        width = low if wanted < asymmetry(low) else high
     else:
-        exponent = float(
-            np.exp(brentq(lambda x: _width(float(np.exp(x))) - width, np.log(low), np.log(high)))
-        )
-    nodes, weights = _quadrature()
-    logs = np.log(nodes) / exponent
-    frequencies = np.exp(logs - float(weights @ logs) + mean_log_thz)
-    return ModelSpectrum(frequencies, weights, exponent, limited)
+        width = float(brentq(lambda x: asymmetry(x) - wanted, low, high))
+    return ModelSpectrum(np.exp(mean_log_thz + width * logs), weights, width, limited)
+
+
+def with_translations(spectrum: ModelSpectrum, share: float) -> ModelSpectrum:
+    """Let translations count as modes at half of the mean frequency of the others.
+
+    Parameters
+    ----------
+    spectrum
+        Of all other modes.
+    share
+        Of translations among all modes.
+    """
+    if share <= 0.0:
+        return spectrum
+    substitute = 0.5 * float(spectrum.weights @ spectrum.frequencies_thz)
+    return replace(
+        spectrum,
+        frequencies_thz=np.append(spectrum.frequencies_thz, substitute),
+        weights=np.append((1.0 - share) * spectrum.weights, share),
+    )
 
 
 def spectrum_thermodynamics(

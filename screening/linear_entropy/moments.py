@@ -27,6 +27,8 @@ __all__ = [
     "moments_of",
 ]
 
+_LARGEST_LOG = float(np.log(1e5))  # of a frequency in THz: far beyond any mode, but no overflow
+
 
 @dataclass(frozen=True, eq=False)
 class Fits:
@@ -163,7 +165,7 @@ def estimate(
 
 @dataclass(frozen=True)
 class FrequencyMoments:
-    """Mean logarithm and mean square of all frequencies of a crystal, with masses.
+    """Mean logarithm and mean square of the frequencies of a crystal, with masses.
 
     Attributes
     ----------
@@ -175,12 +177,22 @@ class FrequencyMoments:
         Root of the mean square in THz; not a number where the mean square is negative.
     log_root_mean_square_std
         Standard deviation of its logarithm.
+    translation_share
+        Share of translations among all motions: they have no frequency, and no part in the
+        moments. Zero of a mesh, of whose modes they are hardly any.
     """
 
     mean_log_thz: float
     mean_log_std: float
     root_mean_square_thz: float
     log_root_mean_square_std: float
+    translation_share: float = 0.0
+
+    @property
+    def has_spectrum(self) -> bool:
+        """Whether there is a spectrum with such moments, of frequencies that can be."""
+        usable = np.isfinite(self.root_mean_square_thz) and self.root_mean_square_thz > 0.0
+        return bool(usable and abs(self.mean_log_thz) < _LARGEST_LOG)
 
 
 def frequency_moments(
@@ -219,4 +231,5 @@ def frequency_moments(
         mean_log_std=0.5 * moments.std / n_motions,
         root_mean_square_thz=root * SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ,
         log_root_mean_square_std=0.5 * spread / n_motions / abs(square) if square else np.inf,
+        translation_share=1.0 - n_modes / n_motions,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,16 @@ from screening.errors import TrainingSetError
 from screening.linear_entropy.settings import EntropyTarget
 from screening.prediction import FloatArray
 
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
 __all__ = [
     "RowMaker",
     "SystemRow",
     "atom_rows",
     "check_one_element",
     "species_columns",
+    "structure_of",
 ]
 
 _ATOMS_AT_ONCE = 65_536
@@ -148,6 +153,18 @@ def _spread_out(
         rows[np.ix_(mine, columns[:-1])] = features[mine]
         rows[mine, columns[-1]] = 1.0
     return rows
+
+
+def structure_of(system: AtomicSystem) -> Structure:
+    """Take a system with a cell as a crystal."""
+    from pymatgen.core import Element, Structure
+
+    return Structure(
+        np.asarray(system.cell_angstrom),
+        [Element.from_Z(number) for number in system.numbers.tolist()],
+        system.positions_angstrom,
+        coords_are_cartesian=True,
+    )
 
 
 def check_one_element(system: AtomicSystem, bulk: AtomicSystem, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from screening.linear_entropy.model_spectrum import (
     ModelSpectrum,
     model_spectrum,
     spectrum_thermodynamics,
+    with_translations,
 )
 from screening.linear_entropy.moments import FrequencyMoments
 from screening.prediction import FloatArray, Thermodynamics
@@ -50,7 +51,7 @@ class ThermalPrediction:
 
 
 def thermal_prediction(
-    moments: FrequencyMoments, settings: ThermodynamicsSettings
+    moments: FrequencyMoments, settings: ThermodynamicsSettings, shape: FloatArray | None = None
 ) -> ThermalPrediction:
     """Sum the model spectrum that has two moments.
 
@@ -61,11 +62,18 @@ def thermal_prediction(
     Parameters
     ----------
     moments
-        Of all frequencies.
+        Of all frequencies. Translations at the zone centre count as
+        `screening.zone_centre_modes` says, at half of the mean of the others.
     settings
         Temperatures.
+    shape
+        As `screening.linear_entropy.model_spectrum.model_spectrum` takes it.
     """
-    spectrum = model_spectrum(moments.mean_log_thz, moments.root_mean_square_thz)
+    share = moments.translation_share
+    if share > 0.0:
+        settings = replace(settings, low_mode_policy="half_mean_optical")
+    spectrum = model_spectrum(moments.mean_log_thz, moments.root_mean_square_thz, shape)
+    spectrum = with_translations(spectrum, share)
     found = spectrum_thermodynamics(spectrum, settings)
     first = moments.mean_log_std
     second = float(np.hypot(first, moments.log_root_mean_square_std))

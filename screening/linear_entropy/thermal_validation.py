@@ -9,6 +9,7 @@ import numpy as np
 
 from screening.errors import TrainingSetError
 from screening.linear_entropy.labels import SpectralLabel
+from screening.linear_entropy.model_spectrum import shape_of
 from screening.linear_entropy.moments import Moments, frequency_moments
 from screening.linear_entropy.table import TrainingTable
 from screening.linear_entropy.thermal import CURVES, thermal_prediction
@@ -17,7 +18,7 @@ from screening.thermodynamics import ThermodynamicsSettings
 from screening.uncertainty.conformal import conformal_quantile
 from screening.uncertainty.own_intervals import risks_with
 
-__all__ = ["ThermalErrors", "thermal_errors"]
+__all__ = ["ThermalErrors", "spectrum_shape", "thermal_errors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,8 @@ class ThermalErrors:
                 found[risk] = curves
         if alpha not in found:
             raise TrainingSetError(
-                "too many crystals are estimated to have a negative mean square frequency",
+                "too many crystals are estimated to have a negative mean square of the"
+                " frequencies, or frequencies that cannot be",
                 subject="training",
                 hint="Give more structures, or a descriptor with fewer features",
             )
@@ -80,17 +82,33 @@ def thermal_errors(table: TrainingTable, moments: Sequence[Moments]) -> ThermalE
     first = table.labels[0].thermodynamics
     assert first is not None
     settings = ThermodynamicsSettings(temperatures_k=tuple(first.temperatures_k.tolist()))
-    pairs = zip(table.labels, moments, strict=True)
-    stacked = np.array([_curves(label, one, settings) for label, one in pairs])
+    parts = table.folds.tolist()
+    shapes = {
+        part: spectrum_shape([x for x, of in zip(table.labels, parts, strict=True) if of != part])
+        for part in sorted(set(parts))
+    }
+    rows = zip(table.labels, moments, parts, strict=True)
+    stacked = np.array([_curves(label, one, settings, shapes[part]) for label, one, part in rows])
     return ThermalErrors(settings.temperatures_k, stacked[:, 0], stacked[:, 1], stacked[:, 2])
 
 
-def _curves(label: SpectralLabel, moments: Moments, settings: ThermodynamicsSettings) -> FloatArray:
+def spectrum_shape(labels: Sequence[SpectralLabel]) -> FloatArray:
+    """Mean shape of the spectra of labels, that of a power law where they do not say theirs."""
+    known = [x.log_frequency_quantiles for x in labels if x.log_frequency_quantiles is not None]
+    return shape_of(known)
+
+
+def _curves(
+    label: SpectralLabel,
+    moments: Moments,
+    settings: ThermodynamicsSettings,
+    shape: FloatArray,
+) -> FloatArray:
     """Predicted and exact curves and their scales, shape (3, curve, temperature)."""
     exact = np.array([getattr(label.thermodynamics, curve) for curve in CURVES])
     of_frequencies = frequency_moments(moments, label.system, label.kind)
-    if not np.isfinite(of_frequencies.root_mean_square_thz):
+    if not of_frequencies.has_spectrum:
         return np.array([np.full_like(exact, np.nan), exact, np.ones_like(exact)])
-    found = thermal_prediction(of_frequencies, settings)
+    found = thermal_prediction(of_frequencies, settings, shape)
     predicted = np.array([getattr(found.thermodynamics, curve) for curve in CURVES])
     return np.array([predicted, exact, found.scales])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,21 +18,32 @@ from screening.digest import digest_of
 from screening.errors import TrainingSetError
 from screening.linear_entropy.calibration import Calibration, calibrate
 from screening.linear_entropy.card import model_card
+from screening.linear_entropy.cells import CellRange, measure_cell, perfect_crystal
 from screening.linear_entropy.labels import SpectralLabel, SpectrumKind
 from screening.linear_entropy.model import LINEAR_ENTROPY
+from screening.linear_entropy.model_spectrum import SHAPE
 from screening.linear_entropy.moments import Moments
+from screening.linear_entropy.rows import structure_of
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.linear_entropy.table import Progress, TrainingTable, rows_to_learn, training_table
-from screening.linear_entropy.thermal_validation import ThermalErrors, thermal_errors
+from screening.linear_entropy.thermal_validation import (
+    ThermalErrors,
+    spectrum_shape,
+    thermal_errors,
+)
 from screening.linear_entropy.validation import (
     cross_validate,
     cross_validation_errors,
     fit_all,
 )
+from screening.novelty import Novelty, fit_novelty, held_out_measures, lessons_of
+from screening.novelty_limits import NoveltyLimits
 from screening.trained_model import TrainedModel
 from screening.uncertainty.conformal import fewest_groups
 
 __all__ = ["check_training_labels", "train_entropy"]
+
+_LARGEST_MISFIT = 0.05  # a relaxation volume strains small cells by some percent
 
 
 def train_entropy(
@@ -64,27 +76,34 @@ def train_entropy(
     ------
     TrainingSetError
         If there are too few groups, two labels of one name, labels of different kinds, or one
-        that is not finite; if a perfect crystal is missing.
+        that is not finite; if a perfect crystal is missing, or a cell turned against it.
     """
     check_training_labels(training, settings)
     _check_groups([label.group for label in rows_to_learn(training, settings)], settings)
     table = training_table(training, settings, progress)
     moments = cross_validate(table, progress)
     thermal = thermal_errors(table, moments)
-    calibration = _calibration(table, moments, thermal, settings.alpha)
+    at_rest, limits = _at_rest(table)
+    calibration = replace(
+        _calibration(table, moments, thermal, settings.alpha),
+        cells=_cells(training, table),
+        at_rest=limits,
+    )
     fits = fit_all(table)
     return TrainedModel(
         method=LINEAR_ENTROPY,
         name=name,
         elements=table.maker.elements,
-        arrays=fits.as_arrays(),
+        arrays=fits.as_arrays()
+        | ({} if at_rest is None else at_rest.arrays())
+        | ({} if thermal is None else {SHAPE: spectrum_shape(table.labels)}),
         state={
             "settings": _as_used(settings, table).as_dict(),
             "kind": str(table.labels[0].kind),
             "n_traces": len(fits.traces),
             "calibration": calibration.as_dict(),
         },
-        card=model_card(table, moments, thermal, settings),
+        card=_with_cells(model_card(table, moments, thermal, settings), calibration.cells),
         training_set_digest=digest_of(sorted(label.material_id for label in training)),
         n_training_samples=len(table),
     )
@@ -107,7 +126,8 @@ def check_training_labels(
     """
     if len(training) < settings.n_folds:
         raise TrainingSetError(
-            f"{len(training)} structures for {settings.n_folds} parts",
+            f"{len(training)} structures, where cross-validation in {settings.n_folds} parts needs"
+            f" {settings.n_folds} at the very least",
             subject="training",
             hint="Give some hundred structures",
         )
@@ -153,6 +173,54 @@ def _check_groups(groups: Sequence[str], settings: LinearEntropySettings) -> Non
             subject="training",
             hint="Give structures of more parents or compositions, some hundred for a good model",
         )
+
+
+def _at_rest(table: TrainingTable) -> tuple[Novelty | None, NoveltyLimits | None]:
+    """Learn what crystals at rest have in common; nothing of clusters and of defects."""
+    if table.maker.target != "entropy" or table.labels[0].kind is SpectrumKind.CLUSTER:
+        return None, None
+    elements = tuple(table.maker.elements)
+    order = np.argsort([label.material_id for label in table.labels])  # copies are drawn by place
+    labels = [table.labels[index] for index in order.tolist()]
+    lessons = lessons_of([structure_of(label.system) for label in labels], elements)
+    measures = held_out_measures(lessons, elements, table.folds[order])
+    return fit_novelty(lessons, elements), NoveltyLimits.of(measures)
+
+
+def _cells(training: Sequence[SpectralLabel], table: TrainingTable) -> CellRange | None:
+    """Measure the cells of defects in crystals; None of all else."""
+    if table.maker.target != "formation":
+        return None
+    names = {label.origin.bulk for label in table.labels}
+    crystals = {
+        one.material_id: perfect_crystal(one.system) for one in training if one.material_id in names
+    }
+    measured = []
+    for label in table.labels:
+        crystal = crystals[label.origin.bulk]
+        if crystal is not None:
+            measured.append(measure_cell(label.system, crystal))
+            _check_misfit(measured[-1].misfit, label.material_id)
+    return CellRange.of(measured) if measured else None
+
+
+def _check_misfit(misfit: float, name: str) -> None:
+    """Refuse a cell that is turned against its perfect crystal: nothing tells its strain."""
+    if not misfit <= _LARGEST_MISFIT:
+        raise TrainingSetError(
+            f"the cell is strained by {100.0 * misfit:.2g} % against the lattice of its perfect "
+            "crystal, or turned",
+            subject=name,
+            hint="Give the perfect crystal in the strain and the orientation of the cell",
+        )
+
+
+def _with_cells(card: dict[str, Any], cells: CellRange | None) -> dict[str, Any]:
+    """Say on the card which cells a model of defects is for."""
+    if cells is None:
+        return card
+    note = f"intervals are for {cells}; values for all others stand without"
+    return card | {"cells": cells.on_card(), "notes": [*card["notes"], note]}
 
 
 def _calibration(

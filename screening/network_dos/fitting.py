@@ -28,9 +28,10 @@ from screening.network_dos.network import (
 )
 from screening.network_dos.settings import DosNetworkSettings
 from screening.network_potential.checkpoint import Checkpoint
+from screening.out_of_memory import is_out_of_memory
 from screening.prediction import FloatArray
 
-__all__ = ["MemberTraining", "Sample", "is_out_of_memory"]
+__all__ = ["MemberTraining", "Sample"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -342,10 +343,3 @@ def _schedule(epoch: int, epochs: int) -> float:
         return (epoch + 1) / warm
     done = (epoch - warm) / max(1, epochs - 1 - warm)
     return _LAST_RATE + (1.0 - _LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory, of the processor or of a graphics processor."""
-    text = str(error).lower()
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(one in text for one in words)

@@ -20,7 +20,6 @@ from screening.errors import (
 )
 from screening.network_dos.calibration import Calibration
 from screening.network_dos.domain import Domain
-from screening.network_dos.fitting import is_out_of_memory
 from screening.network_dos.graphs import (
     CrystalGraph,
     GraphBuilder,
@@ -30,6 +29,7 @@ from screening.network_dos.graphs import (
 )
 from screening.network_dos.network import chosen_device, network_from_arrays
 from screening.network_dos.settings import ANEW, Device, DosNetworkSettings
+from screening.out_of_memory import is_out_of_memory
 from screening.prediction import FloatArray
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
 

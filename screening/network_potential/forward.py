@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from scipy.linalg import block_diag
 
+from screening.calculators.mace import model_heads
 from screening.errors import ModelRefusedError
 from screening.network_potential.contraction import ProductBasis
 
@@ -60,15 +61,15 @@ class Graph:
 
 def can_run(network: Any) -> bool:
     """Say whether a module is of the blocks that are known here."""
-    extras = ("joint_embedding", "pair_repulsion_fn")
+    extras = ("joint_embedding", "embedding_readout", "pair_repulsion_fn")
     return (
         type(network).__name__ == "ScaleShiftMACE"
         and all(type(one).__name__ == _BLOCK for one in network.interactions)
         and not any(hasattr(network, name) for name in extras)
         and not hasattr(network.radial_embedding, "distance_transform")
-        and network.apply_cutoff
-        and len(network.heads) == 1
-        and not network.use_agnostic_product
+        and getattr(network, "apply_cutoff", True)  # files of earlier releases do not say
+        and len(model_heads(network)) == 1
+        and not getattr(network, "use_agnostic_product", False)
     )
 
 
@@ -189,7 +190,7 @@ class _Layer:
     ) -> list[torch.Tensor]:
         """Add up the messages to each atom; one tensor (atom, path, component, channel) each."""
         weights = self._interaction.conv_tp_weights(radial)
-        weights = weights.view(len(weights), -1, self._n_channels)
+        weights = weights.view(len(weights), sum(self._n_paths), self._n_channels)
         sent = lifted.index_select(0, graph.senders)
         n_bonds, n_features, n_channels = sent.shape
         sums = []
@@ -201,13 +202,13 @@ class _Layer:
             strict=True,
         ):
             shape = (n_bonds, n_paths, 2 * order + 1, n_channels)
-            coupled = block.view(n_bonds, -1, n_features)
+            coupled = block.view(n_bonds, block.shape[1] // n_features, n_features)
             if n_features == 1:
                 messages = coupled * (sent * weight)  # one path of each order
             else:
                 messages = torch.bmm(coupled, sent).view(shape) * weight[:, :, None]
-            total = lifted.new_zeros(len(lifted), messages[0].numel())
-            total = total.index_add(0, graph.receivers, messages.reshape(n_bonds, -1))
+            total = lifted.new_zeros(len(lifted), math.prod(shape[1:]))
+            total = total.index_add(0, graph.receivers, messages.reshape(n_bonds, total.shape[1]))
             sums.append(total.view(len(lifted), *shape[1:]))
         return sums
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from screening.calculators.mace import _import_mace as import_mace
+from screening.calculators.mace_package import default_type, import_mace
 from screening.errors import ModelCorruptError, SettingError
 from screening.network_potential.settings import MaceArchitecture, Precision
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "NETWORK_ARRAYS",
     "NETWORK_POTENTIAL",
+    "atomic_energies",
     "build_network",
+    "learned_names",
     "network_from_arrays",
     "network_of",
     "network_to_arrays",
@@ -84,7 +86,7 @@ def build_network(
     block = modules.interaction_classes[_BLOCK]
     channels = architecture.channels
     orders = [f"{channels}x{order}{'eo'[order % 2]}" for order in range(architecture.max_l + 1)]
-    with _default_type(_TYPES[precision]), torch.random.fork_rng(devices=[]), _uncompiled():
+    with default_type(_TYPES[precision]), torch.random.fork_rng(devices=[]), _uncompiled():
         torch.manual_seed(seed)
         network = modules.ScaleShiftMACE(
             r_max=architecture.cutoff_angstrom,
@@ -102,6 +104,7 @@ def build_network(
             avg_num_neighbors=avg_num_neighbors,
             atomic_numbers=list(architecture.elements),
             correlation=architecture.correlation,
+            use_reduced_cg=False,  # or weights would depend on what else is installed
             radial_MLP=list(architecture.radial_mlp),
             radial_type="bessel",
             atomic_inter_scale=scale,
@@ -128,15 +131,26 @@ def network_to_arrays(network: Any) -> dict[str, NDArray[Any]]:
     return {name: np.array(value.detach().cpu().numpy()) for name, value in _kept(network).items()}
 
 
+def atomic_energies(network: Any) -> NDArray[np.float64]:
+    """Return the energies of atoms alone in eV, shape (element,)."""
+    stored = network.atomic_energies_fn.atomic_energies
+    return np.array(stored.detach().cpu().numpy(), dtype=np.float64).reshape(-1)
+
+
 def set_atomic_energies(network: Any, energies_ev: NDArray[np.float64]) -> None:
     """Set the energies of atoms alone, shape (element,)."""
     stored = network.atomic_energies_fn.atomic_energies
     stored.copy_(torch.as_tensor(energies_ev).reshape(stored.shape))
 
 
+def learned_names(network: Any) -> frozenset[str]:
+    """Name all that training changes; the rest follows from the architecture."""
+    return _LEARNED_BUFFERS.union(name for name, _ in network.named_parameters())
+
+
 def _kept(network: Any) -> dict[str, torch.Tensor]:
     """All that training changes; the rest follows from the architecture, to full precision."""
-    names = {name for name, _ in network.named_parameters()} | _LEARNED_BUFFERS
+    names = learned_names(network)
     return {name: value for name, value in network.state_dict().items() if name in names}
 
 
@@ -215,14 +229,3 @@ def _uncompiled() -> Iterator[None]:
             yield
     finally:
         e3nn.set_optimization_defaults(jit_script_fx=before)
-
-
-@contextlib.contextmanager
-def _default_type(dtype: torch.dtype) -> Iterator[None]:
-    """Let tensors be made of one type, then restore torch's default."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

@@ -17,12 +17,31 @@ from screening.network_potential.batches import CellTensors, batch_of, batches, 
 from screening.network_potential.forward import NetworkForward
 from screening.network_potential.losses import loss_terms, predict, total_loss
 from screening.network_potential.settings import LossWeights, MaceTrainingSettings
-from screening.network_potential.validation import force_scores
+from screening.network_potential.validation import force_scores, held_out_forces
+from screening.out_of_memory import is_out_of_memory
 from screening.prediction import FloatArray
 
 __all__ = ["TrainingRun"]
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Sums over steps, or over parts of one: losses, and errors of the components of forces."""
+
+    count: int = 0
+    loss: float = 0.0
+    forces_error: float = 0.0
+    n_components: int = 0
+
+    def plus(self, other: _Step) -> _Step:
+        return _Step(
+            self.count + other.count,
+            self.loss + other.loss,
+            self.forces_error + other.forces_error,
+            self.n_components + other.n_components,
+        )
 
 
 @dataclass
@@ -72,8 +91,14 @@ class TrainingRun:
         limit = self.settings.max_seconds
         return progress if limit is None else max(progress, self.seconds / limit)
 
-    def run_epoch(self, cells: Sequence[CellTensors]) -> float:
-        """Take the steps of one epoch, or as many as there is time for; return the mean loss.
+    def run_epoch(self, cells: Sequence[CellTensors]) -> dict[str, float]:
+        """Take the steps of one epoch, or as many as there is time for.
+
+        Returns
+        -------
+        dict
+            ``loss``, the mean over the steps, and ``train_forces_mae`` of components in eV/Å,
+            each cell by the weights of its step; the second is missing where no step was taken.
 
         Raises
         ------
@@ -86,26 +111,29 @@ class TrainingRun:
         # drawn from seed and epoch alone, so that no generator's state has to be kept
         drawn = np.random.default_rng([self.settings.seed, self.epoch]).permutation(len(order))
         todo = batches(cells, self.settings.batch_atoms, [order[index] for index in drawn])
-        losses = []
+        done = _Step()
         for index, chunk in enumerate(todo):
             progress = self._progress(index / len(todo))
             if progress >= 1.0:
                 break
             started = time.monotonic()
-            losses.append(self._step(chunk, progress))
+            done = done.plus(self._step(chunk, progress))
             self.seconds += time.monotonic() - started
         self.epoch += 1
-        return float(np.mean(losses)) if losses else 0.0
+        found = {"loss": done.loss / max(done.count, 1)}
+        if done.n_components:
+            found["train_forces_mae"] = done.forces_error / done.n_components
+        return found
 
-    def _step(self, cells: Sequence[CellTensors], progress: float) -> float:
+    def _step(self, cells: Sequence[CellTensors], progress: float) -> _Step:
         stage, _ = self.settings.stage_at(progress)
         for group in self._optimiser.param_groups:
             group["lr"] = self.settings.learning_rate_at(progress, self.steps)
-        loss = self._backward(cells, stage.weights)
+        done = self._backward(cells, stage.weights)
         norm = torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip)
-        if not (np.isfinite(loss) and bool(torch.isfinite(norm))):
+        if not (np.isfinite(done.loss) and bool(torch.isfinite(norm))):
             raise TrainingDivergedError(
-                f"the loss is {loss} in step {self.steps + 1} of epoch {self.epoch + 1}",
+                f"the loss is {done.loss} in step {self.steps + 1} of epoch {self.epoch + 1}",
                 subject="training",
                 hint="Continue from the last checkpoint with a lower learning rate, or look for"
                 " cells with wrong labels",
@@ -113,16 +141,16 @@ class TrainingRun:
         self._optimiser.step()
         self.mean.update()
         self.steps += 1
-        return loss
+        return done
 
-    def _backward(self, cells: Sequence[CellTensors], weights: LossWeights) -> float:
+    def _backward(self, cells: Sequence[CellTensors], weights: LossWeights) -> _Step:
         """Find the gradient of the loss of a batch, in smaller parts where memory runs out."""
         while True:
             self._optimiser.zero_grad()
             try:
                 return self._gradient(cells, weights)
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if self.parts >= len(partners(cells)):
                     raise TooLargeError(
@@ -134,20 +162,21 @@ class TrainingRun:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _gradient(self, cells: Sequence[CellTensors], weights: LossWeights) -> float:
+    def _gradient(self, cells: Sequence[CellTensors], weights: LossWeights) -> _Step:
         groups = partners(cells)
         counts = _counts(cells, groups)
-        loss = 0.0
+        done = _Step(count=1)
         for part in np.array_split(np.arange(len(groups)), min(self.parts, len(groups))):
             chunk = [cells[index] for one in part for index in groups[one]]
             batch = batch_of(chunk).to(self.device)
-            terms = loss_terms(
-                predict(self.forward, batch, training=True), batch, self.settings.loss
-            )
+            found = predict(self.forward, batch, training=True)
+            terms = loss_terms(found, batch, self.settings.loss)
             partial = total_loss(terms, counts, weights)
             partial.backward()  # type: ignore[no-untyped-call]
-            loss += float(partial.detach())
-        return loss
+            errors = (found.forces.detach() - batch.forces).abs()
+            part_done = _Step(0, float(partial.detach()), float(errors.sum()), errors.numel())
+            done = done.plus(part_done)
+        return done
 
     def cell_energies(self, cells: Sequence[CellTensors]) -> FloatArray:
         """Energies of cells in eV by the weights as they are, without those of atoms alone."""
@@ -163,6 +192,14 @@ class TrainingRun:
             return {}
         with self.mean.applied():
             return force_scores(self.forward, cells, self.settings.batch_atoms, self.device)
+
+    def parity(self, cells: Sequence[CellTensors]) -> dict[str, Any]:
+        """Return forces by the mean weights beside the labels; empty where there are no cells."""
+        if not cells:
+            return {}
+        with self.mean.applied():
+            forces = held_out_forces(self.forward, cells, self.settings.batch_atoms, self.device)
+        return {"forces": forces}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return weights, their running mean and the state of the optimiser, by name."""
@@ -217,15 +254,6 @@ def _counts(cells: Sequence[CellTensors], groups: Sequence[tuple[int, ...]]) -> 
         "stress": float(sum(one.has_stress for one in cells)),
         "hessian": float(sum(len(one) > 1 for one in groups)),
     }
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    said = str(error).lower()
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "out of memory" in said
-        or "can't allocate memory" in said
-    )
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[Any]:

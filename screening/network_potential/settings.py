@@ -228,7 +228,9 @@ class MaceTrainingSettings:
     precision, device
         Of the calculation; ``auto`` takes a GPU where there is one.
     seed
-        Of the first weights, the order of cells and the compositions held out.
+        Of the first weights and the order of cells.
+    split_seed
+        Of the compositions held out; None for ``seed``.
 
     Raises
     ------
@@ -254,6 +256,7 @@ class MaceTrainingSettings:
     precision: Precision = "float32"
     device: Device = "auto"
     seed: int = 0
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -265,6 +268,7 @@ class MaceTrainingSettings:
         _check_count("batch_atoms", self.batch_atoms, 1)
         _check_count("warm_up_steps", self.warm_up_steps, 0)
         _check_count("seed", self.seed, 0)
+        _check_count("split_seed", self.held_out_seed, 0)
         _check_positive("clip", self.clip)
         if self.max_seconds is not None:
             _check_positive("max_seconds", self.max_seconds)
@@ -273,6 +277,11 @@ class MaceTrainingSettings:
                 raise SettingError(
                     f"{getattr(self, name)}", subject=name, hint="Give 0 or more, less than 1"
                 )
+
+    @property
+    def held_out_seed(self) -> int:
+        """Seed of the compositions held out."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def n_epochs(self) -> int:
@@ -297,8 +306,11 @@ class MaceTrainingSettings:
         return rate * min(1.0, (step + 1) / (self.warm_up_steps + 1))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        return {name: _plain(one) for name, one in asdict(self).items()}
+        """Return plain JSON; without the seed of the split where it has none of its own."""
+        found = {name: _plain(one) for name, one in asdict(self).items()}
+        if self.split_seed is None:  # so that digests are those of before there was one
+            del found["split_seed"]
+        return found
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MaceTrainingSettings:

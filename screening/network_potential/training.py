@@ -37,6 +37,7 @@ from screening.network_potential.labelled_cells import (
 from screening.network_potential.network import (
     NETWORK_ARRAYS,
     NETWORK_POTENTIAL,
+    atomic_energies,
     build_network,
     network_of,
     network_to_arrays,
@@ -53,6 +54,7 @@ Progress = Callable[[str, int, int], None]
 _FEWEST_CELLS = 3
 _SMALLEST_SCALE_EV = 1e-3  # where no cell has forces
 _TYPES = {"float32": torch.float32, "float64": torch.float64}
+_OF_TRAINING = ("epoch", "loss", "train_forces_mae")
 _NOTES = (
     "trained on forces of small displaced cells; not meant for liquids, surfaces or reactions",
     "held-out scores are of compositions that were not trained on",
@@ -114,12 +116,13 @@ def train_potential(
     check_training_cells(cells, settings.architecture.elements)
     identity = _identity(cells, settings, name, start_from)
     saved = _saved(checkpoint, identity)
-    training, held_out = split_by_group(cells, settings.valid_fraction, settings.seed)
+    training, held_out = split_by_group(cells, settings.valid_fraction, settings.held_out_seed)
     run, tensors = _start(training, held_out, settings, start_from)
     if saved is not None:
         run.restore(saved.header, saved.arrays)
     _train(run, tensors, checkpoint, identity, progress, should_stop)
-    return _trained(run, training, held_out, name)
+    model = _trained(run, training, held_out, name)
+    return replace(model, card={**model.card, "parity": run.parity(tensors[1])})
 
 
 def check_training_cells(cells: Sequence[LabelledCell], elements: Sequence[int]) -> None:
@@ -228,8 +231,11 @@ def _start(
     device = _device(settings)
     run = TrainingRun(network.to(device), settings, device)
     learned = np.zeros(len(training)) if start is None else run.cell_energies(raw[0])
-    references = reference_energies(training, architecture.elements, learned)
-    if references is not None:
+    alone = atomic_energies(network)  # which elements that no cell holds keep
+    learned += [alone[cell.species.numpy()].sum() for cell in raw[0]]
+    correction = reference_energies(training, architecture.elements, learned)
+    if correction is not None:
+        references = alone + correction
         set_atomic_energies(network, references)
         raw = [[without_references(one, references) for one in cells] for cells in raw]
     return run, (raw[0], raw[1])
@@ -257,8 +263,8 @@ def _train(
 ) -> None:
     """Run epochs until the training is over."""
     while not run.is_over:
-        loss = run.run_epoch(tensors[0])
-        run.history.append({"epoch": run.epoch, "loss": loss, **run.scores(tensors[1])})
+        learned = run.run_epoch(tensors[0])
+        run.history.append({"epoch": run.epoch, **learned, **run.scores(tensors[1])})
         if checkpoint is not None:
             checkpoint.write(Checkpoint({**identity, **run.header()}, run.arrays()))
         if progress is not None:
@@ -269,6 +275,8 @@ def _train(
 
 def _said(scores: dict[str, float]) -> str:
     text = f"loss {scores['loss']:.4f}"
+    if "train_forces_mae" in scores:
+        text += f", forces trained on {1e3 * scores['train_forces_mae']:.1f} meV/Å"
     if "forces_mae" in scores:
         text += (
             f", forces held out {1e3 * scores['forces_mae']:.1f} meV/Å"
@@ -317,13 +325,14 @@ def _card(
     groups = sorted({cell.group for cell in held_out})
     return {
         "sources": sorted({cell.source for cell in training if cell.source}),
-        "scores": {key: one for key, one in last.items() if key not in ("epoch", "loss")},
+        "scores": {key: one for key, one in last.items() if key not in _OF_TRAINING},
         "history": run.history,
         "split": {
             "by": "composition",
             "n_training_cells": len(training),
             "n_training_groups": len({cell.group for cell in training}),
             "n_held_out_cells": len(held_out),
+            "training_groups": sorted({cell.group for cell in training}),
             "held_out_groups": groups,
         },
         "settings": settings.as_dict(),

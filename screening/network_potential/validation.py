@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from screening.network_potential.batches import Batch, CellTensors, batch_of, batches, partners
 from screening.network_potential.forward import NetworkForward
 from screening.network_potential.losses import Predicted, loss_terms, predict
 
-__all__ = ["force_scores"]
+__all__ = ["force_scores", "held_out_forces"]
+
+_MOST_POINTS = 1000
 
 
 def force_scores(
@@ -44,6 +47,34 @@ def force_scores(
         for name, value in _sums(predict(forward, batch), batch).items():
             sums[name] = sums.get(name, 0.0) + value
     return _means(sums)
+
+
+def held_out_forces(
+    forward: NetworkForward, cells: Sequence[CellTensors], batch_atoms: int, device: torch.device
+) -> dict[str, Any]:
+    """Return components of forces beside their labels, as cards keep them for a picture.
+
+    Parameters
+    ----------
+    forward, cells, batch_atoms, device
+        As for `force_scores`.
+
+    Returns
+    -------
+    dict
+        ``unit``, ``reference`` and ``predicted``, of all components, or of 1000 that are spread
+        evenly over the cells.
+    """
+    reference, predicted = [], []
+    for chunk in batches(cells, batch_atoms, partners(cells)):
+        batch = batch_of(chunk).to(device)
+        reference.append(batch.forces.flatten())
+        predicted.append(predict(forward, batch).forces.flatten())
+    whole = [torch.cat(one).cpu().numpy() for one in (reference, predicted)]
+    size = len(whole[0])
+    kept = np.linspace(0, size - 1, min(size, _MOST_POINTS)).round().astype(int)
+    shown = [one[kept].round(6).tolist() for one in whole]
+    return {"unit": "eV/Å", "reference": shown[0], "predicted": shown[1]}
 
 
 def _sums(found: Predicted, batch: Batch) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from screening.anharmonic import DisplacedCells
-from screening.harmonic import mesh_modes
+from screening.harmonic import frequencies_at, mesh_modes
 from screening.phonons import Harmonic, MeshFrequencies, harmonic_from_forces, mesh_frequencies
 from screening.prediction import (
     BandStructure,
@@ -26,13 +26,15 @@ from screening.prediction import (
 )
 from screening.settings import ScreeningSettings
 from screening.spectra import band_structure, density_of_states_from_modes
-from screening.stability import assess_stability
+from screening.stability import DEFAULT_CRITERION, assess_stability, assess_zone_centre
+from screening.supercell import SupercellSettings, image_distance_angstrom
 from screening.thermodynamics import thermodynamics
 
 __all__ = [
     "Physics",
     "cells_warnings",
     "force_warnings",
+    "knows_zone_centre_alone",
     "member_spread",
     "net_force_ratio",
     "physics_from_forces",
@@ -45,11 +47,19 @@ __all__ = [
 _LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM = 0.05
 _LARGE_NET_FORCE_RATIO = 0.03
 _LARGE_VOLUME_CHANGE = 0.05
+_SINGLE_CELL = (
+    "forces of a single small cell: the modes of the zone centre alone are known, and the verdict "
+    "is theirs; all others, in curves and in the thermodynamics, are interpolated"
+)
 
 
 @dataclass(frozen=True)
 class Physics:
-    """What follows from one set of forces."""
+    """What follows from one set of forces.
+
+    Of a single small cell (`knows_zone_centre_alone`) the modes beside the zone centre are no more
+    than an interpolation, in curves and sums; the verdict is that of the zone centre.
+    """
 
     harmonic: Harmonic
     mesh: MeshFrequencies
@@ -71,6 +81,31 @@ def physics_from_forces(forces: ForceData, settings: ScreeningSettings) -> Physi
     return physics_from_harmonic(harmonic, settings)
 
 
+def knows_zone_centre_alone(harmonic: Harmonic) -> bool:
+    """Whether force constants are those of a cell that was not repeated, nor large enough.
+
+    A cell whose periodic images are as far apart as those of supercells are by default is as good
+    as one.
+    """
+    if len(harmonic.force_constants_ev_per_angstrom2[0]) > harmonic.n_atoms:
+        return False
+    lattice = np.asarray(harmonic.primitive.lattice.matrix)
+    distance = image_distance_angstrom(lattice, harmonic.supercell_matrix)
+    return distance < SupercellSettings().min_length_angstrom
+
+
+def _stability(
+    harmonic: Harmonic,
+    mesh: MeshFrequencies,
+    bands: BandStructure | None,
+    criterion: str = DEFAULT_CRITERION,
+) -> Stability:
+    """Judge by what the force constants know."""
+    if knows_zone_centre_alone(harmonic):
+        return assess_zone_centre(frequencies_at(harmonic, np.zeros((1, 3)))[0], criterion)
+    return assess_stability(mesh, bands, criterion)
+
+
 def physics_from_harmonic(harmonic: Harmonic, settings: ScreeningSettings) -> Physics:
     """Run the harmonic part of a prediction from force constants."""
     modes = mesh_modes(harmonic, settings.phonons.mesh_length_angstrom)
@@ -82,7 +117,7 @@ def physics_from_harmonic(harmonic: Harmonic, settings: ScreeningSettings) -> Ph
         bands=bands,
         density_of_states=density_of_states_from_modes(modes),
         thermodynamics=_thermodynamics(harmonic, mesh, settings),
-        stability=assess_stability(mesh, bands, settings.stability_criterion),
+        stability=_stability(harmonic, mesh, bands, settings.stability_criterion),
     )
 
 
@@ -109,7 +144,7 @@ def member_spread(
         harmonic = harmonic_from_forces(forces, settings.phonons.symprec_angstrom)
         mesh = mesh_frequencies(harmonic, settings.phonons.mesh_length_angstrom)
         results.append(_thermodynamics(harmonic, mesh, settings))
-        lowest.append(assess_stability(mesh, None).lowest_frequency_thz)
+        lowest.append(_stability(harmonic, mesh, None).lowest_frequency_thz)
     curves = {
         name: frozen_array(np.std([getattr(result, name) for result in results], axis=0, ddof=1))
         for name in (
@@ -194,8 +229,8 @@ def _polarity_warnings(primitive: Structure, born_charges_e: FloatArray | None) 
 
 def physics_warnings(physics: Physics) -> list[str]:
     """Say what is wrong with thermodynamics and stability."""
-    found = []
     thermo, stability = physics.thermodynamics, physics.stability
+    found = [_SINGLE_CELL] if knows_zone_centre_alone(physics.harmonic) else []
     if not thermo.valid:
         found.append(
             f"thermodynamics not valid: {100 * thermo.dropped_weight:.3g} % of the modes are at or "

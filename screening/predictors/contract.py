@@ -142,6 +142,7 @@ def check_prediction(prediction: Prediction) -> None:
     spent = (cost.wall_seconds, cost.cpu_seconds, cost.force_seconds, cost.force_calls)
     _require(all(np.isfinite(x) and x >= 0 for x in spent), "the cost is negative or not finite")
     _check_extras(prediction)
+    _check_spectral(prediction)
     _check_fit(prediction)
     _check_conductivity(prediction)
 
@@ -243,7 +244,11 @@ def _check_extras(prediction: Prediction) -> None:
             f"the density of states integrates to {integral:.3f} modes, not {n_modes}",
         )
         shape = (len(prediction.structure), dos.frequencies_thz.size)
-        _require(dos.projected_per_thz.shape == shape, "projections are not of shape (site, f)")
+        projected, std = dos.projected_per_thz, dos.total_std_per_thz
+        is_right = projected is None or projected.shape == shape
+        _require(is_right, "projections are not of shape (site, f)")
+        is_right = std is None or (std.shape == shape[1:] and bool(np.all(std >= 0)))
+        _require(is_right, "the spread of the density of states is of another shape or negative")
     if (bands := prediction.band_structure) is not None:
         shape = (len(bands.q_points), n_modes)
         _require(bands.frequencies_thz.shape == shape, f"bands are not of shape {shape}")
@@ -253,6 +258,28 @@ def _check_extras(prediction: Prediction) -> None:
         found = forces.forces_ev_per_angstrom.shape
         _require(found == expected, f"forces have shape {found}, not {expected}")
         _require(np.all(np.isfinite(forces.forces_ev_per_angstrom)), "a force is not finite")
+
+
+def _check_spectral(prediction: Prediction) -> None:
+    """Check numbers of a density of states: shares, order, and intervals around the values."""
+    found = prediction.spectral_properties
+    if found is None:
+        return
+    _require(0.0 <= found.negative_fraction <= 1.0, "the share of negative modes is no share")
+    frequencies = (found.lowest_frequency_thz, found.highest_frequency_thz)
+    _require(
+        frequencies[0] <= frequencies[1] and found.highest_frequency_thz < _HIGHEST_FREQUENCY_THZ,
+        f"lowest and highest frequency are {frequencies} THz",
+    )
+    pairs = {
+        "the share of negative modes": (found.negative_fraction, found.negative_fraction_ends),
+        "the rate of isotopes": (found.isotope_rate_ghz, found.isotope_rate_ends_ghz),
+        "the number of isotopes": (found.isotope_number_ghz_thz, found.isotope_number_ends_ghz_thz),
+    }
+    for name, (value, ends) in pairs.items():
+        inside = ends is None or (value is not None and ends[0] <= value <= ends[1])
+        _require(inside, f"{name}, {value}, lies outside {ends}")
+        _require(ends is None or found.coverage is not None, f"{name} has no coverage")
 
 
 def _check_fit(prediction: Prediction) -> None:

@@ -15,6 +15,7 @@ from screening.linear_entropy.labels import SpectrumKind
 from screening.linear_entropy.model import LINEAR_ENTROPY, LinearEntropyModel
 from screening.linear_entropy.moments import FrequencyMoments, frequency_moments
 from screening.linear_entropy.thermal import CURVES, ThermalPrediction, thermal_prediction
+from screening.novelty_limits import said_times
 from screening.prediction import (
     FloatArray,
     Prediction,
@@ -47,6 +48,9 @@ _NO_STABILITY = (
     "a model spectrum from two moments says nothing of dynamical stability: the lowest frequency "
     "is not known, and zero stands in its place"
 )
+_ZONE_CENTRE = (
+    "the model was trained on modes of the zone centre alone; translations count half of their mean"
+)
 _LIMITED = (
     "no spectrum has both moments: the nearest that has the mean logarithm is taken, right at "
     "high temperatures only"
@@ -57,8 +61,9 @@ _PROPERTIES = (Property.FREE_ENERGY, Property.ENTROPY, Property.HEAT_CAPACITY)  
 class LinearDescriptorEntropy:
     """Predict the vibrational free energy, entropy and heat capacity of crystals.
 
-    The model knows the mean logarithm and the mean square of the frequencies; a model spectrum
-    with these two moments gives the curves. It cannot vouch for dynamical stability.
+    The model knows the mean logarithm and the mean square of the frequencies; a spectrum with
+    these two moments and the shape of the training set gives the curves. It cannot vouch for
+    dynamical stability.
 
     Parameters
     ----------
@@ -86,7 +91,7 @@ class LinearDescriptorEntropy:
     """
 
     method = LINEAR_ENTROPY
-    method_version = 1
+    method_version = 2  # translations at the zone centre count half of the mean, by a learned shape
     tier = Tier.FAST_MODEL
 
     def __init__(self, trained: TrainedModel, settings: ScreeningSettings | None = None) -> None:
@@ -113,7 +118,7 @@ class LinearDescriptorEntropy:
         ElementNotInModelError
             If it holds an element that the model was not trained on.
         OutOfDomainError
-            If it is newer than all that the model was calibrated on.
+            If it is newer than all that the model was calibrated on, or seems not to be at rest.
         """
         meter = Meter()
         system = AtomicSystem.from_structure(crystal.structure)
@@ -121,8 +126,11 @@ class LinearDescriptorEntropy:
         calibration = self._model.calibration
         novelty = calibration.novelty(moments)
         frequencies = frequency_moments(moments, system, self._model.kind)
+        _, refusal = self._model.unrest(system, crystal.material_id)
+        if refusal is not None:
+            raise refusal
         _check_domain(crystal, novelty, frequencies)
-        found = thermal_prediction(frequencies, self._settings.thermodynamics)
+        found = thermal_prediction(frequencies, self._settings.thermodynamics, self._model.shape)
         spread = spread_of_half_widths(
             self._half_widths(found), calibration.alpha, calibration.n_groups
         )
@@ -156,7 +164,7 @@ class LinearDescriptorEntropy:
         if not temperatures:
             return ()
         settings = replace(self._settings.thermodynamics, temperatures_k=temperatures)
-        found = thermal_prediction(frequencies, settings)
+        found = thermal_prediction(frequencies, settings, self._model.shape)
         half_widths = self._half_widths(found)
         intervals = []
         for number, (curve, kind) in enumerate(zip(CURVES, _PROPERTIES, strict=True)):
@@ -182,7 +190,7 @@ class LinearDescriptorEntropy:
     def _warnings(self, found: ThermalPrediction) -> tuple[str, ...]:
         warnings = [_AS_GIVEN, _NO_STABILITY]
         if self._model.kind is SpectrumKind.ZONE_CENTRE:
-            warnings.append("the model was trained on modes of the zone centre alone")
+            warnings.append(_ZONE_CENTRE)
         if found.spectrum.is_limited:
             warnings.append(_LIMITED)
         return tuple(warnings)
@@ -202,13 +210,14 @@ def _check_model(model: LinearEntropyModel, name: str) -> None:
 def _check_domain(crystal: Crystal, novelty: float, frequencies: FrequencyMoments) -> None:
     if not novelty <= 1.0:  # one that is not a number is no reason to go on
         raise OutOfDomainError(
-            f"{novelty:.3g} times newer than the newest crystal of the calibration",
+            f"{said_times(novelty)} newer than the newest crystal of the calibration",
             subject=crystal.material_id,
             hint="Use a potential, or add crystals like it to the training set",
         )
-    if not np.isfinite(frequencies.root_mean_square_thz):
+    if not frequencies.has_spectrum:
         raise OutOfDomainError(
-            "the model gives a negative mean square of the frequencies",
+            "the model gives a negative mean square of the frequencies, or frequencies that cannot"
+            " be",
             subject=crystal.material_id,
             hint="Use a potential, or add crystals like it to the training set",
         )

@@ -1,17 +1,21 @@
 """Harmonic phonons from learned force constants: no forces, milliseconds a crystal.
 
 The crystal is taken as given: it must be relaxed with what computed the training set. A model of
-force constants knows no forces; it refuses what is unlike all relaxed crystals that it learned
-(`screening.random_forest.novelty`), which most but not all crystals with forces are. By default
-the modes are those of the zone centre of the primitive cell, which the model learned and was
-calibrated on; a model of tensors alone can also be asked for a mesh and a band structure, which
-nothing calibrates.
+force constants knows no forces; it refuses what is unlike the relaxed crystals that it learned
+(`screening.novelty`), which most but not all crystals with forces are. By default
+the modes are those of the zone centre of the primitive cell, repeated where larger cells were
+learned (`screening.predictors.learned_cell`); a model of tensors alone can also be asked for a
+mesh and a band structure. These have no intervals: what was learned, and predicted of structures
+that were held out, are Hessians at the zone centre. Where the training set knows the sums over
+all wave vectors, the intervals of the zone centre hold these; else there is no truth on a mesh to
+calibrate on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -29,14 +33,15 @@ from screening.prediction import (
 )
 from screening.predictors.assembly import Physics, physics_from_harmonic
 from screening.predictors.interface import Tier, identity_of, predict_each
+from screening.predictors.learned_cell import learned_cell
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
-from screening.random_forest.calibration import INTERVALS_HOLD
+from screening.random_forest.calibration import INTERVALS_HOLD, Truth
 from screening.random_forest.curves import PROPERTIES, Curves, curves_of
 from screening.random_forest.model import METHOD, RandomForestForceConstants
 from screening.random_forest.settings import INTERVAL_TEMPERATURES_K
 from screening.settings import ScreeningSettings
-from screening.stability import CRITERIA
+from screening.stability import CRITERIA, ZONE_CENTRE
 from screening.supercell import choose_supercell
 from screening.trained_model import model_name
 from screening.uncertainty.interval import Interval
@@ -52,15 +57,20 @@ __all__ = ["Modes", "RandomForestPhonons"]
 
 Modes = Literal["zone_centre", "mesh"]
 
-_ZONE_CENTRE = "gamma"
 _AS_GIVEN = (
     "the structure is taken as given: it must be relaxed with what computed the training set ({})"
 )
 _NO_VERDICT = "dynamical stability undetermined: a learned model of relaxed crystals cannot tell"
 _ZONE_CENTRE_ONLY = "modes of the zone centre of this cell alone, no dispersion"
-_MESH = (
-    "modes on a mesh are an extrapolation from the zone centre, which alone was learned; nothing "
-    "is calibrated for them"
+_REPEATED = "taken as a cell of {} sites, which is of a size that was learned, instead of {}"
+_MESH = "modes on a mesh are an extrapolation from the zone centre, which alone was learned"
+_NO_INTERVALS: Mapping[Truth, str] = MappingProxyType(
+    {
+        "mesh": "no intervals: modes on a mesh were not predicted of held-out structures; those of "
+        "the modes zone_centre hold the sum over all wave vectors",
+        "zone_centre": "no intervals: the training set knows the zone centre alone, and no truth "
+        "on a mesh to calibrate on",
+    }
 )
 
 
@@ -84,8 +94,8 @@ class RandomForestPhonons:
     training_source
         What computed the training set.
     own_calibration
-        What intervals are worth at other risks; nothing where no sum over all wave vectors was
-        learned from.
+        What intervals are worth at other risks; nothing on a mesh, nor where no sum over all wave
+        vectors was learned from.
 
     Raises
     ------
@@ -96,7 +106,7 @@ class RandomForestPhonons:
     """
 
     method = METHOD
-    method_version = 1
+    method_version = 2  # refuses by how far atoms and lattice seem to be from rest
     tier = Tier.FAST_MODEL
 
     def __init__(
@@ -124,7 +134,8 @@ class RandomForestPhonons:
         self.model = model_name(model.method, model.name)
         self.model_digest = model.digest
         self.training_source = self._model.source
-        self.own_calibration = self._model.calibration.own
+        own = self._model.calibration.own
+        self.own_calibration = own if modes == "zone_centre" else replace(own, quantiles={})
         self.settings: Mapping[str, object] = self._relevant()
         self.settings_digest = digest_of(dict(self.settings))
 
@@ -154,7 +165,7 @@ class RandomForestPhonons:
             Naming elements that were never seen.
         OutOfDomainError
             If the crystal is stranger than the calibration allows, has one atom or, at the
-            zone centre, a cell of a size that was not learned.
+            zone centre, a cell no multiple of which is of a size that was learned.
         """
         meter = Meter()
         self._model.check(crystal.structure)
@@ -167,17 +178,20 @@ class RandomForestPhonons:
         return predict_each(self, crystals)
 
     def _at_centre(self, crystal: Crystal, meter: Meter) -> Prediction:
-        self._model.check_size(crystal.structure)
-        spectrum = self._model.spectrum(crystal.structure)
+        cell = learned_cell(crystal.structure, self._model.calibration.domain.sites_per_cell)
+        self._model.check_size(cell)
+        spectrum = self._model.spectrum(cell)
         calibration = self._model.calibration
         curves = curves_of(spectrum, calibration.temperatures_k)
         self._model.check_agreement(curves, crystal.structure)
         thermo = zone_centre_thermodynamics(
-            spectrum.frequencies_thz, len(crystal.structure), self._settings.thermodynamics
+            spectrum.frequencies_thz, len(cell), self._settings.thermodynamics
         )
-        stability = self._stability(spectrum.lowest_thz, np.zeros(3), _ZONE_CENTRE)
+        stability = self._stability(spectrum.lowest_thz, np.zeros(3), ZONE_CENTRE)
         warnings = [_AS_GIVEN.format(self._model.source), _ZONE_CENTRE_ONLY, _NO_VERDICT]
         warnings += [INTERVALS_HOLD[calibration.truth], *_repair_warnings(spectrum)]
+        if len(cell) != crystal.n_atoms:
+            warnings.append(_REPEATED.format(len(cell), crystal.n_atoms))
         return Prediction(
             **identity_of(self, crystal),
             structure=crystal.structure,
@@ -208,7 +222,12 @@ class RandomForestPhonons:
             cost=meter.cost(),
             density_of_states=physics.density_of_states,
             band_structure=physics.bands,
-            warnings=(_AS_GIVEN.format(self._model.source), _MESH, _NO_VERDICT),
+            warnings=(
+                _AS_GIVEN.format(self._model.source),
+                _MESH,
+                _NO_INTERVALS[self._model.calibration.truth],
+                _NO_VERDICT,
+            ),
             model_settings=self.model_settings,
         )
 

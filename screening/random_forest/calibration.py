@@ -23,17 +23,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from screening.errors import ModelCorruptError
+from screening.novelty_limits import NoveltyLimits
 from screening.prediction import FloatArray
 from screening.quantities import Property
 from screening.random_forest.curves import PROPERTIES, Curves
-from screening.random_forest.novelty import MEASURES
 from screening.random_forest.settings import ANEW, RandomForestSettings
 from screening.uncertainty.conformal import conformal_quantile
 from screening.uncertainty.own_intervals import OwnCalibration, quantiles_at_risks, risks_with
 
 __all__ = [
+    "DISAGREEMENT_RISK",
     "INTERVALS_HOLD",
-    "NOVELTY_RISK",
     "Calibration",
     "Domain",
     "Truth",
@@ -54,9 +54,8 @@ INTERVALS_HOLD: Mapping[Truth, str] = MappingProxyType(
 )
 """What the intervals are of, for people."""
 
-NOVELTY_RISK = 0.05
-"""Share of crystals like those of the training set that may be refused as novel."""
-_DISAGREEMENT_RISK = 0.02
+DISAGREEMENT_RISK = 0.02
+"""Share of crystals like those of the training set that may be refused for it."""
 _LEAST_GROUPS = 2  # a spread needs two
 _TINY = np.finfo(np.float64).tiny
 
@@ -69,24 +68,16 @@ class Domain:
     ----------
     sites_per_cell
         Least and largest number of sites of a cell.
-    novelty_scales
-        What each of `screening.random_forest.novelty.MEASURES` is divided by: its 95 %
-        quantile over held-out structures.
-    novelty_limit
-        Quantile of the largest of these ratios, which one in twenty exceeds.
+    at_rest
+        How unlike crystals at rest of the training set a crystal may be.
     disagreement_limit
-        Quantile of `Calibration.disagreement`, which one in fifty exceeds; both are the largest
-        found where there are too few structures.
+        Quantile of `Calibration.disagreement`, which one in fifty exceeds; the largest found
+        where there are too few structures.
     """
 
     sites_per_cell: tuple[int, int]
-    novelty_scales: tuple[float, ...]
-    novelty_limit: float
+    at_rest: NoveltyLimits
     disagreement_limit: float
-
-    def novelty(self, measures: FloatArray) -> float:
-        """Largest of the measures in units of what is usual."""
-        return float((measures / np.array(self.novelty_scales)).max())
 
 
 @dataclass(frozen=True)
@@ -158,7 +149,8 @@ class Calibration:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
         found = asdict(self)
-        found["domain"] = {name: _plain(one) for name, one in found["domain"].items()}
+        domain = found["domain"] | {"at_rest": self.domain.at_rest.as_dict()}
+        found["domain"] = {name: _plain(one) for name, one in domain.items()}
         return {name: _plain(one) for name, one in found.items()}
 
     @classmethod
@@ -197,8 +189,8 @@ def _risk(coverage: float) -> float:
 
 def _domain_from(stored: dict[str, Any]) -> Domain:
     low, high = stored.pop("sites_per_cell")
-    scales = tuple(stored.pop("novelty_scales"))
-    return Domain(sites_per_cell=(low, high), novelty_scales=scales, **stored)
+    limits = NoveltyLimits.from_dict(stored.pop("at_rest"))
+    return Domain(sites_per_cell=(low, high), at_rest=limits, **stored)
 
 
 def _is_number(value: Any, low: float, high: float = math.inf) -> bool:
@@ -243,10 +235,8 @@ def _domain_problem(one: Calibration) -> str:
     low, high = domain.sites_per_cell
     if not (type(low) is int and type(high) is int and 1 < low <= high):
         return "the sizes of cells are no range"
-    if not _are_numbers(domain.novelty_scales, len(MEASURES), _TINY):
-        return "the scales of the novelty are not positive numbers"
-    if not (_is_number(domain.novelty_limit, 0.0) and _is_number(domain.disagreement_limit, 0.0)):
-        return "a limit of the domain is not a finite number"
+    if not _is_number(domain.disagreement_limit, 0.0):
+        return "the limit of the disagreement is not a finite number"
     return ""
 
 
@@ -281,13 +271,11 @@ def domain_of(predicted: Sequence[Curves], measures: FloatArray, sites: Sequence
     sites
         Number of sites of each cell.
     """
-    scales = np.maximum(np.quantile(measures, 1.0 - NOVELTY_RISK, axis=0), 1e-9)
     floors = _floors(predicted)
     return Domain(
         (int(min(sites)), int(max(sites))),
-        tuple(float(x) for x in scales),
-        _limit([float(x) for x in (measures / scales).max(axis=1)], NOVELTY_RISK),
-        _limit([_disagreement(one, floors) for one in predicted], _DISAGREEMENT_RISK),
+        NoveltyLimits.of(measures),
+        _limit([_disagreement(one, floors) for one in predicted], DISAGREEMENT_RISK),
     )
 
 

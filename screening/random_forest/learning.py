@@ -40,10 +40,15 @@ __all__ = [
     "candidates_of",
     "fit_model",
     "fold_groups",
+    "grow",
+    "inner_groups",
     "training_data",
 ]
 
 Folds = Sequence[int]
+_LEAST_THZ = 1e-3  # of a crystal without any mode above zero
+_MANY_KINDS = 10  # of pairs of elements: more ask for more forests in every inner fold
+_FEW_INNER_FOLDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,9 @@ class TrainingData:
         Normal equations of the ridge for each fold; empty without a ridge.
     pair_rows, site_rows
         Rows of the forests; empty without forests.
+    solved
+        Coefficients of the ridge that are known, by folds and penalty: choices and corrections
+        ask for the same ones.
     """
 
     hessians: tuple[ZoneCentreHessian, ...]
@@ -91,6 +99,7 @@ class TrainingData:
     equations: tuple[NormalEquations, ...] = ()
     pair_rows: dict[Kind, _Rows] = field(default_factory=dict)
     site_rows: dict[int, _Rows] = field(default_factory=dict)
+    solved: dict[tuple[tuple[int, ...], float], FloatArray] = field(default_factory=dict)
 
 
 def candidates_of(settings: RandomForestSettings) -> tuple[Variant, ...]:
@@ -102,6 +111,12 @@ def fold_groups(folds: Folds, n_groups: int) -> list[list[int]]:
     """Share folds among groups, as many as there are folds at most."""
     every = list(folds)
     return [every[start::n_groups] for start in range(min(n_groups, len(every)))]
+
+
+def inner_groups(data: TrainingData, folds: Folds) -> list[list[int]]:
+    """Share folds among the inner ones: as many as asked for, two where kinds are many."""
+    many = len(data.kinds) > _MANY_KINDS
+    return fold_groups(folds, _FEW_INNER_FOLDS if many else data.settings.n_inner_folds)
 
 
 def training_data(
@@ -228,12 +243,13 @@ def fit_model(
         variant,
         data.elements,
         data.settings,
-        {kind: _grow(data.pair_rows[kind], folds, data.settings) for kind in kinds},
-        {n: _grow(rows, folds, data.settings) for n, rows in data.site_rows.items()},
+        {kind: grow(data.pair_rows[kind], folds, data.settings) for kind in kinds},
+        {n: grow(rows, folds, data.settings) for n, rows in data.site_rows.items()},
     )
 
 
-def _grow(rows: _Rows, folds: Folds, settings: RandomForestSettings) -> Forest:
+def grow(rows: _Rows, folds: Folds, settings: RandomForestSettings) -> Forest:
+    """Grow the forest of one pair of elements, or of one element, on some folds."""
     seen = np.isin(rows.folds, list(folds))
     if not seen.any():  # a pair of elements of few structures: none of them is in these folds
         seen = np.ones(1, dtype=bool)
@@ -252,16 +268,25 @@ def _sum(data: TrainingData, folds: Folds) -> NormalEquations:
     return reduce(add, (data.equations[fold] for fold in folds))
 
 
+def _solve(data: TrainingData, folds: Folds, strengths: Sequence[float]) -> list[FloatArray]:
+    """Coefficients for each penalty, shape (tensor of any pair of elements,)."""
+    seen = tuple(sorted(folds))
+    if missing := [one for one in strengths if (seen, one) not in data.solved]:
+        equations = _sum(data, seen)
+        data.solved.update({(seen, one): equations.solve(one) for one in missing})
+    return [data.solved[seen, one] for one in strengths]
+
+
 def _fit_ridge(
     data: TrainingData, folds: Folds, strength: float | None, *, with_members: bool
 ) -> TensorRidge:
     """Fit all of these folds, then without each group of them."""
     strength = best_strength(data, folds) if strength is None else strength
-    fitted = [_sum(data, folds).solve(strength)]
+    fitted = _solve(data, folds, [strength])
     if with_members:
         groups = fold_groups(folds, data.settings.n_members)
         left = [[fold for fold in folds if fold not in group] for group in groups]
-        fitted += [_sum(data, some).solve(strength) for some in left]
+        fitted += [one for some in left for one in _solve(data, some, [strength])]
     return _ridge(data, np.stack(fitted))
 
 
@@ -283,9 +308,9 @@ def best_strength(data: TrainingData, folds: Folds) -> float:
     if len(strengths) == 1 or len(folds) == 1:
         return strengths[len(strengths) // 2]
     errors: list[FloatArray] = []
-    for group in fold_groups(folds, data.settings.n_inner_folds):
-        rest = _sum(data, [fold for fold in folds if fold not in group])
-        fitted = np.stack([rest.solve(strength) for strength in strengths])
+    for group in inner_groups(data, folds):
+        rest = [fold for fold in folds if fold not in group]
+        fitted = np.stack(_solve(data, rest, strengths))
         if data.settings.emphasis == "components":
             errors.append(np.array([[_sum(data, group).loss(one) for one in fitted]]))
         else:
@@ -318,6 +343,6 @@ def _logarithm_errors(data: TrainingData, folds: Folds, coefficients: FloatArray
 
 def _mean_logarithm(frequencies_thz: FloatArray) -> float:
     """Mean over the optical modes; negative and zero ones count as one hundredth of the highest."""
-    least = ZERO_MODE_FRACTION * float(frequencies_thz.max())
+    least = max(ZERO_MODE_FRACTION * float(frequencies_thz.max()), _LEAST_THZ)
     rigid = acoustic_mask(frequencies_thz[None], np.array([True]))[0]
     return float(np.log(np.maximum(frequencies_thz[~rigid], least)).mean())

@@ -20,12 +20,12 @@ from screening.errors import (
     SettingError,
 )
 from screening.hessians import atomic_masses_amu, without_translations
+from screening.novelty import Novelty
 from screening.prediction import FloatArray, frozen_array
 from screening.random_forest.block_models import BlockModel, HessianModel, PairForests, TensorRidge
 from screening.random_forest.blocks import Kind, atom_pairs, kinds_of
-from screening.random_forest.calibration import Calibration
+from screening.random_forest.calibration import DISAGREEMENT_RISK, Calibration
 from screening.random_forest.curves import Curves
-from screening.random_forest.novelty import MEASURES, Novelty
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
 from screening.random_forest.spectrum import (
     Spectrum,
@@ -84,7 +84,7 @@ class RandomForestForceConstants:
         return set(self.hessian_model.choice.values()) == {"tensor_ridge"}
 
     def check(self, structure: Structure) -> float:
-        """Return the novelty of a crystal, or refuse it.
+        """Return the novelty of a crystal, at most 1, or refuse it.
 
         Raises
         ------
@@ -129,18 +129,11 @@ class RandomForestForceConstants:
             )
 
     def _checked_novelty(self, structure: Structure) -> float:
-        domain = self.calibration.domain
-        measures = self.novelty.measures(structure)
-        found = domain.novelty(measures)
-        if not found <= domain.novelty_limit:
-            worst = MEASURES[int(np.argmax(measures / np.array(domain.novelty_scales)))]
-            raise OutOfDomainError(
-                f"{found:.2f} times as far from the relaxed crystals learned as is usual, by the"
-                f" measure of {worst}; the limit is {domain.novelty_limit:.2f}",
-                subject=structure.composition.reduced_formula,
-                hint="Relax it as the training set was, or train on crystals like it",
-            )
-        return found
+        limits, measures = self.calibration.domain.at_rest, self.novelty.measures(structure)
+        refusal = limits.refusal(measures, structure.composition.reduced_formula)
+        if refusal is not None:
+            raise refusal
+        return limits.novelty(measures)
 
     def check_size(self, structure: Structure) -> None:
         """Refuse a cell of a size for which sums over the modes of the zone centre are not known.
@@ -160,7 +153,7 @@ class RandomForestForceConstants:
             )
 
     def check_agreement(self, curves: Curves, structure: Structure) -> None:
-        """Refuse a crystal on which the members differ as on none before.
+        """Refuse a crystal on which the members differ as they hardly ever did before.
 
         Raises
         ------
@@ -171,8 +164,8 @@ class RandomForestForceConstants:
         limit = self.calibration.domain.disagreement_limit
         if not found <= limit:
             raise OutOfDomainError(
-                f"members disagree more than any that was calibrated: {found:.3g} times what is"
-                f" usual, the limit is {limit:.3g}",
+                f"members disagree more than {1.0 - DISAGREEMENT_RISK:.0%} of those that were"
+                f" calibrated: {found:.3g} times what is usual, the limit is {limit:.3g}",
                 subject=structure.composition.reduced_formula,
                 hint="Use a potential, or train on crystals like it",
             )

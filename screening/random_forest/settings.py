@@ -11,6 +11,7 @@ from screening.errors import SettingError
 __all__ = [
     "ANEW",
     "INTERVAL_TEMPERATURES_K",
+    "MOST_TENSORS",
     "Emphasis",
     "OnSite",
     "RandomForestSettings",
@@ -22,6 +23,10 @@ ANEW = "Export the model again from where it was trained, or train it anew"
 
 INTERVAL_TEMPERATURES_K = (300.0, 1000.0)
 """Where predictions state intervals."""
+
+MOST_TENSORS = 2000
+"""Of all pairs of elements together: a fit takes the cube of their number in time, its square in
+memory."""
 
 Variant = Literal["auto", "rf_component", "rf_multi", "rf_frame", "tensor_ridge"]
 OnSite = Literal["sum_rule", "model"]
@@ -59,7 +64,8 @@ class RandomForestSettings:
         result depends on which image of an atom a file lists.
     three_body, environment
         Whether the ridge sees paths over third atoms, and products of its tensors with
-        coordination numbers.
+        coordination numbers. Paths grow with the cube of the number of elements: None takes
+        them where all tensors together are at most `MOST_TENSORS`, which is up to four elements.
     bond_cutoff_angstrom, three_body_cutoff_angstrom
         Reach in Å of the tensors of bonds and of each bond of a path.
     emphasis
@@ -79,7 +85,8 @@ class RandomForestSettings:
         Trees of a forest, share of the features that a split sees, and processes, which change no
         number and are not stored.
     n_folds, n_inner_folds
-        Folds for scores and calibration, and within them for choices; by structure.
+        Folds for scores and calibration, and within them for choices; by structure. Of more than
+        ten pairs of elements there are two inner ones whatever is asked for.
     n_members
         Parts of the trees, or fits without a part of the structures, that show the spread.
     seed
@@ -109,7 +116,7 @@ class RandomForestSettings:
     radii_angstrom: tuple[float, ...] = (*(1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0),)
     cutoff_angstrom: float = 8.0
     images: Literal["smooth", "block"] = "smooth"
-    three_body: bool = True
+    three_body: bool | None = None
     environment: bool = False
     bond_cutoff_angstrom: float = 6.0
     three_body_cutoff_angstrom: float = 5.0

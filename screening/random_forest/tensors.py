@@ -42,8 +42,8 @@ from screening.descriptors.three_body import (
     environment_scalars,
 )
 from screening.prediction import FloatArray
-from screening.random_forest.blocks import Kind, atom_pairs
-from screening.random_forest.settings import RandomForestSettings
+from screening.random_forest.blocks import Kind, atom_pairs, kinds_of
+from screening.random_forest.settings import MOST_TENSORS, RandomForestSettings
 
 __all__ = ["TensorCell", "TensorLayout", "tensor_layout"]
 
@@ -99,7 +99,18 @@ class TensorLayout:
 
 
 def tensor_layout(elements: Sequence[int], settings: RandomForestSettings) -> TensorLayout:
-    """Choose the tensors that settings ask for."""
+    """Choose the tensors that settings ask for, without paths where they would be too many."""
+    if settings.three_body is not None:
+        return _layout(elements, settings, with_paths=settings.three_body)
+    found = _layout(elements, settings, with_paths=True)
+    if sum(found.n_tensors(kind) for kind in kinds_of(elements)) <= MOST_TENSORS:
+        return found
+    return _layout(elements, settings, with_paths=False)
+
+
+def _layout(
+    elements: Sequence[int], settings: RandomForestSettings, *, with_paths: bool
+) -> TensorLayout:
     last = settings.bond_cutoff_angstrom - _CENTRE_SPACING_ANGSTROM
     count = 1 + int((last - _FIRST_CENTRE_ANGSTROM) / _CENTRE_SPACING_ANGSTROM)
     centres = _FIRST_CENTRE_ANGSTROM + _CENTRE_SPACING_ANGSTROM * np.arange(max(count, 2))
@@ -112,7 +123,7 @@ def tensor_layout(elements: Sequence[int], settings: RandomForestSettings) -> Te
             _WIDTH_ANGSTROM,
             max(settings.bond_cutoff_angstrom, float(centres[-1]) + _WIDTH_ANGSTROM),
         ),
-        paths=ThreeBodySettings(near, cutoff_angstrom=reach) if settings.three_body else None,
+        paths=ThreeBodySettings(near, cutoff_angstrom=reach) if with_paths else None,
         surroundings=settings.environment,
     )
 

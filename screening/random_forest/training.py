@@ -10,6 +10,7 @@ from screening.random_forest.settings import RandomForestSettings
 
 if TYPE_CHECKING:
     from screening.hessians import ZoneCentreHessian
+    from screening.novelty import Lesson
     from screening.prediction import FloatArray
     from screening.random_forest.block_models import HessianModel
     from screening.random_forest.calibration import Calibration, Truth
@@ -66,9 +67,9 @@ def train_force_constants(
         If fewer different structures are left than asked for, or they come from several
         sources.
     """
+    from screening.novelty import fit_novelty, lessons_of
     from screening.random_forest.learning import training_data
     from screening.random_forest.model import RandomForestForceConstants
-    from screening.random_forest.novelty import fit_novelty
     from screening.random_forest.validation import cross_validate
 
     started = time.monotonic()
@@ -78,8 +79,8 @@ def train_force_constants(
     _check_count(len(kept), len(usable), rejected, settings)
     data = training_data(kept, settings)
     validation = cross_validate(data, progress)
-    novelty = fit_novelty([one.structure for one in kept], data.elements)
-    calibration, held_out = _calibration(data, validation)
+    lessons = lessons_of([one.structure for one in kept], data.elements)
+    calibration, held_out = _calibration(data, validation, lessons)
     if progress is not None:
         progress("fitting to all structures", 0, 1)
     fitted = _fitted(data, validation)
@@ -99,7 +100,7 @@ def train_force_constants(
         fitted,
         validation.correction,
         calibration,
-        novelty,
+        fit_novelty(lessons, data.elements),
         kept[0].source,
     )
     return _trained(name, data, model, card)
@@ -120,9 +121,6 @@ def _usable(
             rejected.append({"material_id": one.material_id, "reason": error.message})
         else:
             usable.append(one)
-    alone = [one for one in usable if len(one.structure) == 1]
-    rejected += [{"material_id": one.material_id, "reason": "one atom alone"} for one in alone]
-    usable = [one for one in usable if len(one.structure) > 1]
     sources = sorted({one.source for one in usable})
     if len(sources) > 1:
         raise TrainingSetError(
@@ -164,21 +162,20 @@ def _check_count(
 
 
 def _calibration(
-    data: TrainingData, validation: CrossValidation
+    data: TrainingData, validation: CrossValidation, lessons: Sequence[Lesson]
 ) -> tuple[Calibration, dict[str, Any]]:
     """Calibrate on held-out structures; also tell how often intervals of other folds hold."""
+    from screening.novelty import held_out_measures
     from screening.random_forest.calibration import calibrate, domain_of, held_out_coverage
-    from screening.random_forest.novelty import held_out_measures
 
     settings, sites = data.settings, [len(one.structure) for one in data.hessians]
     predicted, references, truth = _curves(data, validation)
-    structures = [one.structure for one in data.hessians]
-    measures = held_out_measures(structures, data.elements, data.folds)
+    measures = held_out_measures(lessons, data.elements, data.folds)
     domain = domain_of(predicted, measures, sites)
     found = calibrate(predicted, references, data.groups, settings, domain, truth)
     folds = data.folds.tolist()
     refused = [
-        not domain.novelty(own) <= domain.novelty_limit
+        not domain.at_rest.novelty(own) <= 1.0
         or not found.disagreement(one) <= domain.disagreement_limit
         for own, one in zip(measures, predicted, strict=True)
     ]
@@ -249,8 +246,18 @@ def _card(
         / len(spectra),
         "coverage": data.settings.coverage,
         "intervals_hold": truth,
-        "notes": [*_NOTES, INTERVALS_HOLD[truth]],
+        "three_body": data.layout.paths is not None,
+        "notes": [*_NOTES, *_left_out(data), INTERVALS_HOLD[truth]],
     }
+
+
+def _left_out(data: TrainingData) -> list[str]:
+    """Say where paths over third atoms are left out unasked."""
+    asked = data.settings.three_body is not None
+    if asked or not data.equations or data.layout.paths is not None:
+        return []
+    n_elements = len(data.elements)
+    return [f"paths over third atoms left out (three_body): too many for {n_elements} elements"]
 
 
 def _trained(

@@ -18,12 +18,13 @@ from screening.hessians import atomic_masses_amu, zone_centre_frequencies_thz
 from screening.prediction import FloatArray
 from screening.random_forest.block_models import HessianModel
 from screening.random_forest.blocks import Kind, atom_pairs, blocks_of, hessians_from_blocks
+from screening.random_forest.effort import training_effort
 from screening.random_forest.learning import (
     TrainingData,
     best_strength,
     candidates_of,
     fit_model,
-    fold_groups,
+    inner_groups,
 )
 from screening.random_forest.ridge import weighting
 from screening.random_forest.settings import Variant
@@ -112,16 +113,17 @@ def cross_validate(data: TrainingData, progress: Progress | None = None) -> Cros
     data
         The training set.
     progress
-        Told of every fold.
+        Told of every fold, and before the first one what all will take.
     """
     n_folds = data.settings.n_folds
+    stage = f"cross-validation, {training_effort(data)}"
     references = reference_frequencies(data)
     hessians: dict[int, FloatArray] = {}
     spectra: dict[int, Spectrum] = {}
     choices: list[Choice] = []
     for fold in range(n_folds):
         if progress is not None:
-            progress("cross-validation", fold, n_folds)
+            progress(stage, fold, n_folds)
         folds = [one for one in range(n_folds) if one != fold]
         strength = _strength(data, folds)
         choice, correction = _inner(data, folds, references, strength)
@@ -132,7 +134,7 @@ def cross_validate(data: TrainingData, progress: Progress | None = None) -> Cros
             hessians[index] = found
             spectra[index] = _spectrum(data, index, found, correction)
     if progress is not None:
-        progress("cross-validation", n_folds, n_folds)
+        progress(stage, n_folds, n_folds)
     order = range(len(data.hessians))
     return CrossValidation(
         tuple(hessians[i] for i in order),
@@ -198,7 +200,7 @@ def _inner_held_out(
     """Predict the structures of each group of some folds by models of the other groups."""
     return [
         _held_out(data, [one for one in folds if one not in group], group, kinds, strength)
-        for group in fold_groups(folds, data.settings.n_inner_folds)
+        for group in inner_groups(data, folds)
     ]
 
 

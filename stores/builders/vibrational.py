@@ -1,7 +1,8 @@
 """The best-available summary of every material that has a prediction.
 
 Rule: the highest tier; among equals the one that a decision accepted, then the one with most
-committee members, then the latest version of the method, then the newest, then by key. A given
+committee members, then of trained models the one with the narrowest calibrated interval of the
+free energy, then the latest version of the method, then the newest, then by key. A given
 static energy (from DFT) is preferred to the potential's. The thermal conductivity is that of the
 best prediction, by the same rule, among those that have one. The interval of the free energy is
 that of a decision on the prediction shown; where no calibration answered, it is the one that the
@@ -10,6 +11,7 @@ prediction's own method calibrated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["best_prediction", "build_vibrational", "summarise"]
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 STAGE = "build_vibrational"
 _TEMPERATURES_K = {"300k": 300.0, "1000k": 1000.0}
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
@@ -64,6 +66,7 @@ def best_prediction(
             one.tier,
             one.prediction_id in accepted,
             _committee_size(one),
+            _sharpness(one),
             one.provenance.method_version,
             one.last_updated or _BEFORE_ALL,
             one.prediction_id,
@@ -79,6 +82,18 @@ def _committee_size(one: PredictionDocument) -> int:
     """
     is_committee = one.force_constants is None and one.tier != Tier.FAST_MODEL
     return one.spread.n_members if one.spread and is_committee else 1
+
+
+def _sharpness(one: PredictionDocument) -> float:
+    """Of a trained model minus the width of its interval; nothing where it has none.
+
+    Which of two models was asked last says nothing of which is better; other methods are compared
+    by their versions and times.
+    """
+    if one.tier != Tier.FAST_MODEL:
+        return 0.0
+    widths = [upper - lower for _, lower, upper in _closed(one.intervals)]
+    return -min(widths, default=math.inf)
 
 
 def summarise(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stores.documents.failure import FailureDocument
     from stores.documents.forces import ForceDocument
     from stores.documents.hull import HullDocument
+    from stores.documents.labelled_cells import LabelledCellsDocument
     from stores.documents.launch import LaunchDocument
     from stores.documents.model import ModelDocument
     from stores.documents.phonon import PhononDocument
@@ -29,6 +30,7 @@ __all__ = [
     "FailureDocument",
     "ForceDocument",
     "HullDocument",
+    "LabelledCellsDocument",
     "LaunchDocument",
     "ModelDocument",
     "PhononDocument",
@@ -46,6 +48,7 @@ _MODULES = {
     "FailureDocument": "failure",
     "ForceDocument": "forces",
     "HullDocument": "hull",
+    "LabelledCellsDocument": "labelled_cells",
     "LaunchDocument": "launch",
     "ModelDocument": "model",
     "PhononDocument": "phonon",

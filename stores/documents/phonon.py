@@ -319,11 +319,14 @@ class PhononDocument(Document):
         """
         take = self._taker("density_of_states", arrays)
         frequencies = take.floats("frequencies_thz", (None,))
-        n_sites = len(self.structure.species)
+        shape, std = (len(self.structure.species), len(frequencies)), None
+        if is_learned := "total_std_per_thz" in arrays:  # which knows no projection
+            std = take.floats("total_std_per_thz", frequencies.shape)
         return DensityOfStates(
             frequencies_thz=frequencies,
             total_per_thz=take.floats("total_per_thz", frequencies.shape),
-            projected_per_thz=take.floats("projected_per_thz", (n_sites, len(frequencies))),
+            projected_per_thz=None if is_learned else take.floats("projected_per_thz", shape),
+            total_std_per_thz=std,
         )
 
     def band_structure(self, arrays: Mapping[str, NDArray[Any]]) -> BandStructure:

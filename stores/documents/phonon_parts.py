@@ -77,7 +77,12 @@ PARTS: dict[str, tuple[str, ...]] = {
         "lifetimes_ps",
         "mode_conductivities_w_per_m_k",
     ),
-    "density_of_states": ("frequencies_thz", "total_per_thz", "projected_per_thz"),
+    "density_of_states": (
+        "frequencies_thz",
+        "total_per_thz",
+        "projected_per_thz",
+        "total_std_per_thz",
+    ),
     "band_structure": ("q_points", "distances_per_angstrom", "frequencies_thz"),
 }
 """Arrays of each part, by the names they have in the results."""

@@ -29,6 +29,7 @@ from stores.documents.records import (
     StructureRecord,
     ThermodynamicsRecord,
 )
+from stores.documents.spectral import SpectralRecord
 
 __all__ = [
     "INDEXED_FIELDS",
@@ -76,6 +77,11 @@ def _without_intervals(old: dict[str, Any]) -> dict[str, Any]:
     return old | {"intervals": []}
 
 
+def _without_spectral(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 4 knew no method that gives a density of states alone."""
+    return old | {"spectral_properties": None}
+
+
 class ForceConstantsRecord(Record):
     """What force constants were fitted to, where they do not follow from single displacements."""
 
@@ -91,9 +97,14 @@ class PredictionDocument(Document):
 
     KEY: ClassVar[str] = KEY
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = INDEXED_FIELDS
-    SCHEMA_VERSION: ClassVar[int] = 4
+    SCHEMA_VERSION: ClassVar[int] = 5
     MIGRATIONS: ClassVar[Mapping[int, Migration]] = MappingProxyType(
-        {1: _without_model_settings, 2: _without_conductivity, 3: _without_intervals}
+        {
+            1: _without_model_settings,
+            2: _without_conductivity,
+            3: _without_intervals,
+            4: _without_spectral,
+        }
     )
 
     prediction_id: Digest = Field(
@@ -129,6 +140,10 @@ class PredictionDocument(Document):
         description="Intervals that the method itself calibrated; empty where it does not."
     )
     stability: StabilityRecord = Field(description="Dynamical stability.")
+    spectral_properties: SpectralRecord | None = Field(
+        description="Numbers that follow from a density of states; none where the method gives "
+        "none."
+    )
     force_constants: ForceConstantsRecord | None = Field(
         description="What the force constants were fitted to; none where they follow from "
         "displacements of single atoms."
@@ -206,6 +221,9 @@ class PredictionDocument(Document):
             spread=self.spread.to_result() if self.spread else None,
             intervals=tuple(one.to_interval() for one in self.intervals),
             relaxation=self.relaxation.to_result() if self.relaxation else None,
+            spectral_properties=self.spectral_properties.to_result()
+            if self.spectral_properties
+            else None,
             warnings=self.warnings,
             model_settings=self.model_settings,
         )
@@ -228,6 +246,7 @@ def _check_own(intervals: Sequence[IntervalRecord]) -> None:
 def _parts(prediction: Prediction, material_id: str) -> dict[str, object]:
     """Make records of the prediction's parts; a number that is not finite ends here."""
     spread, relaxation = prediction.spread, prediction.relaxation
+    spectral = prediction.spectral_properties
     try:
         return {
             "provenance": Provenance.now(
@@ -243,6 +262,7 @@ def _parts(prediction: Prediction, material_id: str) -> dict[str, object]:
             "spread": SpreadRecord.from_result(spread) if spread else None,
             "intervals": tuple(map(IntervalRecord.from_interval, prediction.intervals)),
             "stability": StabilityRecord.from_result(prediction.stability),
+            "spectral_properties": SpectralRecord.from_result(spectral) if spectral else None,
             **_anharmonic_parts(prediction),
             "relaxation": RelaxationRecord.from_result(relaxation) if relaxation else None,
             "cost": CostRecord.from_result(prediction.cost),

@@ -315,7 +315,7 @@ class StabilityRecord(Record):
     lowest_frequency_q_point: Vector = Field(
         description="Its wave vector in fractions of the primitive reciprocal lattice."
     )
-    lowest_frequency_region: str = Field(description="Where it lies: mesh or path.")
+    lowest_frequency_region: str = Field(description="Where it lies: mesh, path, gamma, spectrum.")
     verdicts: dict[StorableKey, Verdict] = Field(description="Verdict of every named criterion.")
 
     @classmethod

@@ -180,9 +180,11 @@ def _bands_block(
 
 
 def _dos_block(structure: Structure, dos: DensityOfStates) -> dict[str, object]:
-    return {
+    block: dict[str, object] = {
         "structure": structure.as_dict(),
         "frequencies": np.asarray(dos.frequencies_thz).tolist(),
         "densities": np.asarray(dos.total_per_thz).tolist(),
-        "projected_densities": np.asarray(dos.projected_per_thz).tolist(),
     }
+    if dos.projected_per_thz is not None:
+        block["projected_densities"] = np.asarray(dos.projected_per_thz).tolist()
+    return block

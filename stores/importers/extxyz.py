@@ -22,7 +22,7 @@ from screening.errors import (
     SuspiciousSpeciesError,
     TooLargeError,
 )
-from screening.prediction import frozen_array
+from screening.prediction import FloatArray, frozen_array
 from stores.importers.records import (
     Block,
     Parsed,
@@ -40,8 +40,10 @@ __all__ = ["read_extxyz"]
 
 _PROPERTIES = re.compile(r"[\w.-]{1,60}:[SIRL]:[1-9]\d?(?::[\w.-]{1,60}:[SIRL]:[1-9]\d?){0,99}")
 _DEFAULT_PROPERTIES = "species:S:1:pos:R:3"
-_ENERGY_KEYS = ("energy", "Energy", "free_energy")
-_FORCE_KEYS = ("forces", "force")
+_ENERGY_KEYS = ("energy", "Energy", "REF_energy", "free_energy")  # REF_: what MACE is trained on
+_FORCE_KEYS = ("forces", "force", "REF_forces")
+_STRESS_KEYS = ("stress", "REF_stress")
+_VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
 _SOURCE_KEYS = ("source", "calculator", "functional")  # config_type names the configuration
 _LABEL_KEYS = ("label", "name")
 _MAX_LINE = 100_000
@@ -52,7 +54,8 @@ def read_extxyz(text: str, limits: ReadLimits) -> Iterator[Block]:
     """Read every frame; a broken one does not stop those after it.
 
     The keys ``source``, ``calculator`` and ``functional`` of a frame's comment say what computed
-    its energy; ``label`` or ``name`` says what the crystal is called.
+    its energy; ``label`` or ``name`` says what the crystal is called. Names with ``REF_`` before
+    them, as potentials are trained on, are read as those without.
 
     Yields
     ------
@@ -127,6 +130,7 @@ def _frame(lines: Sequence[str], place: str) -> Parsed:
     energy, source = _energy(found, len(atoms), place)
     given = next((found[key] for key in _FORCE_KEYS if key in columns), None)
     forces = None if given is None else finite_array(given, shape, f"{place}: forces")
+    stress = next((found[key] for key in _STRESS_KEYS if key in info), None)
     label = next((info[k] for k in _LABEL_KEYS if isinstance(info.get(k), str)), None)
     return Parsed(
         cartesian_structure(matrix, symbols, positions),
@@ -134,7 +138,25 @@ def _frame(lines: Sequence[str], place: str) -> Parsed:
         static_energy_ev_per_atom=energy,
         static_energy_source=source,
         forces_ev_per_angstrom=None if forces is None else frozen_array(forces),
+        stress_ev_per_angstrom3=None if stress is None else _tensor(stress, place),
+        information={k: _plain(v) for k, v in info.items() if np.ndim(v) == 0},
     )
+
+
+def _plain(value: Any) -> object:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _tensor(given: Any, place: str) -> FloatArray:
+    """Stress as a symmetric tensor, from nine numbers or six in the order of Voigt."""
+    size = np.size(given)
+    name = f"{place}: stress"
+    if size == len(_VOIGT) * 2:
+        return frozen_array(finite_array(given, (6,), name)[np.array(_VOIGT)])
+    tensor = finite_array(
+        np.reshape(given, (3, 3)) if size == len(_VOIGT) ** 2 else given, (3, 3), name
+    )
+    return frozen_array((tensor + tensor.T) / 2)
 
 
 def _columns(properties: object, rows: Sequence[str], place: str) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -85,6 +85,10 @@ class Parsed:
         Forces of displaced supercells, or None.
     forces_source
         What computed these forces, where the file says so.
+    stress_ev_per_angstrom3
+        Derivative of the energy by strain over the volume, shape (3, 3), or None.
+    information
+        What else the block says of itself, by name.
     notes
         What the reader had to assume.
     """
@@ -96,6 +100,8 @@ class Parsed:
     forces_ev_per_angstrom: FloatArray | None = None
     force_data: ForceData | None = None
     forces_source: str | None = None
+    stress_ev_per_angstrom3: FloatArray | None = None
+    information: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -193,7 +199,10 @@ def finite_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
     if array.shape != shape:
         raise ParseError(f"{name} has shape {array.shape}, not {shape}")
     if not np.isfinite(array).all():
-        raise NonFiniteInputError(f"{name} is not finite")
+        place = tuple(int(index) + 1 for index in np.argwhere(~np.isfinite(array))[0])
+        raise NonFiniteInputError(
+            f"{name} is not finite: {array[~np.isfinite(array)][0]} at {place}"
+        )
     return array
 
 

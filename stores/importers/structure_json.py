@@ -26,7 +26,7 @@ from screening.errors import (
 from stores.importers.records import Block, Parsed, ReadLimits, checked_element, finite_array
 from stores.importers.text import check_nesting
 
-__all__ = ["load_json", "read_structure_json"]
+__all__ = ["load_json", "read_structure_json", "structure_of"]
 
 _MAX_ABSENT_OCCUPANCY = 1e-6
 _MAX_DEPTH = 100
@@ -115,7 +115,7 @@ def _parsed(item: Any, limits: ReadLimits) -> Parsed:
     if not isinstance(item, Mapping):
         raise ParseError(f"{type(item).__name__} is no structure")
     entry = item if isinstance(item.get("structure"), Mapping) else {}
-    structure, notes = _structure(entry.get("structure", item), limits)
+    structure, notes = structure_of(entry.get("structure", item), limits)
     energy, source = _energy(entry, len(structure))
     return Parsed(
         structure,
@@ -142,7 +142,7 @@ def _energy(entry: Mapping[str, Any], n_atoms: int) -> tuple[float | None, str |
     return energy / n_atoms, f"uncorrected {', '.join(names)}" if names else None
 
 
-def _structure(data: Any, limits: ReadLimits) -> tuple[Structure, tuple[str, ...]]:
+def structure_of(data: Any, limits: ReadLimits) -> tuple[Structure, tuple[str, ...]]:
     """Build a structure from numbers and symbols only; properties stay behind."""
     if not isinstance(data, Mapping):
         raise ParseError("structure is no dictionary")

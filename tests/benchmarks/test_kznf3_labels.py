@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Structure
 
-from screening.random_forest.novelty import fit_novelty, held_out_measures
+from screening.novelty import fit_novelty, held_out_measures, lessons_of
+from screening.novelty_limits import NoveltyLimits
 
 ELEMENTS = (9, 19, 30)
 
@@ -37,28 +38,26 @@ def swollen(structure, factor):
 
 @pytest.mark.slow
 def test_crystals_that_are_not_relaxed_are_refused(structures):
-    """By a limit that one relaxed crystal in twenty exceeds: of rattled ones nearly all do."""
-    refused = {"relaxed": [], "rattled": [], "larger": [], "smaller": []}
+    """By a limit that one relaxed crystal in twenty exceeds: of the others nearly all do."""
     rng = np.random.default_rng(0)
+    changes = {
+        "relaxed": lambda one: one,
+        "rattled": lambda one: rattled(one, 0.1, rng),
+        "larger": lambda one: swollen(one, 1.05),
+        "smaller": lambda one: swollen(one, 0.95),
+    }
+    refused = {name: [] for name in changes}
+    lessons = lessons_of(structures, ELEMENTS)
     for part in range(4):
-        new = structures[part::4]
-        seen = [one for index, one in enumerate(structures) if index % 4 != part]
+        seen = [one for index, one in enumerate(lessons) if index % 4 != part]
         folds = rng.permutation(len(seen)) % 10
-        usual = held_out_measures(seen, ELEMENTS, folds)
-        scales = np.quantile(usual, 0.95, axis=0)
-        limit = np.quantile((usual / scales).max(axis=1), 0.95, method="higher")
+        limits = NoveltyLimits.of(held_out_measures(seen, ELEMENTS, folds))
         novelty = fit_novelty(seen, ELEMENTS)
-        for one in new:
-            cells = {
-                "relaxed": one,
-                "rattled": rattled(one, 0.2, rng),
-                "larger": swollen(one, 1.1),
-                "smaller": swollen(one, 0.9),
-            }
-            for name, cell in cells.items():
-                refused[name].append((novelty.measures(cell) / scales).max() > limit)
+        for one in structures[part::4]:
+            for name, change in changes.items():
+                refused[name].append(limits.novelty(novelty.measures(change(one))) > 1.0)
     assert len(refused["relaxed"]) >= 121
     assert np.mean(refused["relaxed"]) <= 0.1
     assert np.mean(refused["rattled"]) >= 0.9
-    assert np.mean(refused["larger"]) >= 0.9
-    assert np.mean(refused["smaller"]) >= 0.9
+    assert np.mean(refused["larger"]) >= 0.95
+    assert np.mean(refused["smaller"]) >= 0.95

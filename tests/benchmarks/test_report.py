@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SCRIPTS = ("correctness", "phonondb", "phonons", "robustness", "routing", "stores")
+SCRIPTS = ("correctness", "phonondb", "phonons", "robustness", "routing", "databases")
 
 
 def publish(figures: str, report: Path) -> subprocess.CompletedProcess[str]:

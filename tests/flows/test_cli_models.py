@@ -1,6 +1,8 @@
 """The commands of trained models: trained, shown, handed on, and used."""
 
 import json
+import shlex
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -10,7 +12,11 @@ from rich.console import Console
 from flows import tables
 from flows.cli import ExitCode
 from flows.searching import search_settings
+from flows.stored_models import model_named
+from flows.trained import METHODS
 from screening.trained_model import TrainedModel
+from stores.connect import open_database
+from stores.models import store_model
 
 pytestmark = pytest.mark.usefixtures("springs", "screened")
 
@@ -28,7 +34,7 @@ def test_training_prints_the_card_and_what_was_left_out(phonoscreen):
         assert said in out
     assert "reading phonons: 6" in err
     assert "folds: 3" in err
-    assert "phonoscreen predict --method rf-ifc" in err
+    assert "phonoscreen predict --method rf-ifc --model metals" in err
 
 
 def test_a_narrow_terminal_keeps_the_error_the_skill_and_the_paper():
@@ -46,6 +52,8 @@ def test_a_narrow_terminal_keeps_the_error_the_skill_and_the_paper():
     for kept in ("0.100", "0.75", "0.456", "0.321"):
         assert shown.count(kept) == 2
     assert "0.432" not in shown
+    assert "a wider terminal shows" in shown
+    assert "paper RMSE" in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -94,6 +102,30 @@ def test_predicting_reports_rates_and_refusals(phonoscreen):
     assert code == ExitCode.NOTHING_USABLE
 
 
+def test_a_mesh_is_asked_of_models_that_have_one(phonoscreen):
+    trained(phonoscreen)
+    code, _, err = phonoscreen("predict", "--method", "rf-ifc", "--mesh")
+    assert code == ExitCode.WRONG_USAGE
+    assert "rf-ifc leaves no choice of the modes" in err
+    assert METHODS["ldml"].on_mesh is None
+
+
+def test_a_material_that_only_a_fast_model_knows_is_drawn_with_its_interval(
+    phonoscreen, uri, tmp_path
+):
+    trained(phonoscreen)
+    with open_database(uri) as database:
+        for name in ("predictions", "phonons", "vibrational"):
+            database.collection(name).remove_docs({})
+    phonoscreen("predict", "--method", "rf-ifc")
+    with open_database(uri, read_only=True) as database:
+        known = database.vibrational.query_one({"formula_reduced": "Cu"})["material_id"]
+    code, out, err = phonoscreen("plot", known, "--out", tmp_path, "--format", "svg")
+    assert code == ExitCode.DONE, err
+    (file,) = map(Path, out.split())
+    assert "band: 90 % interval" in file.read_text()
+
+
 def test_without_a_model_the_next_step_is_said(phonoscreen):
     code, _, err = phonoscreen("predict", "--method", "rf-ifc")
     assert code == ExitCode.WRONG_USAGE
@@ -129,6 +161,28 @@ def test_models_are_listed_shown_and_handed_on(phonoscreen, tmp_path):
     code, _, err = phonoscreen("models", "show", "missing")
     assert code == ExitCode.WRONG_USAGE
     assert "no such trained model" in err
+
+
+def test_the_advice_for_a_name_of_two_methods_works_as_it_stands(
+    phonoscreen, uri, tmp_path, monkeypatch
+):
+    trained(phonoscreen)
+    with open_database(uri) as database:
+        _, model = model_named(database, "metals")
+        store_model(database, replace(model, method="linear-descriptor-entropy"))
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.chdir(tmp_path)
+    for asked in (
+        ("models", "show", "metals"),
+        ("models", "export", "metals", "{a} model.psm"),
+        ("plot", "--model", "metals"),
+    ):
+        code, _, err = phonoscreen(*asked)
+        assert code == ExitCode.WRONG_USAGE
+        advice = err.split("Use phonoscreen ")[1].strip().split(" or phonoscreen ")[1]
+        code, _, _ = phonoscreen(*shlex.split(advice))
+        assert code == ExitCode.DONE
+    assert (tmp_path / "{a} model.psm").is_file()
 
 
 def test_a_screen_starts_with_the_model(phonoscreen, tmp_path, quick):

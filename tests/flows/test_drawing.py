@@ -10,9 +10,11 @@ from matplotlib.text import Text
 from flows import drawing, plots
 from flows.catalogue import summaries_where
 from flows.cli import ExitCode
+from flows.results import spectra_of
 from screening.conductivity_records import ConductivitySettings
 from screening.few_cells import FewCellSettings
 from stores.connect import open_database
+from stores.documents import PredictionDocument
 
 EMT = "ase.calculators.emt.EMT"
 KELVIN = (200.0, 400.0, 800.0)
@@ -73,3 +75,16 @@ def test_figures_say_what_their_bands_are(uri, learned, tmp_path, monkeypatch):
     assert any("at 200 K" in text for text in kept["conductivity-modes.svg"])  # next to 300 K
     titles = [text for texts in kept.values() for text in texts if "gaussian-process" in text]
     assert len(titles) == 4
+
+
+def test_bands_may_be_of_another_prediction_of_the_crystal_by_the_same_model(uri, screened):
+    with open_database(uri, read_only=True) as database:
+        row = database.predictions.query_one({"material_id": screened[0]})
+        one = PredictionDocument.load(row)
+        found, source = spectra_of(database, one)
+        assert source is one
+        summed = one.model_copy(update={"prediction_id": "0" * 64})  # keeps no phonons
+        found, source = spectra_of(database, summed)
+        assert found.document.prediction_id == source.prediction_id == one.prediction_id
+        made = one.provenance.model_copy(update={"model_digest": "0" * 64})
+        assert spectra_of(database, summed.model_copy(update={"provenance": made})) is None

@@ -26,8 +26,10 @@ from screening.prediction import (
     Verdict,
     frozen_array,
 )
+from screening.quantities import Property, Quantity
 from screening.ranking import Candidate, rank_polymorphs
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
+from screening.uncertainty.interval import Interval
 from stores.documents import PolymorphsDocument, Provenance
 
 GRID = ThermodynamicsSettings(temperatures_k=tuple(float(t) for t in range(0, 1501, 100)))
@@ -212,6 +214,25 @@ class TestThermodynamics:
         )
         assert any("3 models" in text for text in texts(figure))
 
+    def test_a_band_that_is_calibrated_is_as_wide_as_its_interval(self) -> None:
+        result = einstein(5.0)
+        std = frozen_array(0.01 * result.temperatures_k)
+        spread = ThermodynamicsSpread(std, std, std, None, 20)
+        value = float(result.free_energy_mev_per_atom[3])
+        interval = Interval(Quantity(Property.FREE_ENERGY, 300.0), value, value - 6, value + 6, 0.9)
+        figure = plots.plot_thermodynamics(result, spread, intervals=[interval])
+        outline = figure.axes[0].collections[0].get_paths()[0].vertices
+        assert outline[:, 1].min() == pytest.approx(
+            result.free_energy_mev_per_atom[-1] - 2 * std[-1]
+        )
+        said = "band: 90 % interval\n±6 meV/atom at 300 K"
+        assert any(said in text for text in texts(figure))
+        bars = plots.plot_thermodynamics(result, None, intervals=[interval])
+        (ends,) = (one.get_segments() for one in bars.axes[0].collections)
+        assert ends[0][:, 1].tolist() == pytest.approx([value - 6, value + 6])
+        assert not bars.axes[1].collections
+        assert any("bars: 90 % interval" in text for text in texts(bars))
+
     def test_invalid_numbers_say_so(self) -> None:
         invalid = replace(einstein(5.0), valid=False, dropped_weight=0.025, imaginary_weight=0.02)
         found = texts(plots.plot_thermodynamics(invalid))
@@ -292,6 +313,7 @@ class TestRanking:
     def test_nothing_to_order_is_said(self) -> None:
         figure = plots.plot_ranking(plots.ranking_view(ranking_document(a=(0, -1.0))))
         assert "no phase can be ordered" in texts(figure)
+        assert not figure.axes[0].axison  # no frame around nothing
 
     def test_a_lone_phase_is_said(self) -> None:
         figure = plots.plot_ranking(plots.ranking_view(ranking_document(a=(0, 3.0))))

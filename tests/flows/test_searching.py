@@ -88,6 +88,14 @@ def test_relaxed_crystals_become_materials_that_lie_lower(uri):
     at_rest = {canonical_crystal(x.structure.to_pymatgen()).material_id for x in relaxed.values()}
     assert set(found.material_ids) <= at_rest
     assert store_minima_of(uri, names, maker) == found.material_ids
+    with open_database(uri, read_only=True) as database:
+        stored = {row["material_id"]: row for row in database.structures.query({})}
+    for one in relaxed.values():  # so that minima can be ranked
+        key = canonical_crystal(one.structure.to_pymatgen()).material_id
+        if key in found.material_ids:
+            energy = stored[key]["static_energy_ev_per_atom"]
+            assert energy == pytest.approx(one.static_energy_ev_per_atom, abs=1e-3)
+            assert stored[key]["static_energy_source"] == one.static_energy_source
 
 
 def test_without_a_relaxation_there_are_no_minima(uri):

@@ -44,6 +44,20 @@ def test_a_model_is_found_by_name_by_version_by_file_or_because_it_is_the_only_o
     assert "rf-ifc:metals, rf-ifc:others" in str(caught.value)
 
 
+def test_the_method_is_what_a_name_of_no_method_gets_wrong(uri, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open_database(uri) as database:
+        for asked in (
+            lambda: model_named(database, "nothing:metals", "models export {} x"),
+            lambda: find_model(database, "rf-ifc", "nothing:metals"),
+        ):
+            with pytest.raises(SettingError, match="trained by a method 'nothing'") as caught:
+                asked()
+            assert "rf-ifc:metals or ldml:metals" in str(caught.value)
+        write_model(tmp_path / "nothing:metals", trained)
+        assert find_model(database, "rf-ifc", "nothing:metals").digest == trained.digest
+
+
 def test_a_file_in_the_folder_does_not_stand_before_a_stored_model(
     uri, trained, tmp_path, monkeypatch
 ):
@@ -62,8 +76,12 @@ def test_a_name_of_two_methods_needs_the_method(uri, trained):
         key, model = model_named(database, "metals")
         assert (key, model.digest) == (f"rf-ifc:metals@{trained.digest[:12]}", trained.digest)
         store_model(database, replace(trained, method="linear-descriptor-entropy"))
-        with pytest.raises(SettingError, match="ldml:metals or rf-ifc:metals"):
-            model_named(database, "metals")
+        with pytest.raises(SettingError) as caught:
+            model_named(database, "metals", "models export {} 'my file'")
+        assert caught.value.hint == (
+            "Use phonoscreen models export ldml:metals 'my file' or "
+            "phonoscreen models export rf-ifc:metals 'my file'"
+        )
         assert model_named(database, "rf-ifc:metals")[0] == key
         with pytest.raises(NotFoundError):
             model_named(database, "missing")

@@ -22,6 +22,8 @@ from screening.prediction import (
     Verdict,
     frozen_array,
 )
+from screening.predictors.assembly import _SINGLE_CELL
+from screening.predictors.random_forest import _ZONE_CENTRE_ONLY
 from screening.ranking import Candidate, rank_polymorphs
 from screening.structure import canonical_crystal
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
@@ -34,6 +36,11 @@ from stores.documents import (
     VibrationalDocument,
 )
 
+ZONE_CENTRE_WARNINGS = (
+    _SINGLE_CELL,
+    _ZONE_CENTRE_ONLY,
+    "the model was trained on modes of the zone centre alone",
+)
 GRID = ThermodynamicsSettings(temperatures_k=(0.0, 300.0, 1000.0))
 
 
@@ -236,6 +243,24 @@ class TestMaterialTables:
         invalid = summary | {"thermodynamics_valid": False}
         line = rows_of(rendered(tables.table_query([invalid])), summary["material_id"])[0]
         assert f"{free:.1f}*" in line
+
+    @pytest.mark.parametrize("said", ZONE_CENTRE_WARNINGS)
+    def test_query_marks_sums_of_the_zone_centre_whichever_method_made_them(
+        self, summary: dict[str, Any], said: str
+    ) -> None:
+        free = summary["free_energy_300k_mev_per_atom"]
+        sums = summary | {"material_id": "other", "warnings": [said]}
+        text = rendered(tables.table_query([summary, sums]))
+        assert f"{free:.1f} Γ" in rows_of(text, "other")[0]
+        assert "Γ" not in rows_of(text, summary["material_id"])[0]
+        assert text.count("zone centre alone") == 1
+
+    def test_query_names_several_models_in_any_terminal(self, summary: dict[str, Any]) -> None:
+        other = summary | {"model": "ldml:salts"}
+        assert "ldml:salts" in rendered(tables.table_query([summary, other], width=80), 80)
+        narrow = rendered(tables.table_query([other, other], width=80), 80)
+        assert "ldml:salts" not in narrow
+        assert "a wider terminal shows" in narrow
 
     def test_query_and_show_have_the_interval_where_there_is_one(
         self, structure: dict[str, Any], summary: dict[str, Any]

@@ -32,7 +32,7 @@ def phonons(uri, screened):
 
 
 def test_the_methods_are_those_that_models_are_named_after():
-    assert {name: one.method for name, one in METHODS.items()} == dict(METHOD_PREFIXES)
+    assert {name: one.method for name, one in METHODS.items()}.items() <= METHOD_PREFIXES.items()
     assert all(trained_method(name).name == name for name in METHODS)
     with pytest.raises(SettingError, match="Choose one of rf-ifc, ldml"):
         trained_method("gp")

@@ -211,3 +211,15 @@ def test_the_same_runs_as_a_flow_with_the_potential_in_batches(uri, screened, sp
         )
     assert all(one == [0, 1] for found in tiers(uri).values() for one in found)
     assert len(responses) <= 6  # batch, decisions, one batch of the potential, decisions, summary
+
+
+def test_a_model_of_the_zone_centre_alone_says_that_it_settles_nothing(spec, quick, monkeypatch):
+    alone = read_ladder(asked(spec, quick, fallback=()).ladder)
+    predictor = alone.steps[0].predictor
+    monkeypatch.setattr(
+        predictor, "own_calibration", replace(predictor.own_calibration, quantiles={})
+    )
+    assert isinstance(learned_uncertainty(alone, 0, {}, 0.1), Uncalibrated)
+    said = learned_note(alone, 0, {}, 0.1)
+    assert "settles nothing" in said
+    assert "phonons of supercells" in said

@@ -191,6 +191,7 @@ def tilted():
         ({"hessian_ev_per_angstrom2": tilted()}, "transpose by 0.01", "order of sites"),
         ({"hessian_ev_per_angstrom2": softened()}, "negative mode of -", "phonoscreen repair"),
         ({"hessian_ev_per_angstrom2": np.eye(9)}, "cost energy, by up to 1 eV", "sum rule"),
+        ({"hessian_ev_per_angstrom2": np.zeros((9, 9))}, "nothing holds the atoms", "reach"),
         ({"residual_force_ev_per_angstrom": 0.05}, "residual force 0.05 eV/Å", "Relax"),
         ({"residual_force_ev_per_angstrom": float("nan")}, "residual force nan", "Relax"),
     ],
@@ -200,6 +201,16 @@ def test_what_is_no_minimum_is_refused(changes, message, hint):
         check_training_hessian(minimum(**changes))
     assert caught.value.subject == "ps-1"
     assert caught.match(hint)
+
+
+def test_one_atom_in_the_cell_is_refused_for_what_it_is():
+    """Not for translations that cost energy by rounding."""
+    alone = Structure(np.eye(3) * 2.5, ["Cu"], [[0, 0, 0]])
+    for hessian in (np.zeros((3, 3)), 6.32e-15 * np.eye(3)):
+        one = minimum(structure=alone, hessian_ev_per_angstrom2=hessian)
+        with pytest.raises(TrainingSetError, match="one atom alone in the cell") as caught:
+            check_training_hessian(one)
+        assert "cost energy" not in str(caught.value)
 
 
 def test_tolerances_are_settings():

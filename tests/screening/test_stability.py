@@ -1,14 +1,24 @@
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from screening.errors import InconsistentDataError, NonFiniteInputError, SettingError
 from screening.prediction import BandStructure, FloatArray, Verdict
-from screening.stability import CRITERIA, DEFAULT_CRITERION, assess_stability
+from screening.stability import (
+    CRITERIA,
+    DEFAULT_CRITERION,
+    SHARE_CRITERION,
+    SPECTRUM,
+    ZONE_CENTRE,
+    assess_share,
+    assess_stability,
+    assess_zone_centre,
+)
 
 STABLE, UNSTABLE, UNDETERMINED = Verdict.STABLE, Verdict.UNSTABLE, Verdict.UNDETERMINED
+OF_ONE_MODE = set(CRITERIA) - {SHARE_CRITERION}
 GAMMA, NEAR, EDGE = (0.0, 0.0, 0.0), (0.04, 0.0, 0.0), (0.5, 0.0, 0.0)
 
 
@@ -51,7 +61,8 @@ def test_a_stable_crystal_is_stable_for_everybody() -> None:
 
 
 def test_a_clear_instability_is_one_for_everybody() -> None:
-    assert set(verdicts(crystal(edge=-3.0)).values()) == {UNSTABLE}
+    found = verdicts(crystal(edge=-3.0))
+    assert {found[name] for name in OF_ONE_MODE} == {UNSTABLE}
 
 
 @pytest.mark.parametrize(
@@ -60,11 +71,11 @@ def test_a_clear_instability_is_one_for_everybody() -> None:
         (-5e-6, {"matbench_discovery", "alexandria"}, STABLE),
         (-0.02, {"matbench_discovery", "alexandria", "atomate2"}, STABLE),
         (-0.04, {"matbench_discovery", "alexandria", "atomate2", "emmet_legacy"}, STABLE),
-        (-0.06, set(CRITERIA) - {"phonoscreen", "lee_2024"}, UNDETERMINED),
-        (-0.12, set(CRITERIA) - {"phonoscreen", "lee_2024"}, UNDETERMINED),
-        (-0.16, set(CRITERIA) - {"lee_2024"}, UNSTABLE),
-        (-0.49, set(CRITERIA) - {"lee_2024"}, UNSTABLE),
-        (-0.51, set(CRITERIA), UNSTABLE),
+        (-0.06, OF_ONE_MODE - {"phonoscreen", "lee_2024"}, UNDETERMINED),
+        (-0.12, OF_ONE_MODE - {"phonoscreen", "lee_2024"}, UNDETERMINED),
+        (-0.16, OF_ONE_MODE - {"lee_2024"}, UNSTABLE),
+        (-0.49, OF_ONE_MODE - {"lee_2024"}, UNSTABLE),
+        (-0.51, OF_ONE_MODE, UNSTABLE),
     ],
 )
 def test_every_criterion_has_its_own_threshold(
@@ -156,7 +167,7 @@ def test_a_single_atom_is_judged_away_from_the_zone_centre() -> None:
 
 @pytest.mark.parametrize("name", sorted(CRITERIA))
 def test_any_criterion_can_decide(name: str) -> None:
-    rows = crystal(edge=-3.0)
+    rows = crystal(edge=-3.0, near=-1.0)
     found = assess_stability(mesh_of(rows), path_of(rows), criterion=name)
     assert (found.criterion, found.verdict) == (name, UNSTABLE)
 
@@ -179,3 +190,77 @@ def test_wrong_input_is_refused() -> None:
         assess_stability(Mesh(good.frequencies_thz[:-1], good.weights, good.q_points), None)
     with pytest.raises(InconsistentDataError):
         assess_stability(mesh_of({GAMMA: [0.0, 0.0, 0.0]}), None)
+
+
+def test_the_zone_centre_alone_proves_no_stability() -> None:
+    found = assess_zone_centre(np.array([-0.02, 0.0, 0.0, 0.9, 5.0, 6.0]))
+    assert set(found.verdicts.values()) == {UNDETERMINED}
+    assert (found.verdict, found.criterion) == (UNDETERMINED, DEFAULT_CRITERION)
+    assert (found.lowest_frequency_thz, found.lowest_frequency_region) == (0.9, ZONE_CENTRE)
+    assert not found.lowest_frequency_q_point.any()
+
+
+@pytest.mark.parametrize(
+    ("optical", "stable_for"),
+    [(-3.0, set()), (-0.2, {"lee_2024"}), (-0.12, {"lee_2024", DEFAULT_CRITERION})],
+)
+def test_an_optical_mode_at_the_zone_centre_proves_an_instability(
+    optical: float, stable_for: set[str]
+) -> None:
+    found = assess_zone_centre(np.array([optical, 0.0, 0.0, 0.0, 5.0, 6.0]))
+    assert found.lowest_frequency_thz == optical
+    left = {name for name, verdict in found.verdicts.items() if verdict is not UNSTABLE}
+    assert left == stable_for | {SHARE_CRITERION}
+    assert {found.verdicts[name] for name in left} <= {UNDETERMINED}
+
+
+def test_one_atom_has_nothing_to_judge_at_the_zone_centre() -> None:
+    found = assess_zone_centre(np.array([-1e-7, 0.0, 1e-7]))
+    assert set(found.verdicts.values()) == {UNDETERMINED}
+    assert found.lowest_frequency_thz == 0.0
+
+
+def test_the_zone_centre_is_checked_as_well() -> None:
+    with pytest.raises(SettingError, match="hopeful"):
+        assess_zone_centre(np.zeros(6), criterion="hopeful")
+    with pytest.raises(NonFiniteInputError):
+        assess_zone_centre(np.array([0.0, 0.0, 0.0, 1.0, 2.0, np.nan]))
+
+
+def test_the_rule_of_a_tenth_counts_modes_with_their_weights() -> None:
+    rows = crystal(edge=-3.0)
+    mesh, bands = mesh_of(rows), path_of(rows)
+    for weights, verdict in (((1, 1, 1), STABLE), ((1, 1, 3), STABLE), ((1, 1, 4), UNSTABLE)):
+        weighed = replace(mesh, weights=np.array(weights, dtype=float))  # 1/6 of the last point
+        assert assess_stability(weighed, bands).verdicts[SHARE_CRITERION] is verdict
+    assert assess_zone_centre(np.array([-9.0, 0, 0, 0, 1, 2])).verdicts[SHARE_CRITERION] is (
+        UNDETERMINED
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "half_width", "counted", "default"),
+    [
+        (0.11, 0.5, UNSTABLE, UNSTABLE),
+        (0.02, 0.07, STABLE, UNDETERMINED),
+        (0.02, 0.09, UNDETERMINED, UNDETERMINED),
+        (0.0, np.inf, UNDETERMINED, UNDETERMINED),
+    ],
+)
+def test_a_learned_density_of_states_is_judged_by_its_share_below_zero(
+    share: float, half_width: float, counted: Verdict, default: Verdict
+) -> None:
+    found = assess_share(share, half_width, -1.0)
+    assert (found.verdict, found.lowest_frequency_region) == (default, SPECTRUM)
+    assert found.verdicts[SHARE_CRITERION] is counted
+    others = {name: one for name, one in found.verdicts.items() if name != SHARE_CRITERION}
+    assert others.pop("lee_2024") is UNDETERMINED  # asks for modes below -0.5 THz
+    assert set(others.values()) == {default}
+    assert set(found.verdicts) == set(CRITERIA)
+
+
+def test_a_share_that_is_no_number_is_refused() -> None:
+    with pytest.raises(NonFiniteInputError):
+        assess_share(float("nan"), 0.0, 0.0)
+    with pytest.raises(SettingError, match="unknown stability criterion"):
+        assess_share(0.0, 0.0, 0.0, "none")

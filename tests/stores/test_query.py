@@ -149,6 +149,15 @@ def test_deep_json_is_refused_whatever_the_recursion_limit():
         sys.setrecursionlimit(before)
 
 
+def test_a_list_of_fields_that_is_cut_off_says_so():
+    names = [f"field_{number:02d}" for number in range(25)]
+    with pytest.raises(QueryError, match="field_19 and 5 more"):
+        parse_filter("zzz = 1", names)
+    with pytest.raises(QueryError) as caught:
+        parse_filter("zzz = 1", names[:20])
+    assert "more" not in str(caught.value)
+
+
 def test_an_unknown_field_lists_close_ones():
     with pytest.raises(QueryError, match="unknown field 'lowest_frequency'") as caught:
         parse_filter("lowest_frequency > 1", FIELDS)

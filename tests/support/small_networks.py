@@ -33,9 +33,9 @@ def network(**changes: Any) -> Any:
 
 def unusual_network(**changes: Any) -> Any:
     """Build a module of mace with settings of its own, for Na and Cl."""
-    from screening.calculators.mace import _import_mace
+    from screening.calculators.mace_package import import_mace
 
-    _import_mace()
+    import_mace()
     import e3nn
     import torch
     from e3nn import o3

@@ -10,15 +10,15 @@ import numpy as np
 
 def save_tiny_mace(path: Path, heads: list[str] | None = None, n_layers: int = 1) -> Path:
     """Save a model for Al and Cu with random weights, 4 scalars and 4 vectors a layer."""
-    from screening.calculators.mace import _float64, _import_mace
+    from screening.calculators.mace_package import default_type, import_mace
 
-    _import_mace()
+    import_mace()
     import torch
     from e3nn import o3
     from mace import modules
 
     block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-    with _float64(), warnings.catch_warnings():
+    with default_type(torch.float64), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         model = modules.ScaleShiftMACE(

@@ -151,6 +151,8 @@ def test_what_vanishes_at_zero_kelvin_has_no_interval_beside_it():
         {"temperatures_k": 5},
         {"cluster_sizes": [5, 3]},
         {"cluster_sizes": [5]},
+        {"cells": {"n_sites": [1.0, 2.0]}},
+        {"cells": 5},
         {"thermal_quantiles": [1.0, 2.0]},
         {"thermal_quantiles": []},
         {"thermal_quantiles": [[0.1, {one: [1.0, float("inf")] for one in CURVES}]]},

@@ -3,15 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from screening.errors import ModelCorruptError
 from screening.linear_entropy.model_spectrum import (
-    LEAST_WIDTH,
+    log_quantiles,
     model_spectrum,
+    power_law,
+    shape_from,
+    shape_of,
     spectrum_thermodynamics,
+    with_translations,
 )
 from screening.linear_entropy.moments import FrequencyMoments
 from screening.linear_entropy.thermal import thermal_prediction
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
 from screening.units import BOLTZMANN_MEV_PER_K, KELVIN_PER_THZ
+from screening.zone_centre_modes import zone_centre_thermodynamics
 
 SETTINGS = ThermodynamicsSettings(temperatures_k=(0.0, 100.0, 300.0, 5000.0))
 
@@ -25,7 +31,7 @@ def test_both_moments_of_a_power_law_come_back(exponent):
     mean_log, root = np.log(9.0) - 1.0 / exponent, 9.0 * np.sqrt(exponent / (exponent + 2.0))
     found = model_spectrum(mean_log, root)
     assert moments_of(found.frequencies_thz, found.weights) == pytest.approx((mean_log, root))
-    assert found.exponent == pytest.approx(exponent, rel=2e-3)
+    assert 1.0 / found.width == pytest.approx(exponent, rel=2e-3)
     assert not found.is_limited
 
 
@@ -72,9 +78,87 @@ def test_the_sums_are_those_of_all_other_methods():
 
 
 def test_moments_of_one_frequency_keep_the_logarithm():
-    found = model_spectrum(np.log(5.0), 5.0 * np.exp(0.5 * LEAST_WIDTH))
+    found = model_spectrum(np.log(5.0), 5.0 * np.exp(1e-6))
     assert found.is_limited
     assert found.weights @ np.log(found.frequencies_thz) == pytest.approx(np.log(5.0))
+
+
+def spectra(width, count=40):
+    """Crystals whose logarithms are drawn from two bands, however wide and high."""
+    random = np.random.default_rng(4)
+    band = np.concatenate([random.normal(-1.0, 0.2, 60), random.normal(0.8, 0.1, 75)])
+    return [np.exp(1.5 + 0.1 * random.normal() + width * band) for _ in range(count)]
+
+
+def test_a_learned_shape_gives_the_zero_point_energy_back():
+    """Of spectra that are alike but for mean and width, where a power law fails."""
+    learned = spectra(0.3)
+    weights = np.ones(len(learned[0]))
+    shape = shape_of([log_quantiles(one, weights) for one in learned])
+    new = spectra(0.45, 1)[0]
+    given = moments_of(new, weights / weights.sum())
+    exact = thermodynamics(
+        np.repeat(new[:, None], 3, axis=1), weights, 1, SETTINGS, is_gamma=np.zeros(len(new), bool)
+    )
+    found = spectrum_thermodynamics(model_spectrum(*given, shape), SETTINGS)
+    guess = spectrum_thermodynamics(model_spectrum(*given), SETTINGS)
+    error, other = (
+        abs(one.zero_point_energy_mev_per_atom - exact.zero_point_energy_mev_per_atom)
+        for one in (found, guess)
+    )
+    assert error < 0.05
+    assert error < 0.1 * other
+    names = ("free_energy_mev_per_atom", "entropy_mev_per_k_per_atom")
+    for name, near in zip(names, (0.05, 1e-3), strict=True):
+        assert getattr(found, name) == pytest.approx(getattr(exact, name), abs=near)
+
+
+def test_curves_of_a_learned_shape_are_derivatives_of_each_other():
+    weights = np.ones(135)
+    shape = shape_of([log_quantiles(one, weights) for one in spectra(0.3)])
+    kelvin = (20.0, 20.01, 150.0, 150.01)
+    settings = ThermodynamicsSettings(temperatures_k=kelvin)
+    found = thermal_prediction(
+        FrequencyMoments(1.5, 0.1, 5.6, 0.0, translation_share=0.1), settings, shape
+    ).thermodynamics
+    for at in (0, 2):
+        step = kelvin[at + 1] - kelvin[at]
+        slope = np.diff(found.free_energy_mev_per_atom)[at] / step
+        entropy, capacity = found.entropy_mev_per_k_per_atom, found.heat_capacity_mev_per_k_per_atom
+        assert -slope == pytest.approx(entropy[at : at + 2].mean(), rel=1e-6)
+        middle = 0.5 * (kelvin[at] + kelvin[at + 1])
+        heat = middle * np.diff(entropy)[at] / step
+        assert heat == pytest.approx(capacity[at : at + 2].mean(), rel=1e-6)
+    assert found.low_mode_policy == "half_mean_optical"
+
+
+def test_translations_count_as_at_the_zone_centre():
+    """Three of thirty modes, as the sum over frequencies themselves counts them."""
+    modes = np.concatenate([np.zeros(3), spectra(0.3, 1)[0][:27]])
+    settings = ThermodynamicsSettings(temperatures_k=(0.0, 300.0, 1000.0))
+    exact = zone_centre_thermodynamics(modes, 10, settings)
+    given = moments_of(modes[3:], np.full(27, 1 / 27))
+    shape = shape_of([log_quantiles(modes[3:], np.ones(27))])
+    spectrum = with_translations(model_spectrum(*given, shape), 0.1)
+    assert spectrum.weights.sum() == pytest.approx(1.0)
+    found = spectrum_thermodynamics(spectrum, settings)
+    assert found.free_energy_mev_per_atom == pytest.approx(exact.free_energy_mev_per_atom, abs=0.02)
+
+
+def test_shapes_have_no_mean_and_no_width():
+    weights = with_translations(model_spectrum(1.0, 4.0), 0.0).weights
+    one = log_quantiles(np.full(5, 3.0), np.ones(5))
+    assert shape_of([one]) == pytest.approx(power_law())
+    for shape in (power_law(), shape_of([one, log_quantiles(spectra(0.3)[0], np.ones(135))])):
+        assert weights @ shape == pytest.approx(0.0, abs=1e-12)
+        assert weights @ shape**2 == pytest.approx(1.0)
+        assert np.array_equal(shape_from({"spectrum_shape": shape}), shape)
+
+
+@pytest.mark.parametrize("shape", [[], np.zeros(32), np.full(32, np.nan), np.arange(32)])
+def test_what_is_no_shape_is_refused(shape):
+    with pytest.raises(ModelCorruptError):
+        shape_from({"spectrum_shape": np.asarray(shape)})
 
 
 def test_scales_are_the_derivatives_by_the_logarithm():

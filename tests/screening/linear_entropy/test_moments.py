@@ -6,7 +6,13 @@ import pytest
 
 from screening.descriptors.interface import AtomicSystem, descriptor_from
 from screening.linear_entropy.labels import SpectrumKind
-from screening.linear_entropy.moments import Fits, Moments, frequency_moments, moments_of
+from screening.linear_entropy.moments import (
+    Fits,
+    FrequencyMoments,
+    Moments,
+    frequency_moments,
+    moments_of,
+)
 from screening.linear_entropy.regression import fit_rows
 from screening.linear_entropy.rows import RowMaker
 from screening.units import SQRT_EV_PER_ANGSTROM2_AMU_TO_THZ
@@ -77,3 +83,11 @@ def test_a_negative_mean_square_is_no_number():
     system = AtomicSystem(np.zeros((1, 3)), np.array([lj.ARGON]), 3.0 * np.eye(3))
     moments = Moments(0.0, 0.3, 0.0, 0.0, 0.0, np.array([-1.0]), np.array([0.3]))
     assert np.isnan(frequency_moments(moments, system, SpectrumKind.MESH).root_mean_square_thz)
+
+
+@pytest.mark.parametrize(
+    ("mean_log", "root", "usable"),
+    [(1.5, 6.0, True), (1.5, float("nan"), False), (800.0, 1e300, False), (-800.0, 1.0, False)],
+)
+def test_moments_that_no_frequencies_have_make_no_spectrum(mean_log, root, usable):
+    assert FrequencyMoments(mean_log, 0.1, root, 0.1).has_spectrum is usable

@@ -103,18 +103,19 @@ def tiled(system, times):
     )
 
 
-def test_many_copies_of_a_defect_are_no_news(defects):
+def test_many_copies_of_a_defect_are_news_by_their_size_alone(defects):
     model = LinearEntropyModel.from_trained(defects)
     labels = lj.vacancies()
     sizes = [model.moments(one.system, labels[0].system).total_leverage for one in labels]
     largest = labels[int(np.argmax(sizes))].system
-    found = predict_entropy(
-        model, [tiled(largest, times) for times in (1, 10, 40)], bulks=[labels[0].system] * 3
-    )
-    assert np.all(found.novelty < 1.0)
-    growth = found.half_width_boltzmann / found.half_width_boltzmann[0]
-    assert np.all(np.isfinite(growth))
+    copies = [tiled(largest, times) for times in (1, 10, 40)]
+    moments = [model.moments(one, labels[0].system) for one in copies]
+    assert all(model.calibration.novelty(one) < 1.0 for one in moments)
+    growth = np.array([one.std for one in moments]) / moments[0].std
     assert 5.0 < growth[1] <= 10.0 * (1.0 + 1e-9)
+    found = predict_entropy(model, copies, bulks=[labels[0].system] * 3)
+    assert np.isfinite(found.half_width_boltzmann).tolist() == [True, False, False]
+    assert found.entropy_boltzmann[1:] / found.entropy_boltzmann[0] == pytest.approx([10.0, 40.0])
 
 
 def test_the_formation_entropy_is_that_of_the_hessians(defects):
@@ -149,8 +150,8 @@ def test_one_strange_atom_is_seen_in_a_large_system(defects):
     places[0] += 0.45
     large = lj.system(places, edge)
     calm = lj.system(sites, edge)
-    found = predict_entropy(model, [large, calm], bulks=[bulk] * 2)
-    assert found.novelty[0] > 1.0 > found.novelty[1]
+    strange, usual = (model.calibration.novelty(model.moments(x, bulk)) for x in (large, calm))
+    assert strange > 1.0 > usual
 
 
 def test_without_shares_of_atoms_sums_are_learned(defects):
@@ -395,6 +396,7 @@ def test_strained_defects_are_covered_or_refused(defects, strain):
         {"state": {"settings": {"descriptor_settings": {"cutoff": 1.0}}}},
         {"state": {"settings": 5}},
         {"state": {"calibration": {}}},
+        {"state": {"settings": {"target": "formation"}}},
         {"elements": (18, 36)},
         {"elements": ()},
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from labelled_salts import labelled_salts
 
-pytest.importorskip("mace")
+pytest.importorskip("careful_mace")
 
 import torch
 from scipy.spatial.transform import Rotation
@@ -156,6 +156,17 @@ def test_a_repeated_cell_has_repeated_forces(cells):
     small, large = (predicted(network, architecture, [one]) for one in (cell, twice))
     torch.testing.assert_close(2.0 * small.energies, large.energies, rtol=1e-12, atol=0)
     torch.testing.assert_close(small.forces.repeat(2, 1), large.forces, rtol=0, atol=1e-12)
+
+
+def test_atoms_without_neighbours_are_atoms_alone():
+    architecture, network = network_of_shape("three layers")
+    apart = LabelledCell("m", "NaCl", np.array([11, 17]), 50.0 * np.eye(3),
+                         np.array([[0.0, 0, 0], [25.0, 25, 25]]), np.zeros((2, 3)))  # fmt: skip
+    found = predicted(network, architecture, [apart])
+    package = by_the_package(network, architecture, apart)
+    np.testing.assert_allclose(found.energies.numpy(), package["interaction_energy"].detach())
+    assert not found.forces.any()
+    assert not found.stresses.any()
 
 
 def test_blocks_that_are_not_known_are_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_networks import tiny_model
 
-pytest.importorskip("mace")
+pytest.importorskip("careful_mace")
 
 import torch
 

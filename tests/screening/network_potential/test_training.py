@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from labelled_salts import labelled_salts
 
-pytest.importorskip("mace")
+pytest.importorskip("careful_mace")
 
 import torch
 
@@ -70,6 +70,11 @@ def test_a_model_says_what_it_is(cells, model):
     assert card["is_complete"]
     assert len(card["history"]) == card["n_epochs"] == 4
     assert len(card["split"]["held_out_groups"]) == 1
+    known = {one.group for one in cells} - set(card["split"]["held_out_groups"])
+    assert set(card["split"]["training_groups"]) == known
+    parity = card["parity"]["forces"]
+    errors = np.subtract(parity["predicted"], parity["reference"])
+    assert abs(errors).mean() == pytest.approx(card["scores"]["forces_mae"], rel=1e-4)
     assert card["split"]["n_held_out_cells"] == 4
     held_out = [one for one in cells if one.group in card["split"]["held_out_groups"]]
     forces = np.concatenate([one.forces_ev_per_angstrom for one in held_out])
@@ -78,6 +83,36 @@ def test_a_model_says_what_it_is(cells, model):
         *("forces_mae", "zero_forces_mae", "relative", "relative_hessian"),
         *("energy_mae", "stress_mae"),
     }
+
+
+def test_the_error_of_forces_is_said_for_what_is_trained_on_as_well(cells):
+    frozen = replace(TINY.stages[0], epochs=1, learning_rate=1e-30, final_learning_rate=1e-30)
+    still = replace(TINY, stages=(frozen,), precision="float64", device="cpu")
+    heard = []
+    found = train_potential(cells, still, "salts", lambda *told: heard.append(told))
+    [scores] = found.card["history"]
+    network = network_of(found)
+    errors = []
+    for cell in cells:
+        if cell.group in found.card["split"]["training_groups"]:
+            tensors = [cell_tensors(cell, MaceArchitecture.from_dict(found.state["architecture"]),
+                                    torch.float64)]  # fmt: skip
+            forces = predict(NetworkForward(network), batch_of(tensors)).forces.numpy()
+            errors.append(abs(forces - cell.forces_ev_per_angstrom).mean(axis=1))
+    assert scores["train_forces_mae"] == pytest.approx(np.concatenate(errors).mean(), rel=1e-6)
+    assert "train_forces_mae" not in found.card["scores"]
+    assert f"trained on {1e3 * scores['train_forces_mae']:.1f} meV/Å" in heard[0][0]
+
+
+def test_what_is_held_out_can_be_kept_while_the_seed_changes(cells, model):
+    seeds = [replace(TINY, seed=seed, split_seed=0) for seed in (1, 2)]
+    stages = (replace(TINY.stages[0], epochs=1),)
+    first, second = (train_potential(cells, replace(x, stages=stages), "salts") for x in seeds)
+    held_out = model.card["split"]["held_out_groups"]
+    assert first.card["split"]["held_out_groups"] == held_out
+    assert second.card["split"]["held_out_groups"] == held_out
+    assert not same(first, second)
+    assert "split_seed" not in TINY.as_dict()  # digests of earlier trainings stay
 
 
 def test_scores_on_the_card_are_those_of_the_stored_weights(cells, model):

@@ -10,11 +10,17 @@ from spring_crystals import CUBE, FCC, springs
 
 from screening.errors import (
     ElementNotInModelError,
+    ModelCorruptError,
     ModelRefusedError,
     OutOfDomainError,
     SettingError,
 )
 from screening.harmonic import harmonic_from_force_constants
+from screening.hessians import (
+    atomic_masses_amu,
+    zone_centre_frequencies_thz,
+    zone_centre_hessian,
+)
 from screening.linear_entropy import LinearEntropySettings, train_entropy
 from screening.linear_entropy.calibration import Calibration
 from screening.linear_entropy.labels import LabelOrigin, label_of
@@ -23,6 +29,7 @@ from screening.predictors.contract import check_predictor
 from screening.predictors.interface import Predictor, Tier
 from screening.predictors.linear_entropy import LinearDescriptorEntropy
 from screening.quantities import Property, Quantity
+from screening.random_forest.curves import references_of
 from screening.settings import ScreeningSettings
 from screening.structure import canonical_crystal
 from screening.thermodynamics import ThermodynamicsSettings
@@ -135,6 +142,63 @@ def test_other_risks_and_temperatures_are_as_the_calibration_says(predictor):
 def test_intervals_name_the_calibration_they_rest_on(predictor):
     prediction = predictor.predict(canonical_crystal(salt(5.6)))
     assert {one.calibration for one in prediction.intervals} == {trained().digest}
+
+
+@pytest.mark.parametrize("distance", [0.03, 0.1, 0.3])
+def test_crystals_that_are_not_at_rest_are_refused(predictor, distance):
+    """Rock salt has every atom between its neighbours: what is moved is seen at once."""
+    moved = salt(5.6)
+    moved.translate_sites([1], [distance, 0.0, 0.0], frac_coords=False)
+    with pytest.raises(OutOfDomainError, match="it seems not to be at rest") as caught:
+        predictor.predict(canonical_crystal(moved))
+    assert caught.match("Relax it")
+
+
+def test_a_lattice_that_was_never_so_strained_is_refused(predictor):
+    with pytest.raises(OutOfDomainError):
+        predictor.predict(canonical_crystal(salt(5.6, 1.12)))
+
+
+def test_relaxed_crystals_like_those_learned_are_predicted(predictor):
+    random = np.random.default_rng(5)
+    new = [salt(random.uniform(5.25, 5.95), random.uniform(0.985, 1.015)) for _ in range(20)]
+    found = predictor.predict_many([canonical_crystal(one) for one in new])
+    assert sum(isinstance(one, OutOfDomainError) for one in found) <= 2
+
+
+def test_a_model_that_cannot_tell_who_is_at_rest_is_refused():
+    state = dict(trained().state)
+    blind = replace(
+        trained(), state=state | {"calibration": state["calibration"] | {"at_rest": None}}
+    )
+    few = {name: one for name, one in trained().arrays.items() if not name.startswith("novelty/")}
+    shapeless = {name: one for name, one in trained().arrays.items() if name != "spectrum_shape"}
+    for broken in (blind, replace(trained(), arrays=few), replace(trained(), arrays=shapeless)):
+        with pytest.raises(ModelCorruptError):
+            LinearDescriptorEntropy(broken)
+
+
+def test_zone_centres_are_summed_as_the_other_trained_method_does():
+    """Translations count once, at half of the mean: in labels, and in predictions."""
+    structure = salt(5.6)
+    harmonic = harmonic_of(structure)
+    one = zone_centre_hessian(harmonic, material_id="x")
+    frequencies = zone_centre_frequencies_thz(
+        one.hessian_ev_per_angstrom2, atomic_masses_amu(one.structure)
+    )
+    kelvin = (0.0, 100.0, 300.0, 1000.0)
+    theirs = references_of(frequencies, kelvin)
+    ours = label_of(harmonic, LabelOrigin("x"), 1e-3, kelvin).thermodynamics
+    assert ours.low_mode_policy == "half_mean_optical"
+    assert ours.free_energy_mev_per_atom == pytest.approx(theirs["free_energy"], abs=1e-6)
+    assert ours.entropy_mev_per_k_per_atom == pytest.approx(theirs["entropy"], abs=1e-9)
+    centre = train_entropy(labels(1e-3), SETTINGS, "centre")
+    settings = ScreeningSettings(thermodynamics=ThermodynamicsSettings(temperatures_k=kelvin))
+    found = LinearDescriptorEntropy(centre, settings).predict(canonical_crystal(structure))
+    free = found.thermodynamics.free_energy_mev_per_atom
+    assert free == pytest.approx(theirs["free_energy"], abs=1.0)
+    assert found.thermodynamics.low_mode_policy == "half_mean_optical"
+    assert "half of their mean" in " ".join(found.warnings)
 
 
 def test_names_are_those_that_the_store_takes():

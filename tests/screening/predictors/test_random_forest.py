@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,9 @@ from screening.errors import (
 from screening.phonons import PhononSettings
 from screening.prediction import Prediction, Verdict
 from screening.predictors.interface import Predictor, Tier
+from screening.predictors.learned_cell import learned_cell
 from screening.predictors.random_forest import RandomForestPhonons
+from screening.quantities import Property, Quantity
 from screening.relaxation import RelaxationSettings
 from screening.settings import ScreeningSettings
 from screening.stability import CRITERIA
@@ -126,6 +129,26 @@ def test_a_cell_of_another_size_gets_no_disjoint_interval(predictor):
         predictor.predict(doubled)
 
 
+def test_a_primitive_cell_is_repeated_to_the_size_that_was_learned(predictor):
+    """A model told of twelve sites where it learned six: the physics is that of its springs."""
+    model = trained_on_springs()
+    calibration = deepcopy(model.state["calibration"])
+    calibration["domain"]["sites_per_cell"] = [12, 13]
+    found = RandomForestPhonons(
+        replace(model, state={**model.state, "calibration": calibration})
+    ).predict(NEW)
+    assert "taken as a cell of 12 sites" in " ".join(found.warnings)
+    assert found.structure == NEW.structure
+    modes = spring_frequencies(learned_cell(NEW.structure, (12, 13)))
+    exact = zone_centre_thermodynamics(modes, 12, ThermodynamicsSettings())
+    single = predictor.predict(NEW).thermodynamics
+    errors = [
+        np.abs(one.free_energy_mev_per_atom - exact.free_energy_mev_per_atom).max()
+        for one in (found.thermodynamics, single)
+    ]
+    assert errors[0] < 0.3 * errors[1]
+
+
 def test_nothing_is_said_about_stability(predictor):
     found = predictor.predict(NEW).stability
     assert found.verdict is Verdict.UNDETERMINED
@@ -167,6 +190,22 @@ def test_settings_hold_what_can_change_the_numbers():
     assert RandomForestPhonons(model, grid).settings_digest != plain.settings_digest
     mesh = RandomForestPhonons(model, SMALL, modes="mesh")
     assert mesh.settings_digest != plain.settings_digest
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (trained_on_springs, "the training set knows the zone centre alone"),
+        (trained_on_meshes, "those of the modes zone_centre hold the sum over all wave vectors"),
+    ],
+)
+def test_a_mesh_says_why_it_has_no_intervals(model, told):
+    predictor = RandomForestPhonons(model(), SMALL, modes="mesh")
+    found = predictor.predict(NEW)
+    assert (found.intervals, found.spread) == ((), None)
+    assert any(told in text for text in found.warnings)
+    quantity = Quantity(Property.FREE_ENERGY, 300.0)
+    assert predictor.own_calibration.factor(quantity, 0.1) == np.inf
 
 
 def test_a_mesh_has_bands_and_no_intervals():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from screening.errors import ModelCorruptError
+from screening.novelty_limits import NoveltyLimits
 from screening.quantities import Property, Quantity
 from screening.random_forest.calibration import (
     Calibration,
@@ -18,7 +19,7 @@ from screening.uncertainty.conformal import coverage_band
 
 GRID = (300.0, 1000.0)
 SETTINGS = RandomForestSettings(temperatures_k=GRID)
-DOMAIN = Domain((6, 8), (1.0, 2.0, 1.0, 1.0), 1.2, 5.0)
+DOMAIN = Domain((6, 8), NoveltyLimits((1.0, 2.0, 1.0, 1.0, 1.0), 1.2), 5.0)
 
 
 def drawn(count, seed, deviations=(0.5, 2.0)):
@@ -81,13 +82,12 @@ def test_a_repaired_hessian_has_wider_intervals():
 
 def test_a_domain_is_what_nearly_all_held_out_structures_are_in():
     predicted, _ = drawn(199, 5)
-    measures = np.random.default_rng(0).gamma(4.0, size=(199, 4))
+    measures = np.random.default_rng(0).gamma(4.0, size=(199, 5))
     measures[0] = 1e4  # one stranger sets no limit
     found = domain_of(predicted, measures, [6, 8, 7])
     assert found.sites_per_cell == (6, 8)
-    inside = [found.novelty(one) <= found.novelty_limit for one in measures]
+    inside = [found.at_rest.novelty(one) <= 1.0 for one in measures]
     assert 0.94 <= np.mean(inside) <= 0.96
-    assert found.novelty_limit < 10.0
     wild = Curves(predicted[0].values, {name: np.full(2, 1e3) for name in PROPERTIES}, 1.0)
     assert calibrated().disagreement(wild) > 100.0 * found.disagreement_limit
 
@@ -133,10 +133,8 @@ def test_numbers_that_cannot_be_are_refused(spoil):
     [
         {"sites_per_cell": [8, 6]},
         {"sites_per_cell": [6.0, 8]},
-        {"novelty_scales": [1.0, 1.0]},
-        {"novelty_scales": [1.0, 1.0, 1.0, 0.0]},
-        {"novelty_limit": "a"},
-        {"novelty_limit": float("nan")},
+        {"at_rest": None},
+        {"at_rest": {"scales": [1.0], "limit": 1.0}},
         {"disagreement_limit": None},
     ],
 )

@@ -21,7 +21,6 @@ from screening.hessians import (
 from screening.random_forest import RandomForestSettings, train_force_constants
 from screening.random_forest.curves import curves_of
 from screening.random_forest.model import RandomForestForceConstants
-from screening.random_forest.novelty import fit_novelty, held_out_measures
 
 CRYSTALS = [one.structure for one in spring_crystals(40)]
 NEW = CRYSTALS[30]
@@ -72,7 +71,7 @@ def test_strange_crystals_are_refused(model):
         with pytest.raises(OutOfDomainError) as refused:
             model.hessians([one])
         assert refused.value.hint
-    assert model.check(CRYSTALS[0]) < model.calibration.domain.novelty_limit
+    assert model.check(CRYSTALS[0]) < 1.0
 
 
 def test_pairs_of_elements_never_seen_are_refused(model):
@@ -82,7 +81,7 @@ def test_pairs_of_elements_never_seen_are_refused(model):
         fewer.check(NEW)
 
 
-@pytest.mark.parametrize("name", ["ridge/11-17", "novelty/cell/whitening", "novelty/atom/17/mean"])
+@pytest.mark.parametrize("name", ["ridge/11-17", "novelty/cell/weights", "novelty/atom/17/mean"])
 @pytest.mark.parametrize(
     "spoil", [lambda x: x * np.nan, lambda x: x[:-1], lambda x: x.astype(str), lambda x: x * 1j]
 )
@@ -125,7 +124,7 @@ def test_supercells_with_pairs_never_seen_have_no_force_constants():
         found.force_constants(salt, np.diag([2, 2, 2]))
 
 
-def test_members_that_disagree_as_none_before_are_refused():
+def test_members_that_disagree_as_hardly_any_before_are_refused():
     found = RandomForestForceConstants.from_trained(trained_on_springs())
     spectrum = found.spectrum(NEW)
     temperatures = found.calibration.temperatures_k
@@ -134,28 +133,8 @@ def test_members_that_disagree_as_none_before_are_refused():
     members[0, 3] = 1e-6 + 0.101  # one mode nearly free
     members[0, 4:8] *= 0.05
     soft = replace(spectrum, member_frequencies_thz=members)
-    with pytest.raises(OutOfDomainError, match="members disagree more than any"):
+    with pytest.raises(OutOfDomainError, match="members disagree more than 98% of those"):
         found.check_agreement(curves_of(soft, temperatures), NEW)
-
-
-@pytest.mark.parametrize("change", [0.25, 0.5])
-def test_rattled_crystals_are_refused_more_often_than_relaxed_ones(change):
-    """Springs have no tension: relaxed are chains whose atoms sit in the middle."""
-    rng = np.random.default_rng(1)
-
-    def chain(length, shift=0.0):
-        cell = np.diag([2.0 * length, 6.5, 7.0])
-        cell[1, 2] = length - 2.8
-        return Structure(cell, ["Na", "Cl"], [[0, 0, 0], [0.5 + shift / length, 0, 0]])
-
-    lengths = rng.uniform(2.6, 3.2, 40)
-    chains = [chain(one) for one in lengths]
-    usual = held_out_measures(chains[:30], (11, 17), np.arange(30) % 5)
-    scales = np.maximum(np.quantile(usual, 0.95, axis=0), 1e-9)
-    novelty = fit_novelty(chains[:30], (11, 17))
-    moved = [(novelty.measures(chain(x, change)) / scales).max() for x in lengths[30:]]
-    rest = [(novelty.measures(one) / scales).max() for one in chains[30:]]
-    assert min(moved) > 2.0 * max(rest)
 
 
 def test_force_constants_of_a_supercell_have_the_learned_zone_centre():

@@ -42,7 +42,10 @@ def test_a_structure_has_no_part_in_its_own_prediction():
 
 
 def test_progress_is_told_fold_by_fold():
-    assert plain()[1] == [("cross-validation", n, 4) for n in range(5)]
+    told = plain()[1]
+    assert [one[1:] for one in told] == [(n, 4) for n in range(5)]
+    [stage] = {one[0] for one in told}
+    assert stage.startswith("cross-validation, about ")
 
 
 def test_auto_takes_the_ridge_for_springs():

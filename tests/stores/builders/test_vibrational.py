@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from math import inf
 from random import Random
 
 import pytest
@@ -15,6 +16,7 @@ from screening.uncertainty.interval import Interval
 from stores.builders.vibrational import best_prediction, build_vibrational, summarise
 from stores.documents.decision import DecisionDocument
 from stores.documents.failure import FailureDocument
+from stores.documents.interval import IntervalRecord
 from stores.documents.prediction import ForceConstantsRecord
 from stores.documents.records import ConductivityRecord
 from stores.documents.vibrational import VibrationalDocument
@@ -91,6 +93,31 @@ def test_rule_of_the_best_prediction(make_structure, make_prediction):
             some = ladder[:upto]
             Random(shuffle).shuffle(some)
             assert best_prediction(some, [accepted]) is ladder[upto - 1]
+
+
+def test_of_two_trained_models_the_narrower_one_is_shown_whichever_was_asked_last(
+    make_structure, make_prediction
+):
+    structure = make_structure("halite")
+
+    def fast(digest, half_width, when):
+        one = make_prediction(structure, tier=0, model_digest=digest * 64)
+        quantity = Quantity(Property.FREE_ENERGY, 300.0)
+        value = -10.0
+        ends = (value - half_width, value + half_width) if half_width else (-inf, inf)
+        records = (IntervalRecord.from_interval(Interval(quantity, value, *ends, 0.9)),)
+        return one.model_copy(update={"intervals": records, "last_updated": when})
+
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    narrow, wide = fast("d", 2.0, early), fast("e", 20.0, late)
+    for order in ([narrow, wide], [wide, narrow]):
+        assert best_prediction(order) is narrow
+    assert best_prediction([wide, fast("f", None, late)]) is wide
+    # another tier knows no such order: there the newest counts
+    newer = make_prediction(structure, tier=1).model_copy(update={"last_updated": late})
+    older = make_prediction(structure, tier=1, model_digest="d" * 64)
+    older = older.model_copy(update={"intervals": narrow.intervals, "last_updated": early})
+    assert best_prediction([newer, older]) is newer
 
 
 def test_samples_of_force_constants_are_no_committee(make_structure, make_prediction):

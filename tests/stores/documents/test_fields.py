@@ -21,6 +21,7 @@ from stores.documents import (
     FailureDocument,
     ForceDocument,
     HullDocument,
+    LabelledCellsDocument,
     LaunchDocument,
     ModelDocument,
     PhononDocument,
@@ -39,7 +40,8 @@ FIELDS = {
         static_energy_ev_per_atom static_energy_source other_energies notes""",
     PredictionDocument: """prediction_id material_id structure_digest formula_reduced tier settings
         model_settings structure static_energy_ev_per_atom static_energy_source thermodynamics
-        spread intervals stability force_constants thermal_conductivity relaxation cost warnings""",
+        spread intervals stability spectral_properties force_constants thermal_conductivity
+        relaxation cost warnings""",
     PhononDocument: """prediction_id material_id structure_digest structure supercell_matrix
         n_supercell_atoms n_displacements n_displaced_cells has_born_charges has_energies
         has_third_order conductivity_method conductivity_mesh has_conductivity_std segment_starts
@@ -72,6 +74,10 @@ FIELDS = {
         reason cause next_step attempts""",
     ForceDocument: """force_id kind calculator calculator_digest material_id prediction_id formula
         n_atoms wall_seconds cpu_seconds blob""",
+    LabelledCellsDocument: """labelled_cells_id material_id structure_digest formula_reduced chemsys
+        elements n_elements n_cells n_cell_atoms calculator calculator_digest settings
+        settings_digest has_energies has_stresses mean_force_ev_per_angstrom
+        largest_force_ev_per_angstrom wall_seconds pairs blob""",
     LaunchDocument: """launch_id engine queue name purpose material_ids keys n_jobs state""",
 }
 HEAD = ["schema_version", "last_updated", "provenance"]
@@ -80,6 +86,7 @@ KINDS = pytest.mark.parametrize("kind", FIELDS, ids=lambda kind: kind.__name__)
 UNITS = (
     "_k",
     "_thz",
+    "_ghz",
     "_angstrom",
     "_gpa",
     "_seconds",
@@ -100,6 +107,8 @@ DIMENSIONLESS = {
     "imaginary_weight",
     "lowest_frequency_q_point",
     "lowest_probability",
+    "negative_fraction",
+    "negative_fraction_ends",
     "probability_below_reference",
     "volume_ratio",
 }

@@ -6,16 +6,10 @@ while 10,000 documents are there. Stored forces are compared for every file in `
 that we keep of it beside force constants as nested lists in BSON, full as atomate2 and emmet store
 them, and compact. Without such files the comparison is missing, and missed.
 
-    python benchmarks/stores.py [--data FOLDER] [--json FILE]
+    python benchmarks/databases.py [--data FOLDER] [--json FILE]
 """
 
 from __future__ import annotations
-
-import sys
-
-if __name__ == "__main__":  # worker processes inherit the path
-    # after the packages: one benchmark is called like the package stores
-    sys.path.append(sys.path.pop(0))
 
 import random
 import tempfile
@@ -33,8 +27,8 @@ import orjson
 from maggma.stores import MemoryStore
 from report import Figure, parser, publish
 
+from screening.packed_arrays import canonical, pack
 from screening.prediction import ForceData
-from stores.arrays import canonical, pack
 from stores.connect import Database, open_database
 from stores.documents import phonon_arrays
 from stores.importers import ReadStructure, iter_structures

@@ -1,0 +1,241 @@
+"""The commands of labelled cells: displace and label, hand out, take back, hand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.app import ExitCode, Json, app, database_uri
+from flows.cli.options import Calculator, Query, TimeLimit, Workers
+from flows.cli.output import err, out, print_json, print_lines, print_paths
+
+if TYPE_CHECKING:
+    from screening.network_potential.rattling import RattlingSettings
+
+__all__: list[str] = []
+
+cells = typer.Typer(
+    help="Cells with forces that potentials are trained on: displace crystals and label them.",
+    no_args_is_help=False,
+)
+app.add_typer(cells, name="cells", invoke_without_command=True)
+
+Count = Annotated[
+    int, typer.Option("--cells", min=1, help="Cells of each crystal, in antithetic pairs.")
+]
+Smallest = Annotated[float, typer.Option(help="Least displacement of an atom in Å.")]
+Largest = Annotated[float, typer.Option(help="Largest displacement of an atom in Å.")]
+Strain = Annotated[float, typer.Option(help="Largest random strain of a pair; 0.01 is 1 %.")]
+Length = Annotated[
+    float, typer.Option("--min-length", help="Least distance between periodic images in Å.")
+]
+Atoms = Annotated[int, typer.Option("--max-atoms", min=1, help="Largest supercell.")]
+Seed = Annotated[int, typer.Option(min=0, help="Other displacements for another one.")]
+Alone = Annotated[
+    bool, typer.Option("--alone", help="Every cell by itself instead of antithetic pairs.")
+]
+Labeller = Annotated[
+    str, typer.Option("--source", help="Only what this calculator labelled. [default: all]")
+]
+
+
+@cells.callback(invoke_without_command=True)
+def _list_cells(context: typer.Context, *, as_json: Json = False) -> None:
+    """List the labelled cells of the database, by what labelled them."""
+    if context.invoked_subcommand is not None:
+        return
+    from flows import tables
+    from stores.connect import open_database
+
+    with open_database(database_uri(), read_only=True) as database:
+        rows = list(database.labelled_cells.query({}))
+    if as_json:
+        print_json(tables.payload_labelled_cells(rows))
+    elif rows:
+        out.print(tables.table_labelled_cells(rows, width=out.width))
+    else:
+        print_lines(["no cell was labelled here yet: phonoscreen cells label"])
+
+
+@cells.command("label")
+def label_command(  # noqa: PLR0913 - every option is an argument
+    *,
+    query: Query = None,
+    calculator: Calculator = "chgnet",
+    n_cells: Count = 6,
+    smallest: Smallest = 0.01,
+    largest: Largest = 0.05,
+    strain: Strain = 0.0,
+    min_length: Length = 9.0,
+    max_atoms: Atoms = 120,
+    seed: Seed = 0,
+    alone: Alone = False,
+    forces_only: Annotated[
+        bool, typer.Option("--forces-only", help="Ask for no energies and stresses.")
+    ] = False,
+    workers: Workers = None,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+) -> None:
+    """Displace all atoms of stored crystals at random and let a calculator label the cells.
+
+    Crystals are taken as they are stored. Run it again to go on where it stopped; calls from
+    first principles are remembered one by one.
+    """
+    from flows import tables
+    from flows.labelling import QUANTITIES, LabellingSettings
+    from flows.labelling_run import label
+    from flows.local import Crew, limit_threads
+    from flows.makers import LabelBatchMaker
+    from flows.progress import ScreenProgress
+
+    rattling = _rattling(
+        n_cells, (smallest, largest), strain, (min_length, max_atoms), seed, alone=alone
+    )
+    settings = LabellingSettings(rattling, QUANTITIES[:1] if forces_only else QUANTITIES)
+    maker = LabelBatchMaker(calculator=calculator, settings=settings.as_dict())
+    names = _selected(query)
+    limit_threads(1)
+    try:
+        with ScreenProgress(len(names), err) as progress:
+            progress.begin("labelling", len(names))
+            report = label(
+                database_uri(),
+                names,
+                maker,
+                crew=Crew(workers=workers, time_limit_s=time_limit),
+                listener=progress,
+            )
+    except KeyboardInterrupt:
+        print_lines(["interrupted; run the same command again to go on"])
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if as_json:
+        print_json(tables.payload_screen(report) | {"material_ids": list(names)})
+    else:
+        out.print(tables.table_screen(report, width=out.width))
+        print_lines(["train on them: phonoscreen train mace"])
+    if report.failures:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+    if report.outcomes.get("busy_elsewhere"):
+        raise typer.Exit(ExitCode.BUSY)
+
+
+@cells.command("write")
+def write_command(  # noqa: PLR0913 - every option is an argument
+    file: Annotated[Path, typer.Argument(help="The extended xyz file to write.")],
+    *,
+    query: Query = None,
+    n_cells: Count = 6,
+    smallest: Smallest = 0.01,
+    largest: Largest = 0.05,
+    strain: Strain = 0.0,
+    min_length: Length = 9.0,
+    max_atoms: Atoms = 120,
+    seed: Seed = 0,
+    alone: Alone = False,
+) -> None:
+    """Write displaced cells for any program to label; 'cells import' takes them back.
+
+    Each frame says in its comment of which crystal and which cell it is: keep that.
+    """
+    from flows.labelled_files import write_unlabelled_cells
+    from stores.connect import open_database
+
+    rattling = _rattling(
+        n_cells, (smallest, largest), strain, (min_length, max_atoms), seed, alone=alone
+    )
+    names = _selected(query)
+    with open_database(database_uri(), read_only=True) as database:
+        count, refused = write_unlabelled_cells(database, names, rattling, file)
+    print_lines([f"{name}: {error.code}: {error.message}" for name, error in refused])
+    print_lines([f"{count} cells of {len(names) - len(refused)} crystals"])
+    print_paths([file])
+    if refused:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@cells.command("import")
+def import_cells_command(
+    files: Annotated[list[Path], typer.Argument(help="Extended xyz files with forces.")],
+    *,
+    source: Annotated[
+        str,
+        typer.Option(
+            help="What labelled them, where a frame does not say. [default: the name of the file]"
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Read cells that any program labelled; forces in eV/Å are required.
+
+    Frames are compared with the cells that were handed out. The same files again change nothing.
+    """
+    from flows import tables
+    from flows.labelled_files import import_cells
+    from stores.connect import open_database
+
+    with open_database(database_uri()) as database:
+        done = import_cells(database, files, source)
+    if as_json:
+        print_json(tables.payload_imported_cells(done))
+    else:
+        out.print(tables.table_imported_cells(done, width=out.width))
+    if not done.sources:
+        raise typer.Exit(ExitCode.NOTHING_USABLE)
+    if done.rejections:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@cells.command("export")
+def export_cells_command(
+    file: Annotated[Path, typer.Argument(help="The extended xyz file to write.")],
+    *,
+    query: Query = None,
+    source: Labeller = "",
+) -> None:
+    """Write labelled cells for other programs to train on."""
+    from flows.gathered_cells import gathered_cells
+    from flows.labelled_files import write_labelled_cells
+    from stores.connect import open_database
+
+    with open_database(database_uri(), read_only=True) as database:
+        found = gathered_cells(database, query or "", source)
+    print_lines(found.lines())
+    print_paths([write_labelled_cells(found.cells, file)])
+
+
+def _selected(query: str | None) -> tuple[str, ...]:
+    from flows.catalogue import materials_where
+    from stores.connect import open_database
+
+    with open_database(database_uri(), read_only=True) as database:
+        names = materials_where(database, query or "")
+    if not names:
+        print_lines(["nothing to displace: nothing stored that matches"])
+        raise typer.Exit(ExitCode.NOTHING_USABLE)
+    return names
+
+
+def _rattling(
+    n_cells: int,
+    lengths: tuple[float, float],
+    strain: float,
+    size: tuple[float, int],
+    seed: int,
+    *,
+    alone: bool,
+) -> RattlingSettings:
+    from screening.network_potential.rattling import RattlingSettings
+
+    return RattlingSettings(
+        n_cells=n_cells,
+        smallest_angstrom=lengths[0],
+        largest_angstrom=lengths[1],
+        antithetic=not alone,
+        largest_strain=strain,
+        min_length_angstrom=size[0],
+        max_atoms=size[1],
+        seed=seed,
+    )

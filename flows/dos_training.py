@@ -1,0 +1,308 @@
+"""Training of density-of-states networks: what they learn from, and where their progress is kept.
+
+A label depends on the grid of the settings, so what is read of a crystal is kept until these are
+known: the frequencies on a mesh, or a density of states that somebody hands out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from screening.digest import digest_of
+from screening.errors import ModelRefusedError, ScreeningError, SettingError, TrainingSetError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from screening.harmonic import Harmonic, MeshFrequencies
+    from screening.network_dos.grid import FrequencyGrid
+    from screening.network_dos.labels import DosLabel
+    from screening.network_dos.settings import DosNetworkSettings
+    from screening.predictors.alignn_dos import DensityOfStatesNetwork
+    from screening.predictors.dos_prior import PotentialPrior
+    from screening.settings import ScreeningSettings
+    from screening.trained_model import TrainedModel
+    from stores.importers.jarvis_densities import GivenDensity
+    from stores.training import TrainingPhonons
+
+__all__ = [
+    "DOS_OPTIONS",
+    "JARVIS",
+    "DosLesson",
+    "density_predictor",
+    "density_settings",
+    "jarvis_lessons",
+    "lesson_of",
+    "train_densities",
+]
+
+Progress = Callable[[str, int, int], None]
+
+JARVIS = "JARVIS-DFT (OptB88vdW)"
+"""What computed the labels of JARVIS."""
+
+DOS_OPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "preset": "preset",
+        "epochs": "epochs",
+        "committee": "n_members",
+        "device": "device",
+        "held-out": "calibration_fraction",
+        "checkpoint-dir": "checkpoints",
+        "prior": "prior",
+        "jarvis": "file",
+    }
+)
+"""Options of the command line that networks of densities of states have, and what they set."""
+
+_PRESET, _CHECKPOINTS, _PRIOR = "preset", "checkpoints", "prior"
+_DEFAULT_PRESET = "small"
+_OUTSIDE = "modes outside the grid of the model"
+_DIGITS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class DosLesson:
+    """What is known of the modes of one crystal.
+
+    Attributes
+    ----------
+    material_id, source
+        Key of the material, and what computed its phonons.
+    structure
+        The primitive cell.
+    modes
+        Frequencies on a mesh, or a given density of states.
+    """
+
+    material_id: str
+    source: str
+    structure: Structure
+    modes: MeshFrequencies | GivenDensity
+
+    def label(self, grid: FrequencyGrid) -> DosLabel:
+        """Return the label on a grid.
+
+        Raises
+        ------
+        TrainingSetError
+            If modes lie outside the grid.
+        """
+        from screening.network_dos.labels import MOST_OUTSIDE, label_of_density, label_of_mesh
+        from stores.importers.jarvis_densities import GivenDensity
+
+        if isinstance(self.modes, GivenDensity):
+            points, density = self.modes.frequencies_thz, self.modes.density_per_thz
+            found = label_of_density(
+                self.structure, points, density, self.material_id, grid, self.source
+            )
+        else:
+            found = label_of_mesh(self.structure, self.modes, self.material_id, grid, self.source)
+        if found.weight_outside > MOST_OUTSIDE:
+            raise TrainingSetError(_OUTSIDE, subject=self.material_id, hint="Take a wider grid")
+        return found
+
+
+def lesson_of(phonons: TrainingPhonons, harmonic: Harmonic) -> DosLesson:
+    """Take the modes of stored phonons on a mesh; imaginary ones are part of what is learned.
+
+    Raises
+    ------
+    TrainingSetError
+        If the atoms are not at rest.
+    """
+    from screening.harmonic import mesh_frequencies
+    from screening.hessians import TrainingTolerances
+
+    largest = phonons.residual_force_ev_per_angstrom
+    if largest is not None and largest > TrainingTolerances().residual_force_ev_per_angstrom:
+        raise TrainingSetError(
+            f"forces up to {largest:.3g} eV/Å: the atoms are not at rest",
+            subject=phonons.material_id,
+            hint="Relax the crystal with what computes its phonons",
+        )
+    return DosLesson(
+        phonons.material_id, phonons.source, harmonic.primitive, mesh_frequencies(harmonic)
+    )
+
+
+def jarvis_lessons(file: Path) -> tuple[list[DosLesson], Mapping[str, int]]:
+    """Read the densities of states of a file of JARVIS, and how many were left out, by reason.
+
+    Raises
+    ------
+    ParseError, TooLargeError
+        If the file cannot be read.
+    """
+    from stores.importers.jarvis_densities import read_jarvis_densities
+
+    found = read_jarvis_densities(file)
+    lessons = {
+        one.material_id: DosLesson(one.material_id, JARVIS, one.structure, one)
+        for one in found.records
+    }
+    return list(lessons.values()), found.left_out
+
+
+def density_settings(given: Mapping[str, Any]) -> DosNetworkSettings:
+    """Return the settings of a training: those of a preset, with what differs from it.
+
+    Raises
+    ------
+    SettingError
+        If there is no such preset, or a setting cannot be used.
+    """
+    from screening.network_dos.settings import DOS_PRESETS, DosNetworkSettings
+
+    plain = dict(given)
+    preset = plain.pop(_PRESET, _DEFAULT_PRESET)
+    if preset not in DOS_PRESETS:
+        raise SettingError(
+            f"{preset!r} is no preset",
+            subject="--preset",
+            hint=f"Choose one of {', '.join(DOS_PRESETS)}",
+        )
+    for name in (_CHECKPOINTS, _PRIOR):
+        plain.pop(name, None)
+    base = DOS_PRESETS[preset].as_dict()
+    shape = {**base["architecture"], **(plain.pop("architecture", None) or {})}
+    if given.get(_PRIOR):
+        shape["with_prior"] = True
+    return DosNetworkSettings.from_dict({**base, **plain, "architecture": shape})
+
+
+def train_densities(
+    lessons: Sequence[DosLesson],
+    given: Mapping[str, Any],
+    name: str,
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Train an ensemble; what training has reached is kept, and the same call goes on from it.
+
+    Parameters
+    ----------
+    lessons
+        What to learn from.
+    given
+        Settings as `density_settings` takes them; ``prior`` names a potential to correct, and
+        ``checkpoints`` the folder for what training has reached.
+    name
+        Name of the model.
+    progress
+        Told of every stage.
+
+    Raises
+    ------
+    SettingError
+        If a setting cannot be used.
+    ScreeningError
+        As the potential and `screening.network_dos.training.train_density_of_states` say.
+    """
+    from flows.potential_training import default_checkpoints
+    from screening.network_dos.labels import labels_digest
+    from screening.network_dos.training import train_density_of_states
+    from screening.network_potential.checkpoint import CheckpointFile
+
+    settings, rejected = density_settings(given), list[dict[str, str]]()
+    labels = list(_labels(lessons, settings.grid, rejected))
+    prior = _training_prior(given, settings.grid)
+    if prior is not None:
+        labels = list(_with_priors(labels, prior, rejected, progress))
+    folder = Path(given.get(_CHECKPOINTS) or default_checkpoints())
+    key = digest_of([labels_digest(labels), settings.as_dict()])[:_DIGITS]
+    kept = folder / f"alignn-{name}-{key}.npz"
+    model = train_density_of_states(labels, settings, name, progress, CheckpointFile(kept))
+    kept.unlink(missing_ok=True)
+    told = dict(model.card)
+    told["member_histories"] = told.pop("history", [])  # that of a potential is of epochs
+    card = {
+        **told,
+        "training_ids": [one.material_id for one in labels],
+        "rejected": rejected,
+        "settings": settings.as_dict(),
+    }
+    state = dict(model.state)
+    if prior is not None:
+        named = {"specification": given[_PRIOR], "model": prior.model, "digest": prior.model_digest}
+        state["prior"], card["prior"] = named, named
+    return replace(model, card=card, state=state)
+
+
+def _labels(
+    lessons: Sequence[DosLesson], grid: FrequencyGrid, rejected: list[dict[str, str]]
+) -> list[DosLabel]:
+    found = []
+    for one in lessons:
+        try:
+            found.append(one.label(grid))
+        except TrainingSetError as error:
+            rejected.append({"material_id": one.material_id, "reason": error.message})
+    return found
+
+
+def _with_priors(
+    labels: Sequence[DosLabel],
+    prior: PotentialPrior,
+    rejected: list[dict[str, str]],
+    progress: Progress | None,
+) -> list[DosLabel]:
+    """Ask the potential for the density of states of every crystal; refusals are left out."""
+    found = []
+    for number, one in enumerate(labels):
+        try:
+            given = prior.histogram(one.structure, subject=one.material_id)
+            found.append(replace(one, prior=given))
+        except ScreeningError as error:
+            reason = f"{prior.model}: {error.code}"
+            rejected.append({"material_id": one.material_id, "reason": reason})
+        if progress is not None:
+            progress(f"phonons by {prior.model}", number + 1, len(labels))
+    return found
+
+
+def _training_prior(given: Mapping[str, Any], grid: FrequencyGrid) -> PotentialPrior | None:
+    from screening.calculators import load_calculator
+    from screening.predictors.dos_prior import PotentialPrior
+
+    named = given.get(_PRIOR)
+    return PotentialPrior(load_calculator(str(named)), grid) if named else None
+
+
+def density_predictor(
+    trained: TrainedModel, settings: ScreeningSettings | None
+) -> DensityOfStatesNetwork:
+    """Return what predicts with a model, with the potential that it corrects, where it does.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the potential of that name has other weights now.
+    ModelError
+        If model or potential cannot be loaded.
+    """
+    from screening.predictors.alignn_dos import DensityOfStatesNetwork
+
+    return DensityOfStatesNetwork(trained, settings, _prior_of(trained, settings))
+
+
+def _prior_of(trained: TrainedModel, settings: ScreeningSettings | None) -> PotentialPrior | None:
+    from screening.calculators import load_calculator
+    from screening.network_dos.settings import DosNetworkSettings
+    from screening.predictors.dos_prior import PotentialPrior
+
+    named = trained.state.get("prior")
+    if named is None:
+        return None
+    calculator = load_calculator(str(named["specification"]))
+    if calculator.digest != named["digest"]:
+        raise ModelRefusedError(
+            f"corrects {named['model']} of other weights than {named['specification']} has now",
+            subject=trained.name,
+            hint="Use the same weights, or train it anew",
+        )
+    grid = DosNetworkSettings.from_dict(trained.state["settings"]).grid
+    return PotentialPrior(calculator, grid, settings.phonons if settings else None)

@@ -1,0 +1,166 @@
+"""What density-of-states networks learn from, and where their progress is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flows.dos_training import DosLesson, density_predictor, density_settings, train_densities
+from flows.plots import plot_density
+from flows.trained import METHODS
+from flows.training import TrainingTask, train
+from screening.errors import (
+    ModelRefusedError,
+    NonFiniteForcesError,
+    SettingError,
+    TrainingSetError,
+)
+from screening.network_dos.grid import PAPER_GRID, WIDE_GRID
+from screening.prediction import DensityOfStates, SpectralProperties, frozen_array
+from screening.trained_model import TrainedModel
+from stores.connect import open_database
+from stores.training import training_phonons
+
+TRAINER = "screening.network_dos.training.train_density_of_states"
+
+
+@pytest.fixture
+def lessons(uri, screened) -> list[DosLesson]:
+    with open_database(uri, read_only=True) as database:
+        return [METHODS["alignn"].label(one) for one in training_phonons(database, screened)]
+
+
+@pytest.fixture
+def kept(monkeypatch) -> dict:
+    """What is given to the trainer, which learns nothing."""
+    seen: dict = {}
+
+    def keep(labels, settings, name, _, checkpoint):
+        seen.update(labels=labels, settings=settings, name=name, file=checkpoint.path)
+        state = {"settings": settings.as_dict()}
+        digest, method = "0" * 64, METHODS["alignn"].method
+        return TrainedModel(method, name, (13,), {"x": np.ones(1)}, state, {}, digest, len(labels))
+
+    monkeypatch.setattr(TRAINER, keep)
+    return seen
+
+
+def test_labels_are_made_on_the_grid_of_the_settings_unstable_crystals_among_them(lessons, kept):
+    for preset, grid in (("paper", PAPER_GRID), ("small", WIDE_GRID)):
+        train_densities(lessons, {"preset": preset, "checkpoints": "here"}, "metals")
+        assert len(kept["labels"]) == 6
+        assert {len(one.histogram) for one in kept["labels"]} == {len(grid)}
+        assert kept["settings"].grid == grid
+        below = [one.histogram[: grid.zero].sum() for one in kept["labels"]]
+        assert max(below) > 0.05 > min(below) == 0.0
+        assert kept["file"].parent.name == "here"
+
+
+@pytest.mark.usefixtures("kept")
+def test_modes_outside_the_grid_are_left_out_with_the_reason(lessons, tmp_path):
+    narrow = {"lowest_inverse_cm": -300.0, "step_inverse_cm": 20.0, "n_points": 26}
+    given = {"grid": narrow, "checkpoints": str(tmp_path)}
+    model = train_densities(lessons, given, "metals")
+    left = {one["material_id"] for one in model.card["rejected"]}
+    assert left
+    assert left | set(model.card["training_ids"]) == {one.material_id for one in lessons}
+    assert {one["reason"] for one in model.card["rejected"]} == {
+        "modes outside the grid of the model"
+    }
+
+
+def test_another_training_never_meets_this_checkpoint(lessons, kept, tmp_path):
+    files = set()
+    for labels, seed in ((lessons, 0), (lessons[1:], 0), (lessons, 1)):
+        train_densities(labels, {"seed": seed, "checkpoints": str(tmp_path)}, "metals")
+        files.add(kept["file"])
+    assert len(files) == 3
+
+
+def test_settings_are_those_of_a_preset_with_what_differs():
+    found = density_settings({"preset": "tiny", "epochs": 3, "architecture": {"hidden": 32}})
+    assert (found.epochs, found.n_members) == (3, 2)
+    assert (found.architecture.hidden, found.architecture.embedding) == (32, 16)
+    assert density_settings({"prior": "chgnet"}).architecture.with_prior
+    for wrong in ({"preset": "huge"}, {"epoch": 3}):
+        with pytest.raises(SettingError):
+            density_settings(wrong)
+
+
+class Springs:
+    """A potential in place of a large one, which fails on silver."""
+
+    name, displacement_angstrom, members = "springs", 0.01, ()
+
+    def __init__(self, digest="d" * 64):
+        self.digest = digest
+
+
+def test_a_potential_is_asked_for_every_crystal_and_named_in_the_model(
+    lessons, kept, monkeypatch, tmp_path
+):
+    from screening.predictors.dos_prior import PotentialPrior
+
+    def histogram(_self, structure, _meter=None, subject=""):
+        if "Ag" in structure.composition:
+            raise NonFiniteForcesError("a force is not finite", subject=subject)
+        found = np.zeros(len(WIDE_GRID))
+        found[WIDE_GRID.zero + 4] = 3.0 * len(structure)
+        return frozen_array(found)
+
+    monkeypatch.setattr("screening.calculators.load_calculator", lambda _: Springs())
+    monkeypatch.setattr(PotentialPrior, "histogram", histogram)
+    given = {"prior": "springs", "checkpoints": str(tmp_path)}
+    model = train_densities(lessons, given, "metals")
+    assert len(kept["labels"]) == 4
+    assert all(one.prior is not None for one in kept["labels"])
+    assert {one["reason"] for one in model.card["rejected"]} == {"springs: NONFINITE_FORCES"}
+    assert model.state["prior"]["specification"] == "springs"
+    monkeypatch.setattr("screening.calculators.load_calculator", lambda _: Springs("e" * 64))
+    with pytest.raises(ModelRefusedError, match="other weights"):
+        density_predictor(model, None)
+
+
+def test_a_file_of_jarvis_is_learned_in_place_of_the_database(uri, kept, tmp_path):
+    atoms = {
+        "lattice_mat": (4.0 * np.eye(3)).tolist(),
+        "coords": [[0, 0, 0], [0.5, 0.5, 0.5]],
+        "elements": ["Cs", "Cl"],
+        "cartesian": False,
+    }
+    density = np.exp(-(((np.linspace(-300, 1000, 66) - 150) / 40) ** 2)).tolist()
+    file = tmp_path / "jarvis.json"
+    values = [{"jid": "JVASP-1", "atoms": atoms, "pdos_elast": density}, {"jid": "JVASP-2"}]
+    file.write_text(json.dumps(values))
+    task = TrainingTask("alignn", settings={"checkpoints": str(tmp_path)}, file=str(file))
+    with open_database(uri) as database:
+        done = train(database, task)
+        other = replace(task, method="ldml")
+        with pytest.raises(SettingError, match="no option of ldml"):
+            train(database, other)
+        file.write_text("[]")
+        with pytest.raises(TrainingSetError, match="nothing to learn"):
+            train(database, task)
+    assert (done.training_ids, sum(done.left_out.values())) == (("JVASP-1",), 1)
+    assert done.source == "JARVIS-DFT (OptB88vdW)"
+    [label] = kept["labels"]
+    assert label.histogram.sum() == pytest.approx(6.0)
+
+
+def test_a_density_of_states_alone_is_drawn_with_its_spread():
+    grid = np.linspace(-3.0, 12.0, 26)
+    total = np.exp(-((grid - 5.0) ** 2) / 4)
+    density = DensityOfStates(grid, total, None, 0.1 * total)
+    numbers = SpectralProperties(0.01, -1.0, 5.0, 9.0, 300.0, 240.0, 3.5)
+    figure = plot_density(density, numbers, verdict="undetermined", title="NaCl")
+    [axes] = figure.axes
+    low, high = axes.get_xlim()
+    assert low < 0.0
+    assert high > 9.0
+    assert "Debye 300 K" in axes.texts[0].get_text()
+    bare = plot_density(replace(density, total_std_per_thz=None))
+    assert bare.axes[0].get_legend() is None
+    assert not list(bare.axes[0].texts)

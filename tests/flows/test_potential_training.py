@@ -1,0 +1,385 @@
+"""Potentials trained on what a database holds: from which cells, resumed, stored with a card."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobflow import Flow, JobStore, run_locally
+from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, MontyEncoder
+from pymatgen.core import Lattice, Structure
+
+from flows.cli import ExitCode
+from flows.gathered_cells import gathered_cells
+from flows.imports import import_structures
+from flows.labelled_files import write_labelled_cells
+from flows.labelling import LabellingSettings
+from flows.labelling_run import label
+from flows.local import Crew
+from flows.makers import LabelBatchMaker, LabelMaker, TrainPotentialMaker
+from flows.model_cards import score_rows
+from flows.potential_training import (
+    PotentialTask,
+    default_checkpoints,
+    potential_settings,
+    starting_model,
+    train_potentials,
+)
+from flows.stored_models import model_named
+from screening.errors import (
+    ElementNotInModelError,
+    InconsistentDataError,
+    ModelRefusedError,
+    NotFoundError,
+    SettingError,
+    TrainingSetError,
+)
+from screening.network_potential.rattling import RattlingSettings
+from screening.trained_model import TrainedModel
+from stores.connect import open_database
+from stores.model_files import read_model, write_model
+from stores.models import SOURCE_IDS, learned_by, load_model, store_model
+
+EMT = "ase.calculators.emt.EMT"
+FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+SMALL = LabellingSettings(RattlingSettings(n_cells=2, min_length_angstrom=4.0, max_atoms=16))
+TINY = {"valid_fraction": 0.3, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def labelled_file(tmp_path_factory):
+    """A database file with two rattled cells of each of six metals, to be copied."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for symbol, edge in {"Al": 4.05, "Cu": 3.61, "Ag": 4.09}.items():
+        Structure(Lattice.cubic(edge), [symbol] * 4, FCC).to(folder / f"{symbol}-fcc.cif")
+        bcc = Lattice.cubic(edge / 2 ** (1 / 3))
+        Structure(bcc, [symbol] * 2, [FCC[0], [0.5] * 3]).to(folder / f"{symbol}-bcc.cif")
+    uri = f"sqlite:///{folder}/labelled.db"
+    names = import_structures(uri, sorted(folder.glob("*.cif"))).material_ids
+    maker = LabelBatchMaker(calculator=EMT, settings=SMALL.as_dict())
+    label(uri, names, maker, crew=Crew(workers=0))
+    return folder / "labelled.db", names
+
+
+@pytest.fixture
+def labelled(labelled_file, tmp_path):
+    """Names of the crystals, in a database file of its own with their cells."""
+    file, names = labelled_file
+    shutil.copy(file, tmp_path / "screening.db")
+    return names
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def task(**changes):
+    fields = {"preset": "tiny", "settings": TINY, "name": "metals", "epochs": 2}
+    return PotentialTask(**fields | changes)
+
+
+class Epochs:
+    """Remembers what it is told, and interrupts where it is asked to."""
+
+    def __init__(self, stop_at=None):
+        self.heard, self._stop_at = [], stop_at
+
+    def __call__(self, name, said, epoch, n_epochs):
+        self.heard.append((name, epoch))
+        assert "loss" in said
+        assert n_epochs >= epoch
+        if (name, epoch) == self._stop_at:
+            raise KeyboardInterrupt
+
+
+def test_a_potential_is_stored_with_its_card(uri, labelled):
+    pytest.importorskip("careful_mace")
+    heard = Epochs()
+    done = train_potentials(uri, task(), heard)
+    assert heard.heard == [("metals", 1), ("metals", 2)]
+    [(key, model)] = done.models.items()
+    with open_database(uri, read_only=True) as database:
+        assert model_named(database, "metals")[0] == key
+        assert load_model(database, "mace:metals").digest == model.digest
+        assert learned_by(database, model.digest, labelled) == set(labelled)
+        [stored] = database.models.query({})
+    assert {one["quantity"] for one in stored["metrics"]} == {
+        "forces_ev_per_angstrom",
+        "energy_ev_per_atom",
+        "stress_ev_per_angstrom3",
+    }
+    card = model.card
+    assert card["sources"] == [EMT]
+    assert card[SOURCE_IDS] == sorted(labelled)
+    assert card["split"]["n_held_out_cells"] >= 0.3 * 12
+    forces = score_rows(card)[0]
+    assert forces.baseline == "zero forces"
+    assert forces.baseline_mae == card["scores"]["zero_forces_mae"]
+    assert list(default_checkpoints().iterdir()) == []
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_training_that_was_stopped_ends_as_an_undisturbed_one(uri):
+    pytest.importorskip("careful_mace")
+    [undisturbed] = train_potentials(uri, task(name="other")).models.values()
+    with pytest.raises(KeyboardInterrupt):
+        train_potentials(uri, task(), Epochs(stop_at=("metals", 1)))
+    [kept] = default_checkpoints().iterdir()
+    assert kept.name.startswith("metals-")
+    with open_database(uri, read_only=True) as database, pytest.raises(NotFoundError):
+        load_model(database, "mace:metals")
+    rest = Epochs()
+    [model] = train_potentials(uri, task(), rest).models.values()
+    assert rest.heard == [("metals", 2)]
+    assert model.digest == undisturbed.digest
+    assert list(default_checkpoints().iterdir()) == []
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_committee_goes_on_with_the_member_it_was_at(uri, tmp_path):
+    pytest.importorskip("careful_mace")
+    both = task(committee=2, epochs=1, checkpoints=str(tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        train_potentials(uri, both, Epochs(stop_at=("metals-1", 1)))
+    rest = Epochs()
+    done = train_potentials(uri, both, rest)
+    assert rest.heard == []
+    first, second = done.models.values()
+    assert (first.name, second.name) == ("metals-0", "metals-1")
+    assert (first.card["seed"], second.card["seed"]) == (0, 1)
+    held_out = [one.card["split"]["held_out_groups"] for one in (first, second)]
+    assert held_out[0] == held_out[1] != []
+    assert first.digest != second.digest
+    with open_database(uri, read_only=True) as database:
+        assert database.models.count() == 2
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_training_starts_from_stored_weights_or_those_of_a_file(uri, tmp_path):
+    pytest.importorskip("careful_mace")
+    [model] = train_potentials(uri, task(epochs=1)).models.values()
+    file = write_model(tmp_path / "metals.psm", model)
+    named = ("metals", "mace:metals", str(file), f"mace:{file}@{model.digest[:16]}")
+    with open_database(uri) as database:
+        found = [starting_model(database, text) for text in named]
+    assert {one.digest for one in found} == {model.digest}
+    again = task(name="later", epochs=1, start_from="metals", query="chemsys in Cu,Ag")
+    [later] = train_potentials(uri, again).models.values()
+    assert later.card["started_from"] == "mace:metals"
+    assert set(later.card[SOURCE_IDS]) == set(model.card[SOURCE_IDS])
+    before, after = (set(one.card["split"]["training_groups"]) for one in (model, later))
+    assert before < after
+    assert "held-out compositions were learned" in " ".join(later.card["notes"])
+    assert later.elements == model.elements
+    assert later.digest != model.digest
+    with open_database(uri) as database, pytest.raises(ModelRefusedError):
+        starting_model(database, f"{file}@{'0' * 16}")
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_training_starts_from_a_network_of_the_package(uri, tmp_path, monkeypatch):
+    pytest.importorskip("careful_mace")
+    from tiny_mace import save_tiny_mace
+
+    file = save_tiny_mace(tmp_path / "big.model")  # for Al and Cu
+    digits = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    with open_database(uri) as database, pytest.raises(ModelRefusedError, match="runs code"):
+        starting_model(database, str(file))
+    start = f"mace:{file}@{digits}"
+    with pytest.raises(ElementNotInModelError, match="Ag"):
+        train_potentials(uri, task(start_from=start), Epochs())
+    tuned = task(start_from=start, query="chemsys in Al,Cu", epochs=1, name="tuned")
+    [model] = train_potentials(uri, tuned).models.values()
+    assert model.card["started_from"] == f"mace:big.model@{digits}"
+    assert model.elements == (13, 29)
+    assert model.state["architecture"]["n_interactions"] == 1
+    assert "not known" in " ".join(model.card["notes"])
+    monkeypatch.setattr("screening.calculators.mace._published", lambda _: file)  # downloaded
+    with open_database(uri) as database:
+        assert starting_model(database, "mace:medium").name == "medium"
+        with pytest.raises(NotFoundError):
+            starting_model(database, "medium")
+
+
+@pytest.mark.usefixtures("labelled")
+def test_only_potentials_are_started_from(uri, tmp_path):
+    entropy = TrainedModel(
+        "linear-descriptor-entropy", "x", (13,), {"a": np.zeros(1)}, {}, {}, "0" * 64, 1
+    )
+    file = write_model(tmp_path / "entropy.psm", entropy)
+    with open_database(uri) as database:
+        store_model(database, entropy)
+        with pytest.raises(ModelRefusedError, match="linear-descriptor-entropy"):
+            starting_model(database, str(file))
+        with pytest.raises(NotFoundError):
+            starting_model(database, "x")
+        assert starting_model(database, "") is None
+
+
+@pytest.mark.usefixtures("screened")
+def test_displaced_cells_of_phonons_are_labelled_cells(uri):
+    with open_database(uri) as database:
+        found = gathered_cells(database, "chemsys = Cu")
+        rows = database.phonons.query({}, ["material_id", "n_displacements"])
+        expected = {row["material_id"]: row["n_displacements"] for row in rows}
+    counts = dict.fromkeys({cell.material_id for cell in found.cells}, 0)
+    for cell in found.cells:
+        counts[cell.material_id] += 1
+    assert len(counts) == 2
+    assert counts == {name: expected[name] for name in counts}
+    assert found.n_from_phonons == len(found.cells)
+    assert set(found.sources) == {EMT}
+    assert "displaced cells of stored phonons" in " ".join(found.lines())
+
+
+def test_labelled_cells_and_phonons_of_one_calculator_come_together(uri, screened):
+    maker = LabelBatchMaker(calculator=EMT, settings=SMALL.as_dict())
+    label(uri, screened[:1], maker, crew=Crew(workers=0))
+    with open_database(uri) as database:
+        found = gathered_cells(database)
+    assert len(found.cells) == found.n_from_phonons + 2
+
+
+@pytest.mark.usefixtures("labelled")
+def test_files_alone_are_trained_on_alone(uri, tmp_path):
+    with open_database(uri) as database:
+        stored = gathered_cells(database)
+        file = write_labelled_cells(stored.cells[:4], tmp_path / "cells.extxyz")
+        assert len(gathered_cells(database, files=[file]).cells) == 4
+        both = gathered_cells(database, source=EMT, files=[file])
+        assert (len(both.cells), both.n_from_files) == (16, 4)
+        assert len(gathered_cells(database, "chemsys = Cu", files=[file]).cells) == 8
+        with pytest.raises(NotFoundError):
+            gathered_cells(database, "chemsys = Pt")
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_bad_frame_stops_a_training_and_is_named(uri, tmp_path):
+    with open_database(uri) as database:
+        file = write_labelled_cells(gathered_cells(database).cells[:2], tmp_path / "a.extxyz")
+        file.write_text(file.read_text().replace(":forces:R:3", ":speed:R:3", 1))
+        with pytest.raises(InconsistentDataError, match=r"a\.extxyz, frame 1: no forces"):
+            gathered_cells(database, files=[file])
+
+
+def test_epochs_are_shared_out_to_stages():
+    whole = potential_settings(PotentialTask(preset="paper"))
+    assert [one.epochs for one in whole.stages] == [150, 50]
+    few = potential_settings(PotentialTask(preset="paper", epochs=8))
+    assert [one.epochs for one in few.stages] == [6, 2]
+    channels = PotentialTask(settings={"architecture": {"channels": 8}, "seed": 3})
+    assert potential_settings(channels).architecture.channels == 8
+    assert potential_settings(channels).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"preset": "huge"}, SettingError),
+        ({"preset": "paper", "epochs": 1}, SettingError),
+        ({"settings": {"chanels": 3}}, SettingError),
+        ({"settings": {"architecture": {"channels": 0}}}, SettingError),
+        ({"committee": 0}, SettingError),
+        ({"name": "no/name"}, SettingError),
+        ({"start_from": "nobody"}, NotFoundError),
+        ({"source": "nobody"}, TrainingSetError),
+        ({"files": ("nowhere.xyz",)}, Exception),
+    ],
+)
+@pytest.mark.usefixtures("labelled")
+def test_what_cannot_be_trained_is_refused_before_the_work(uri, changes, error):
+    heard = Epochs()
+    with pytest.raises(error):
+        train_potentials(uri, task(**changes), heard)
+    assert heard.heard == []
+
+
+@pytest.mark.parametrize(
+    "maker", [LabelBatchMaker(), LabelMaker(batch_size=3), TrainPotentialMaker(epochs=3)]
+)
+def test_a_maker_survives_serialisation(maker):
+    assert MontyDecoder().decode(json.dumps(maker, cls=MontyEncoder)) == maker
+
+
+def test_cells_are_labelled_and_trained_on_in_one_flow(uri, names, tmp_path):
+    pytest.importorskip("careful_mace")
+    batch_maker = LabelBatchMaker(calculator=EMT, settings=SMALL.as_dict())
+    labelling = LabelMaker(batch_maker=batch_maker, batch_size=4).make(uri, list(names))
+    training = TrainPotentialMaker(
+        model_name="metals", preset="tiny", settings=TINY, epochs=1,
+        checkpoints=str(tmp_path / "kept"),
+    ).make(uri, after=[labelling.output])  # fmt: skip
+    assert len(labelling.jobs) == 3
+    responses = run_locally(
+        Flow([labelling, training]), log=False, ensure_success=True, raise_immediately=True,
+        store=JobStore(MemoryStore()),
+    )  # fmt: skip
+    counted = responses[labelling.jobs[-1].uuid][1].output
+    assert (counted["outcomes"], counted["n_lost_batches"]) == ({"computed": 6}, 0)
+    output = responses[training.uuid][1].output
+    assert output["sources"] == {EMT: 12}
+    assert output["model_id"].startswith("mace:metals@")
+
+
+@pytest.mark.usefixtures("names")
+def test_the_commands(phonoscreen, tmp_path):
+    pytest.importorskip("careful_mace")
+    size = ("--min-length", 4, "--max-atoms", 16, "--cells", 2)
+    code, out, _ = phonoscreen("cells", "label", "-c", EMT, "-w", 0, *size)
+    assert (code, "computed now" in out) == (ExitCode.DONE, True)
+    code, out, _ = phonoscreen("cells")
+    assert code == ExitCode.DONE
+    assert EMT in out
+    training = ("train", "mace", "--preset", "tiny", "--name", "metals", "--epochs", 2,
+                "--held-out", 0.3, "--device", "cpu")  # fmt: skip
+    code, out, err = phonoscreen(*training)
+    assert code == ExitCode.DONE, err
+    for said in ("mace:metals@", "trained on 8 cells", "zero forces", "eV/Å", "2 epochs"):
+        assert said in out
+    assert f"kept after every epoch in {tmp_path / 'cache' / 'phonoscreen' / 'training'}" in err
+    assert "metals, epoch 2 of 2" in err
+    assert "--calculator mace:metals.psm" in err
+    code, shown, _ = phonoscreen("models", "show", "metals")
+    assert (code, "zero forces" in shown) == (ExitCode.DONE, True)
+    file = tmp_path / "metals.psm"
+    code, _, _ = phonoscreen("models", "export", "metals", file)
+    assert code == ExitCode.DONE
+    assert read_model(file).method == "mace-potential"
+
+
+@pytest.mark.usefixtures("labelled")
+def test_cells_are_handed_out_and_taken_back_by_commands(phonoscreen, tmp_path):
+    todo, done = tmp_path / "todo.extxyz", tmp_path / "done.extxyz"
+    size = ("--min-length", 4, "--max-atoms", 16, "--cells", 2)
+    code, out, err = phonoscreen("cells", "write", todo, "--query", "chemsys = Cu", *size)
+    assert (code, out.strip()) == (ExitCode.DONE, str(todo))
+    assert "4 cells of 2 crystals" in err
+    assert phonoscreen("cells", "import", todo)[0] == ExitCode.NOTHING_USABLE
+    assert phonoscreen("cells", "export", done, "--query", "chemsys = Cu")[0] == ExitCode.DONE
+    code, out, _ = phonoscreen("cells", "import", done, "--json")
+    assert code == ExitCode.DONE
+    assert json.loads(out)["sources"] == {EMT: 4}
+    with Path(done).open("a") as stream:
+        stream.write('1\nLattice="4 0 0 0 4 0 0 0 4"\nCu 0 0 0\n')
+    code, out, _ = phonoscreen("cells", "import", done)
+    assert code == ExitCode.SOME_FAILED
+    assert "frame 5" in out
+    assert phonoscreen("train", "mace", "--preset", "tiny")[0] == ExitCode.WRONG_USAGE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rf-ifc", "--preset", "tiny"),
+        ("mace", "--variant", "auto"),
+        ("mace", "--committee", "2", "--out", "a.psm"),
+        ("mace", "--preset", "huge"),
+    ],
+)
+@pytest.mark.usefixtures("labelled")
+def test_options_that_do_not_fit_are_refused(phonoscreen, arguments):
+    assert phonoscreen("train", *arguments)[0] == ExitCode.WRONG_USAGE
