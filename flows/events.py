@@ -6,13 +6,23 @@ process (a progress bar, a queue to the parent process) is set around the run in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-__all__ = ["LABELLING", "Listener", "MaterialEvent", "Outcome", "emit", "listening"]
+__all__ = [
+    "LABELLING",
+    "Listener",
+    "MaterialEvent",
+    "Outcome",
+    "batch_report",
+    "emit",
+    "listening",
+]
 
 LABELLING = "label"
 """Stage of failures that concern cells to train on, and no prediction."""
@@ -55,6 +65,24 @@ class MaterialEvent:
 Listener = Callable[[MaterialEvent], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+def batch_report(events: Mapping[str, MaterialEvent]) -> dict[str, Any]:
+    """Tell, as plain JSON, what became of a batch.
+
+    Returns
+    -------
+    dict
+        Number of materials per outcome, what became of each, and the wall time of the work.
+    """
+    return {
+        "outcomes": dict(Counter(event.outcome.value for event in events.values())),
+        "materials": {
+            name: {"outcome": event.outcome.value, "detail": event.detail}
+            for name, event in events.items()
+        },
+        "wall_seconds": sum(event.wall_seconds for event in events.values()),
+    }
 
 
 def emit(event: MaterialEvent) -> None:

@@ -6,7 +6,6 @@ them; results go to the database, and a job's own output is a short report.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from jobflow import Flow, JobConfig, OnMissing, Response, job
 
 from flows.batches import screen_batch
 from flows.catalogue import crystal_of
-from flows.events import Outcome
+from flows.events import Outcome, batch_report
 from flows.predictors import cached_predictor
 from flows.resources import Resource, resource_for, tagged
 from screening.errors import ModelError, SettingError
@@ -76,14 +75,7 @@ def screen_batch_job(
     predictor = cached_predictor(calculator, settings)
     with open_database(database_uri) as database:
         events = screen_batch(database, material_ids, predictor)
-    return {
-        "outcomes": dict(Counter(event.outcome.value for event in events.values())),
-        "materials": {
-            name: {"outcome": event.outcome.value, "detail": event.detail}
-            for name, event in events.items()
-        },
-        "wall_seconds": sum(event.wall_seconds for event in events.values()),
-    }
+    return batch_report(events)
 
 
 @job

@@ -8,6 +8,8 @@ from typing import Any
 
 from jobflow import JobConfig, OnMissing, job
 
+from flows.events import batch_report
+
 __all__ = ["label_batch_job", "labelling_report_job"]
 
 
@@ -39,14 +41,7 @@ def label_batch_job(
     loaded, chosen = labelling_calculator(calculator), LabellingSettings.from_dict(settings)
     with open_database(database_uri) as database:
         events = label_batch(database, material_ids, loaded, chosen)
-    return {
-        "outcomes": dict(Counter(event.outcome.value for event in events.values())),
-        "materials": {
-            name: {"outcome": event.outcome.value, "detail": event.detail}
-            for name, event in events.items()
-        },
-        "wall_seconds": sum(event.wall_seconds for event in events.values()),
-    }
+    return batch_report(events)
 
 
 @job(config=JobConfig(on_missing_references=OnMissing.NONE))

@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.output import print_lines
 from stores.connect import DEFAULT_URI
 
-__all__ = ["ExitCode", "Json", "app", "chosen_database_uri", "database_uri"]
+__all__ = [
+    "ExitCode",
+    "Json",
+    "app",
+    "chosen_database_uri",
+    "database_uri",
+    "selected_materials",
+]
 
 
 class ExitCode(IntEnum):
@@ -63,3 +71,24 @@ def database_uri() -> str:
 def chosen_database_uri() -> str:
     """Return the database that was named on the command line, empty where none was."""
     return _state["chosen"]
+
+
+def selected_materials(query: str | None, otherwise: str) -> tuple[str, ...]:
+    """Return the stored materials that a filter selects, or end the command where there are none.
+
+    Parameters
+    ----------
+    query
+        The filter; everything that is stored where there is none.
+    otherwise
+        What to say where nothing matches, such as ``nothing to launch``.
+    """
+    from flows.catalogue import materials_where
+    from stores.connect import open_database
+
+    with open_database(database_uri(), read_only=True) as database:
+        names = materials_where(database, query or "")
+    if not names:
+        print_lines([f"{otherwise}: nothing stored that matches"])
+        raise typer.Exit(ExitCode.NOTHING_USABLE)
+    return names

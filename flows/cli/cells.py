@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.app import ExitCode, Json, app, database_uri
+from flows.cli.app import ExitCode, Json, app, database_uri, selected_materials
 from flows.cli.options import Calculator, Query, TimeLimit, Workers
 from flows.cli.output import err, out, print_json, print_lines, print_paths
 
@@ -96,7 +96,7 @@ def label_command(  # noqa: PLR0913 - every option is an argument
     )
     settings = LabellingSettings(rattling, QUANTITIES[:1] if forces_only else QUANTITIES)
     maker = LabelBatchMaker(calculator=calculator, settings=settings.as_dict())
-    names = _selected(query)
+    names = selected_materials(query, "nothing to displace")
     limit_threads(1)
     try:
         with ScreenProgress(len(names), err) as progress:
@@ -146,7 +146,7 @@ def write_command(  # noqa: PLR0913 - every option is an argument
     rattling = _rattling(
         n_cells, (smallest, largest), strain, (min_length, max_atoms), seed, alone=alone
     )
-    names = _selected(query)
+    names = selected_materials(query, "nothing to displace")
     with open_database(database_uri(), read_only=True) as database:
         count, refused = write_unlabelled_cells(database, names, rattling, file)
     print_lines([f"{name}: {error.code}: {error.message}" for name, error in refused])
@@ -204,18 +204,6 @@ def export_cells_command(
         found = gathered_cells(database, query or "", source)
     print_lines(found.lines())
     print_paths([write_labelled_cells(found.cells, file)])
-
-
-def _selected(query: str | None) -> tuple[str, ...]:
-    from flows.catalogue import materials_where
-    from stores.connect import open_database
-
-    with open_database(database_uri(), read_only=True) as database:
-        names = materials_where(database, query or "")
-    if not names:
-        print_lines(["nothing to displace: nothing stored that matches"])
-        raise typer.Exit(ExitCode.NOTHING_USABLE)
-    return names
 
 
 def _rattling(

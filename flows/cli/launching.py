@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.app import ExitCode, Json, app, database_uri
+from flows.cli.app import ExitCode, Json, app, database_uri, selected_materials
 from flows.cli.options import (
     Adaptive,
     Calculator,
@@ -123,7 +123,7 @@ def launch(  # noqa: PLR0913 - every option is an argument
     work = work_of(options, calculator, chosen)
     report = submit(
         database_uri(),
-        _selected(query),
+        selected_materials(query, "nothing to launch"),
         _maker(work, calculator, chosen, batch_size),
         destination,
         crew=Crew(workers=workers),
@@ -160,18 +160,6 @@ def _maker(
         core_hours=work.budget.core_hours,
         batch_size=batch_size,
     )
-
-
-def _selected(query: str | None) -> tuple[str, ...]:
-    from flows.catalogue import materials_where
-    from stores.connect import open_database
-
-    with open_database(database_uri(), read_only=True) as database:
-        names = materials_where(database, query or "")
-    if not names:
-        print_lines(["nothing to launch: nothing stored that matches"])
-        raise typer.Exit(ExitCode.NOTHING_USABLE)
-    return names
 
 
 def _destination(

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from scipy.linalg import block_diag
 
 from screening.calculators.mace import model_heads
+from screening.calculators.mace_harmonics import harmonic_matrix
 from screening.errors import ModelRefusedError
 from screening.network_potential.contraction import ProductBasis
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Graph", "NetworkForward", "can_run"]
 
 _BLOCK = "RealAgnosticResidualInteractionBlock"
-_SAMPLES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +100,7 @@ class NetworkForward:
             tuple(torch.tensor(one, device=like.device) for one in factors)
             for factors in _powers(max_ell)
         ]
-        harmonics = _harmonics(max_ell)
+        harmonics = torch.tensor(harmonic_matrix(max_ell))
         self._layers = [
             _Layer(interaction, product, harmonics)
             for interaction, product in zip(network.interactions, network.products, strict=True)
@@ -272,21 +270,6 @@ def _powers(max_ell: int) -> list[tuple[list[int], list[int]]]:
         found.append(([below.index(one[:-1]) for one in here], [one[-1] for one in here]))
         below = here
     return found
-
-
-def _harmonics(max_ell: int) -> torch.Tensor:
-    """Spherical harmonics as sums of monomials of the same degree, (monomial, harmonic)."""
-    from e3nn import o3
-
-    unit = np.random.default_rng(0).normal(size=(_SAMPLES, 3))
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    blocks = []
-    for degree in range(max_ell + 1):
-        wanted = o3.spherical_harmonics(degree, torch.tensor(unit), True, "component").numpy()
-        powers = [list(one) for one in combinations_with_replacement(range(3), degree)]
-        columns = np.stack([unit[:, one].prod(axis=1) for one in powers], axis=1)
-        blocks.append(np.linalg.lstsq(columns, wanted, rcond=None)[0])
-    return torch.tensor(block_diag(*blocks))
 
 
 def _couplings(product: Any, like: torch.Tensor) -> tuple[list[int], list[int], list[torch.Tensor]]:
