@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import pickle
@@ -800,6 +801,17 @@ class Doubled(MapBuilder):
         return {"twice": 2 * item["x"]}
 
 
+@pytest.fixture
+def quiet_root(monkeypatch):
+    """Take back what a builder's run does to the root logger, for the tests that come after."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    level = root.level
+    yield
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("quiet_root")
 def test_map_builder_is_incremental(tmp_path):
     source = SQLiteStore(tmp_path / "a.db", "source")
     target = SQLiteStore(tmp_path / "a.db", "target")
