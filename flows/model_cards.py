@@ -277,7 +277,7 @@ def parities_of(card: Mapping[str, Any]) -> list[Parity]:
     rows = {row.name: row for row in score_rows(card)}
     return [
         Parity(
-            _UNITS[name][0] if name in _UNITS else _words(name),
+            rows[name].label if name in rows else _UNITS.get(name, (_words(name),))[0],
             str(one.get("unit") or ""),
             one["reference"],
             one["predicted"],

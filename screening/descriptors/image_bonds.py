@@ -22,6 +22,7 @@ __all__ = [
     "image_bonds",
     "mirrored",
     "smooth_switch",
+    "sum_over_images",
     "symmetric_products",
     "symmetric_tensors",
 ]
@@ -193,12 +194,40 @@ def fold_onto_pairs(bonds: ImageBonds, values: FloatArray) -> FloatArray:
     ndarray
         Shape (first atom, second atom, ...); zero where there is no bond.
     """
-    pairs = bonds.pairs
     folded = np.zeros((bonds.n_atoms**2, *values.shape[1:]), dtype=values.dtype)
-    if len(pairs):
-        starts = np.flatnonzero(np.diff(pairs, prepend=-1))
-        folded[pairs[starts]] = np.add.reduceat(values, starts, axis=0)
+    bonded, sums = _summed(bonds, values)
+    folded[bonded] = sums
     return folded.reshape(bonds.n_atoms, bonds.n_atoms, *values.shape[1:])
+
+
+def sum_over_images(bonds: ImageBonds, values: FloatArray, pairs: IntArray) -> FloatArray:
+    """Sum over the images of some pairs of atoms, as `fold_onto_pairs` does of all.
+
+    Parameters
+    ----------
+    bonds, values
+        As `fold_onto_pairs` takes them; all bonds are of these pairs.
+    pairs
+        First and second atoms, ascending, shape (pair, 2).
+
+    Returns
+    -------
+    ndarray
+        Shape (pair, ...); zero where there is no bond.
+    """
+    folded = np.zeros((len(pairs), *values.shape[1:]), dtype=values.dtype)
+    bonded, sums = _summed(bonds, values)
+    folded[np.searchsorted(pairs[:, 0] * bonds.n_atoms + pairs[:, 1], bonded)] = sums
+    return folded
+
+
+def _summed(bonds: ImageBonds, values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Sum the values of each pair that has a bond; pairs as `ImageBonds.pairs`, ascending."""
+    pairs = bonds.pairs
+    starts = np.flatnonzero(np.diff(pairs, prepend=-1))
+    if not len(starts):
+        return pairs, values
+    return pairs[starts], np.add.reduceat(values, starts, axis=0)
 
 
 def mirrored(upper: FloatArray) -> FloatArray:

@@ -30,7 +30,7 @@ from screening.uncertainty.own_intervals import (
     risks_with,
 )
 
-__all__ = ["Calibration", "calibrate", "held_out_coverage", "quantiles_by_family"]
+__all__ = ["ALL", "Calibration", "calibrate", "held_out_coverage", "quantiles_by_family"]
 
 _ENOUGH_GROUPS_OF_A_FAMILY = 30
 _LEAST_LEVERAGE = 1e-12

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.linear_entropy.calibration import held_out_coverage
+from screening.linear_entropy.calibration import ALL, held_out_coverage
 from screening.linear_entropy.moments import Moments
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.linear_entropy.table import TrainingTable
@@ -33,6 +33,8 @@ PAPER_FIGURES: Mapping[str, float] = {
 
 _NORMAL_90 = 1.6448536269514722
 _MOST_POINTS = 3000
+_SHOWN_K = 300.0
+_CURVE_UNITS = ("meV/atom", "meV/K/atom", "meV/K/atom")
 
 
 def model_card(
@@ -80,20 +82,67 @@ def model_card(
             "entropies without masses and temperature, which add exact terms",
         ],
     }
-    return card if thermal is None else card | {"thermodynamics": _thermal(thermal)}
+    return card if thermal is None else card | _of_curves(card, table, thermal, settings.alpha)
+
+
+def _of_curves(
+    card: Mapping[str, Any], table: TrainingTable, thermal: ThermalErrors, alpha: float
+) -> dict[str, Any]:
+    """Collect what the curves of crystals add to a card."""
+    found: dict[str, Any] = {"thermodynamics": _thermal(thermal)}
+    if _SHOWN_K not in thermal.temperatures_k:
+        return found
+    at = thermal.temperatures_k.index(_SHOWN_K)
+    return found | {
+        "parity": card["parity"] | _parity_of_curves(thermal, at),
+        "held_out_coverage_300k": _coverage_of_curves(table, thermal, at, alpha),
+    }
 
 
 def _parity(table: TrainingTable, truth: FloatArray, errors: FloatArray) -> dict[str, Any]:
-    """Held-out values beside the true ones, evenly thinned out where they are many."""
-    chosen = np.linspace(0, len(truth) - 1, min(len(truth), _MOST_POINTS)).round().astype(int)
-    sizes = _sizes(table)[chosen]
+    """Held-out entropies beside the true ones."""
+    sizes = _sizes(table)
+    found = _panel(truth / sizes, (truth + errors) / sizes, "k_B/atom")
+    return {"entropy_boltzmann_per_atom": found}
+
+
+def _parity_of_curves(thermal: ThermalErrors, at: int) -> dict[str, Any]:
+    """Held-out free energies and heat capacities of all that have a spectrum."""
+    usable = np.isfinite(thermal.predicted).all(axis=(1, 2))
     return {
-        "entropy_boltzmann_per_atom": {
-            "reference": (truth[chosen] / sizes).tolist(),
-            "predicted": ((truth + errors)[chosen] / sizes).tolist(),
-            "unit": "k_B/atom",
-        }
+        f"{curve} {_SHOWN_K:g} K": _panel(
+            thermal.exact[usable, number, at], thermal.predicted[usable, number, at], unit
+        )
+        for number, (curve, unit) in enumerate(zip(CURVES, _CURVE_UNITS, strict=True))
+        if not curve.startswith("entropy")  # it has its own panel
     }
+
+
+def _panel(reference: FloatArray, predicted: FloatArray, unit: str) -> dict[str, Any]:
+    """Values for a picture, evenly thinned out where they are many."""
+    count = len(reference)
+    chosen = np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int)
+    return {
+        "reference": reference[chosen].tolist(),
+        "predicted": predicted[chosen].tolist(),
+        "unit": unit,
+    }
+
+
+def _coverage_of_curves(
+    table: TrainingTable, thermal: ThermalErrors, at: int, alpha: float
+) -> dict[str, float]:
+    """Fraction of the crystals within intervals of each curve that other parts calibrate.
+
+    One without a spectrum is in none.
+    """
+    groups = [label.group for label in table.labels]
+    found = {}
+    for number, curve in enumerate(CURVES):
+        scores = thermal.scores[:, number, at]
+        inside, _ = held_out_coverage(scores, groups, [ALL] * len(groups), table.folds, alpha)
+        found[curve.partition("_mev")[0]] = float((inside & np.isfinite(scores)).mean())
+    return found
 
 
 def _sizes(table: TrainingTable) -> FloatArray:

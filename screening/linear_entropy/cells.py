@@ -43,7 +43,7 @@ formation in Lennard-Jones cells err by 0.6 k_B more for each percent beyond."""
 
 MISFIT_TOLERANCE = 2e-5
 """Strain of a cell against its perfect crystal beyond that learned from: every atom of the cell
-adds to such an error, 0.27 k_B each for a percent in Lennard-Jones cells and 0.05 in iron."""
+adds to such an error, 0.27 k_B each for a percent in Lennard-Jones cells and 0.13 in iron."""
 
 _SYMPREC_ANGSTROM = 1e-2
 _N_NEIGHBOURS = 12  # they feel every strain of close-packed, body-centred and diamond crystals

@@ -93,6 +93,8 @@ class RandomForestPhonons:
         As `screening.predictors.interface.Predictor` says.
     training_source
         What computed the training set.
+    model_settings
+        Settings of the training, for people.
     own_calibration
         What intervals are worth at other risks; nothing on a mesh, nor where no sum over all wave
         vectors was learned from.
@@ -134,6 +136,7 @@ class RandomForestPhonons:
         self.model = model_name(model.method, model.name)
         self.model_digest = model.digest
         self.training_source = self._model.source
+        self.model_settings: Mapping[str, object] = self._model.settings.as_dict()
         own = self._model.calibration.own
         self.own_calibration = own if modes == "zone_centre" else replace(own, quantiles={})
         self.settings: Mapping[str, object] = self._relevant()
@@ -150,11 +153,6 @@ class RandomForestPhonons:
                 "low_mode_policy": "half_mean_optical"
             }
         return found | {"modes": self._modes}
-
-    @property
-    def model_settings(self) -> Mapping[str, object]:
-        """Settings of the training, for people."""
-        return self._model.settings.as_dict()
 
     def predict(self, crystal: Crystal) -> Prediction:
         """Predict one crystal.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from screening.descriptors.image_bonds import atomic_numbers
 from screening.errors import ModelCorruptError
 from screening.prediction import FloatArray
 from screening.random_forest.blocks import (
@@ -21,6 +22,7 @@ from screening.random_forest.blocks import (
     atom_pairs,
     hessians_from_blocks,
     kind_name,
+    kinds_among,
 )
 from screening.random_forest.features import ForestCell, row_size, rows_of, tensors_from
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
@@ -129,7 +131,7 @@ class PairForests:
 
     def blocks(self, structure: Structure, kinds: Sequence[Kind]) -> Blocks:
         """Ask the forest of each pair of elements."""
-        cell = ForestCell(structure, self.elements, self.settings)
+        cell = ForestCell(structure, self.elements, self.settings, kinds)
         radii = self.settings.radii_angstrom
         found = {}
         for kind in kinds:
@@ -225,12 +227,12 @@ class HessianModel:
         Symmetric, and nothing else is repaired. Pairs of elements of the structure must be
         among those of the choice.
         """
-        numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
+        numbers = atomic_numbers(structure)
+        present = [kind for kind in kinds_among(numbers) if kind in self.choice]
         blocks: Blocks = {}
         on_site = None
         for variant, model in self.models.items():
-            own = [kind for kind in self.choice if self.choice[kind] == variant]
-            own = [kind for kind in own if len(atom_pairs(numbers, kind))]
+            own = [kind for kind in present if self.choice[kind] == variant]
             blocks |= model.blocks(structure, own)
             on_site = model.on_site(structure)
         return hessians_from_blocks(numbers, blocks, self.n_members, on_site)

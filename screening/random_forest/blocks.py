@@ -7,6 +7,7 @@ smaller index is the first. The block of the pair in reverse is the transpose.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations_with_replacement
 
@@ -22,6 +23,7 @@ __all__ = [
     "blocks_of",
     "hessians_from_blocks",
     "kind_name",
+    "kinds_among",
     "kinds_of",
     "on_site_of",
     "with_on_site",
@@ -41,6 +43,18 @@ def kinds_of(elements: Iterable[int]) -> tuple[Kind, ...]:
     ((9, 9), (9, 19), (19, 19))
     """
     return tuple(combinations_with_replacement(sorted(elements), 2))
+
+
+def kinds_among(numbers: IntArray) -> tuple[Kind, ...]:
+    """Return the pairs of elements that have a pair of atoms, of atomic numbers (site,).
+
+    Examples
+    --------
+    >>> kinds_among(np.array([19, 9, 9]))
+    ((9, 9), (9, 19))
+    """
+    counts = Counter(numbers.tolist())
+    return tuple((a, b) for a, b in kinds_of(counts) if a != b or counts[a] > 1)
 
 
 def kind_name(kind: Kind) -> str:

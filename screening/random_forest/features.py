@@ -19,6 +19,7 @@ from screening.descriptors.image_bonds import atomic_numbers
 from screening.descriptors.pair_tensors import PairSettings, PairTensors, pair_tensors
 from screening.descriptors.three_body import EnvironmentSettings, environment_scalars
 from screening.prediction import FloatArray
+from screening.random_forest.blocks import Kind
 from screening.random_forest.settings import RandomForestSettings, Variant
 
 __all__ = ["ForestCell", "PairFeatures", "row_size", "rows_of", "targets_of", "tensors_from"]
@@ -27,7 +28,10 @@ _FRAME_RADIUS_ANGSTROM = 1.5  # the nearest image decides; wider ones turn the f
 _EQUAL = 1e-6  # of the largest eigenvalue
 _ROWS, _COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])
 _TENSOR = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
-_COORDINATION = EnvironmentSettings(radii_angstrom=())
+_SHELLS_ANGSTROM = EnvironmentSettings().shells_angstrom
+_COORDINATION = EnvironmentSettings(
+    shells_angstrom=_SHELLS_ANGSTROM, radii_angstrom=(), cutoff_angstrom=max(_SHELLS_ANGSTROM)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +63,27 @@ class ForestCell:
         Atomic numbers that are told apart.
     settings
         Radii and images.
+    kinds
+        Pairs of elements that are asked for; None for all of them, and for single atoms.
     """
 
     structure: Structure
     elements: Sequence[int]
     settings: RandomForestSettings
+    kinds: Sequence[Kind] | None = None
 
     @cached_property
     def numbers(self) -> NDArray[np.int64]:
         """Atomic numbers of the sites, shape (site,)."""
         return atomic_numbers(self.structure)
+
+    @cached_property
+    def _described(self) -> NDArray[np.int64]:
+        """Sites whose pairs are described, ascending: what lies between does not matter."""
+        if self.kinds is None:
+            return np.arange(len(self.structure))
+        wanted = {number for kind in self.kinds for number in kind}
+        return np.flatnonzero(np.isin(self.numbers, list(wanted)))
 
     @cached_property
     def _descriptors(self) -> PairTensors:
@@ -78,7 +93,10 @@ class ForestCell:
             switch_width_angstrom=min(2.0, self.settings.cutoff_angstrom),
             images=self.settings.images,
         )
-        return pair_tensors(self.structure, settings)
+        if len(self._described) == len(self.structure):
+            return pair_tensors(self.structure, settings)
+        sites = [self.structure[index] for index in self._described.tolist()]
+        return pair_tensors(Structure.from_sites(sites), settings)
 
     @cached_property
     def _coordination(self) -> FloatArray:
@@ -90,9 +108,10 @@ class ForestCell:
         one, other = self._coordination[first], self._coordination[second]
         like = (self.numbers[first] == self.numbers[second])[:, None]
         both = np.where(like, one + other, one), np.where(like, np.abs(one - other), other)
+        own, others = np.searchsorted(self._described, (first, second))
         return PairFeatures(
-            self._descriptors.tensors[first, second],
-            self._descriptors.scalars[first, second],
+            self._descriptors.tensors[own, others],
+            self._descriptors.scalars[own, others],
             np.concatenate(both, axis=1),
         )
 

@@ -23,7 +23,7 @@ from screening.hessians import atomic_masses_amu, without_translations
 from screening.novelty import Novelty
 from screening.prediction import FloatArray, frozen_array
 from screening.random_forest.block_models import BlockModel, HessianModel, PairForests, TensorRidge
-from screening.random_forest.blocks import Kind, atom_pairs, kinds_of
+from screening.random_forest.blocks import Kind, kinds_among, kinds_of
 from screening.random_forest.calibration import DISAGREEMENT_RISK, Calibration
 from screening.random_forest.curves import Curves
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
@@ -110,16 +110,15 @@ class RandomForestForceConstants:
                 subject=structure.composition.reduced_formula,
                 hint="Use a potential for crystals with one atom in the primitive cell",
             )
-        self._check_kinds(structure)
+        self._check_kinds(structure, numbers)
         return self._checked_novelty(structure)
 
-    def _check_kinds(self, structure: Structure) -> None:
+    def _check_kinds(self, structure: Structure, numbers: NDArray[np.int64]) -> None:
         """Refuse pairs of elements whose blocks no training cell held."""
-        numbers = atomic_numbers(structure)
         unseen = [
             f"{Element.from_Z(a).symbol}-{Element.from_Z(b).symbol}"
-            for a, b in kinds_of(set(numbers.tolist()))
-            if (a, b) not in self.kinds and len(atom_pairs(numbers, (a, b)))
+            for a, b in kinds_among(numbers)
+            if (a, b) not in self.kinds
         ]
         if unseen:
             raise OutOfDomainError(
@@ -130,10 +129,12 @@ class RandomForestForceConstants:
 
     def _checked_novelty(self, structure: Structure) -> float:
         limits, measures = self.calibration.domain.at_rest, self.novelty.measures(structure)
+        novelty = limits.novelty(measures)
+        if novelty <= 1.0:
+            return novelty
         refusal = limits.refusal(measures, structure.composition.reduced_formula)
-        if refusal is not None:
-            raise refusal
-        return limits.novelty(measures)
+        assert refusal is not None
+        raise refusal
 
     def check_size(self, structure: Structure) -> None:
         """Refuse a cell of a size for which sums over the modes of the zone centre are not known.
@@ -149,7 +150,8 @@ class RandomForestForceConstants:
                 f"{len(structure)} sites in the cell, {low} to {high} were learned: the modes of"
                 " the zone centre of another cell are other modes",
                 subject=structure.composition.reduced_formula,
-                hint='Take a model of cells of this size, modes="mesh" of a ridge, or a potential',
+                hint="Take a model of cells of this size, --mesh with a model of ridges alone, or a"
+                " potential",
             )
 
     def check_agreement(self, curves: Curves, structure: Structure) -> None:
@@ -223,7 +225,7 @@ class RandomForestForceConstants:
                 hint="Train the variant tensor_ridge, or use the modes of the zone centre",
             )
         supercell, sites = _supercell(structure, supercell_matrix)
-        self._check_kinds(supercell)
+        self._check_kinds(supercell, atomic_numbers(supercell))
         factor = np.exp(2.0 * self.correction.mean_change)
         hessian = factor * without_translations(self.hessian_members(supercell)[0])
         n_atoms = len(supercell)

@@ -33,6 +33,7 @@ from screening.descriptors.image_bonds import (
     atomic_numbers,
     fold_onto_pairs,
     image_bonds,
+    sum_over_images,
     symmetric_products,
     symmetric_tensors,
 )
@@ -299,16 +300,17 @@ class TensorCell:
     def _blocks_of_bonds(
         self, kind: Kind, coefficients: FloatArray, pairs: NDArray[np.int64]
     ) -> FloatArray:
-        numbers = self.numbers
-        chosen = (numbers[self._bonds.first] == kind[0]) & (numbers[self._bonds.second] == kind[1])
+        first, second = self._bonds.first, self._bonds.second
+        chosen = (self.numbers[first] == kind[0]) & (self.numbers[second] == kind[1])
+        if kind[0] == kind[1]:
+            chosen &= first < second  # as `pairs`
         bonds = self._bonds.chosen(chosen)
         along, isotropic = np.split(coefficients, 2, axis=1)
         radial = self._radial[chosen]
         weights = np.stack([radial @ along.T, radial @ isotropic.T], axis=-1)
         angular = self._angular[chosen]
         parts = weights[:, :, :1] * angular[:, None, :6], weights[:, :, 1:]
-        folded = fold_onto_pairs(bonds, np.concatenate(parts, axis=-1))
-        folded = folded[pairs[:, 0], pairs[:, 1]].swapaxes(0, 1)
+        folded = sum_over_images(bonds, np.concatenate(parts, axis=-1), pairs).swapaxes(0, 1)
         return symmetric_tensors(folded[..., :6]) + folded[..., 6, None, None] * np.eye(3)
 
     def _blocks_of_paths(

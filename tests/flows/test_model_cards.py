@@ -168,6 +168,8 @@ def test_the_picture_of_predictions_says_the_scores_of_all_where_it_shows_some()
     assert said == "2 shown of 9 held out\nMAE 0.100\nskill 0.75"
     (named,) = parities_of(LINEAR | {"parity": {"entropy_boltzmann_per_atom": points}})
     assert named.label == "S without masses"
+    (curve,) = parities_of(LINEAR | {"parity": {"free_energy_mev_per_atom 300 K": points}})
+    assert (curve.label, curve.scores.mae) == ("F 300 K", SCORES["mae"])
 
 
 def test_the_title_of_one_panel_is_not_cut():

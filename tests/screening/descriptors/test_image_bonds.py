@@ -9,6 +9,7 @@ from screening.descriptors.image_bonds import (
     image_bonds,
     mirrored,
     smooth_switch,
+    sum_over_images,
     symmetric_products,
     symmetric_tensors,
 )
@@ -60,6 +61,17 @@ def test_folding_sums_over_images_and_leaves_zeros_elsewhere():
     np.testing.assert_allclose(folded, expected, atol=1e-12)
     nothing = image_bonds(far, 2.0)
     assert fold_onto_pairs(nothing, nothing.vectors_angstrom).shape == (3, 3, 3)
+
+
+def test_sums_over_the_images_of_some_pairs_are_those_of_all(crystal):
+    bonds = image_bonds(crystal, 4.0)
+    pairs = np.argwhere(np.triu(np.ones((bonds.n_atoms, bonds.n_atoms)), 1))
+    own = bonds.chosen(bonds.first < bonds.second)
+    found = sum_over_images(own, own.vectors_angstrom, pairs)
+    expected = fold_onto_pairs(bonds, bonds.vectors_angstrom)
+    np.testing.assert_array_equal(found, expected[pairs[:, 0], pairs[:, 1]])
+    nothing = own.chosen(np.zeros(len(own.first), dtype=bool))
+    assert not sum_over_images(nothing, nothing.vectors_angstrom, pairs).any()
 
 
 def test_symmetric_tensors_are_products_of_components():

@@ -10,6 +10,7 @@ import pytest
 from screening.linear_entropy.card import PAPER_FIGURES, model_card
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.linear_entropy.table import training_table
+from screening.linear_entropy.thermal_validation import ThermalErrors
 from screening.linear_entropy.validation import cross_validate
 
 SETTINGS = LinearEntropySettings(
@@ -63,6 +64,32 @@ def test_coverage_of_each_class_stands_beside_how_many_are_open(card):
         assert 0.75 <= one["calibrated"] <= 1.0
         assert one["open"] == 0.0
     assert card["paper"] == dict(PAPER_FIGURES)
+
+
+def test_curves_have_panels_and_coverage_of_those_held_out(cross_validated):
+    table, moments = cross_validated
+    random = np.random.default_rng(0)
+    exact = random.normal(10.0, 1.0, (40, 3, 2))
+    scales = np.broadcast_to([0.1, 0.2, 0.3], (2, 40, 3)).transpose(1, 2, 0)
+    predicted = exact + scales * random.normal(size=exact.shape)
+    predicted[0] = np.nan  # its moments allow no spectrum
+    card = model_card(
+        table, moments, ThermalErrors((100.0, 300.0), predicted, exact, scales), SETTINGS
+    )
+    assert list(card["parity"]) == [
+        "entropy_boltzmann_per_atom",
+        "free_energy_mev_per_atom 300 K",
+        "heat_capacity_mev_per_k_per_atom 300 K",
+    ]
+    for number, (_, panel) in zip((0, 2), list(card["parity"].items())[1:], strict=True):
+        assert panel["reference"] == exact[1:, number, 1].tolist()
+        assert panel["predicted"] == predicted[1:, number, 1].tolist()
+    coverage = card["held_out_coverage_300k"]
+    assert list(coverage) == ["free_energy", "entropy", "heat_capacity"]
+    assert all(0.75 <= one <= 39 / 40 for one in coverage.values())
+    json.dumps(card, allow_nan=False)
+    elsewhere = ThermalErrors((100.0, 200.0), predicted, exact, scales)
+    assert "held_out_coverage_300k" not in model_card(table, moments, elsewhere, SETTINGS)
 
 
 def test_the_card_counts_what_nobody_knows_to_be_at_rest(cross_validated, card):

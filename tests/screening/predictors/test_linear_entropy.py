@@ -279,3 +279,9 @@ def test_the_card_keeps_held_out_values():
     parity = trained().card["parity"]["entropy_boltzmann_per_atom"]
     assert len(parity["reference"]) == len(parity["predicted"]) == len(labels())
     assert np.corrcoef(parity["reference"], parity["predicted"])[0, 1] > 0.9
+    energies = trained().card["parity"]["free_energy_mev_per_atom 300 K"]
+    error = np.abs(np.subtract(energies["predicted"], energies["reference"])).mean()
+    assert error == pytest.approx(
+        trained().card["thermodynamics"]["free_energy_mev_per_atom"]["300 K"]["mae"]
+    )
+    assert min(trained().card["held_out_coverage_300k"].values()) > 0.75

@@ -83,6 +83,22 @@ def test_atoms_of_one_element_have_no_order():
     )
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_pairs_are_the_same_without_what_lies_between(published):
+    settings = RandomForestSettings.published() if published else SETTINGS
+    structure = spring_crystals(1, seed=5)[0].structure
+    whole = ForestCell(structure, (11, 17), settings)
+    alone = ForestCell(structure, (11, 17), settings, [(17, 17)])
+    pairs = atom_pairs(whole.numbers, (17, 17))
+    assert len(pairs) > 1
+    expected, found = whole.pairs(pairs), alone.pairs(pairs)
+    assert len(alone._descriptors.tensors) == np.count_nonzero(whole.numbers == 17)
+    for name in ("tensors", "scalars", "coordination"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-12
+        )
+
+
 def test_the_published_block_depends_on_the_image_and_the_smooth_sphere_does_not():
     structure = spring_crystals(1, seed=7)[0].structure
     moved = structure.copy()

@@ -110,7 +110,7 @@ def test_cells_of_another_size_have_no_zone_centre():
     assert found.check(NEW * (2, 1, 1)) == pytest.approx(found.check(NEW), rel=1e-6)
     with pytest.raises(OutOfDomainError, match="12 sites in the cell, 6 to 6") as refused:
         found.check_size(NEW * (2, 1, 1))
-    assert "mesh" in refused.value.hint
+    assert "--mesh" in refused.value.hint
 
 
 def test_supercells_with_pairs_never_seen_have_no_force_constants():
