@@ -2,8 +2,8 @@
 
 A relaxed cell of iron with two vacancies is repeated along its edges; the model is one of stored
 defects (the angular Fourier series of the paper, 20 x 11 functions, within 4.2 Å and once within
-its 5 Å; the 14 x 15 that defects are learned with cost 1.4 times as much), the novelty of every
-atom included. Each size runs in a process of its own, so that its peak memory
+its 5 Å; the 20 x 21 that defects in iron are learned with cost 2.3 times as much), the novelty of
+every atom included. Each size runs in a process of its own, so that its peak memory
 is its own, and what is predicted must be that of one cell as many times. Beside it: the dense
 diagonalisation (eigenvalues alone), and central differences of forces, of which some are measured
 and multiplied to the 6N that a Hessian takes. Forces are those of a pair list that is kept, linear
