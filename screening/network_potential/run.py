@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from screening.errors import ModelCorruptError, TooLargeError, TrainingDivergedError
 from screening.network_potential.averaging import RunningMean
 from screening.network_potential.batches import CellTensors, batch_of, batches, partners
+from screening.network_potential.element_sharing import ElementSharing
 from screening.network_potential.forward import NetworkForward
 from screening.network_potential.losses import loss_terms, predict, total_loss
 from screening.network_potential.settings import LossWeights, MaceTrainingSettings
@@ -56,6 +57,8 @@ class TrainingRun:
         Of the training.
     device
         Where the network is.
+    is_random
+        Whether its weights are random ones.
     epoch, steps, seconds
         Epochs that are complete, steps taken, and wall time of the steps.
     parts
@@ -67,6 +70,7 @@ class TrainingRun:
     network: Any
     settings: MaceTrainingSettings
     device: torch.device
+    is_random: bool = True
     epoch: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -74,11 +78,23 @@ class TrainingRun:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._sharing = ElementSharing(
+            self.network,
+            self.settings.architecture,
+            self.settings.element_sharing,
+            is_random=self.is_random,
+        )
         self.forward = NetworkForward(self.network)
         self.mean = RunningMean(self.network, self.settings.ema_decay)
-        self._names = [name for name, one in self.network.named_parameters() if one.requires_grad]
-        self._weights = [one for one in self.network.parameters() if one.requires_grad]
-        self._optimiser = torch.optim.Adam(self._weights, lr=1.0, amsgrad=True, foreach=True)
+        self._names = list(self._sharing.coordinates)
+        self._weights = list(self._sharing.coordinates.values())
+        self._optimiser = torch.optim.AdamW(
+            self._weights,
+            lr=1.0,
+            amsgrad=True,
+            foreach=True,
+            weight_decay=self.settings.weight_decay,
+        )
 
     @property
     def is_over(self) -> bool:
@@ -139,6 +155,7 @@ class TrainingRun:
                 " cells with wrong labels",
             )
         self._optimiser.step()
+        self._sharing.push()
         self.mean.update()
         self.steps += 1
         return done
@@ -146,7 +163,7 @@ class TrainingRun:
     def _backward(self, cells: Sequence[CellTensors], weights: LossWeights) -> _Step:
         """Find the gradient of the loss of a batch, in smaller parts where memory runs out."""
         while True:
-            self._optimiser.zero_grad()
+            self._sharing.zero_grad()
             try:
                 return self._gradient(cells, weights)
             except (RuntimeError, MemoryError) as error:
@@ -176,6 +193,7 @@ class TrainingRun:
             errors = (found.forces.detach() - batch.forces).abs()
             part_done = _Step(0, float(partial.detach()), float(errors.sum()), errors.numel())
             done = done.plus(part_done)
+        self._sharing.pull()
         return done
 
     def cell_energies(self, cells: Sequence[CellTensors]) -> FloatArray:
@@ -234,6 +252,7 @@ class TrainingRun:
                     for moment in _MOMENTS
                     if f"{moment}/{name}" in arrays
                 }
+            self._sharing.push()
             self.epoch, self.steps = int(header["epoch"]), int(header["steps"])
             self.seconds, self.parts = float(header["seconds"]), int(header["parts"])
             self.history = list(header["history"])

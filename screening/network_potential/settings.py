@@ -27,6 +27,7 @@ Device = Literal["auto", "cpu", "cuda"]
 _T = TypeVar("_T")
 _HIGHEST_CORRELATION = 3
 _HIGHEST_L = 3
+_LATER = {"split_seed": None, "element_sharing": 0.0, "weight_decay": 0.0}
 
 
 def _built(kind: type[_T], values: Mapping[str, Any]) -> _T:
@@ -231,6 +232,11 @@ class MaceTrainingSettings:
         Of the first weights and the order of cells.
     split_seed
         Of the compositions held out; None for ``seed``.
+    element_sharing
+        Share of the variance of the weights of an element that chemically similar elements have
+        in common: what helps where few cells hold each element.
+    weight_decay
+        Rate at which weights, or what elements share of them, decay beside the learning rate.
 
     Raises
     ------
@@ -257,6 +263,8 @@ class MaceTrainingSettings:
     device: Device = "auto"
     seed: int = 0
     split_seed: int | None = None
+    element_sharing: float = 0.0
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -270,9 +278,13 @@ class MaceTrainingSettings:
         _check_count("seed", self.seed, 0)
         _check_count("split_seed", self.held_out_seed, 0)
         _check_positive("clip", self.clip)
+        if not 0.0 <= self.weight_decay < math.inf:
+            raise SettingError(
+                f"{self.weight_decay}", subject="weight_decay", hint="Give a rate of 0 or more"
+            )
         if self.max_seconds is not None:
             _check_positive("max_seconds", self.max_seconds)
-        for name in ("ema_decay", "valid_fraction"):
+        for name in ("ema_decay", "valid_fraction", "element_sharing"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise SettingError(
                     f"{getattr(self, name)}", subject=name, hint="Give 0 or more, less than 1"
@@ -306,10 +318,11 @@ class MaceTrainingSettings:
         return rate * min(1.0, (step + 1) / (self.warm_up_steps + 1))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON; without the seed of the split where it has none of its own."""
+        """Return plain JSON; without later settings that change nothing, so that digests stay."""
         found = {name: _plain(one) for name, one in asdict(self).items()}
-        if self.split_seed is None:  # so that digests are those of before there was one
-            del found["split_seed"]
+        for name, idle in _LATER.items():
+            if found[name] == idle:
+                del found[name]
         return found
 
     @classmethod
@@ -364,7 +377,7 @@ MACE_PRESETS: Mapping[str, MaceTrainingSettings] = MappingProxyType(
             _PAPER,
             stages=(TrainingStage(50, 0.001, 1e-4, LossWeights(forces=100.0, energy=1.0)),),
         ),
-        "small": _SMALL,
+        "small": replace(_SMALL, element_sharing=0.9),
         "tiny": replace(
             _SMALL,
             architecture=MaceArchitecture(

@@ -229,7 +229,7 @@ def _start(
     else:
         network = network_of(start, precision=settings.precision)
     device = _device(settings)
-    run = TrainingRun(network.to(device), settings, device)
+    run = TrainingRun(network.to(device), settings, device, is_random=start is None)
     learned = np.zeros(len(training)) if start is None else run.cell_energies(raw[0])
     alone = atomic_energies(network)  # which elements that no cell holds keep
     learned += [alone[cell.species.numpy()].sum() for cell in raw[0]]
