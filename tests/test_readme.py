@@ -12,7 +12,8 @@ from screening.errors import ERROR_CODES
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALL = "pip install -c constraints.txt -e '.[test]'"
-TEST_COMMAND = f"python3 -m venv .venv && . .venv/bin/activate && {INSTALL} && pytest"
+TESTS = "pytest -n auto --dist loadfile"
+TEST_COMMAND = f"python3 -m venv .venv && . .venv/bin/activate && {INSTALL} && {TESTS}"
 
 LINKS = sorted(
     {target for target in re.findall(r"(?<!!)\[[^]]*\]\(([^)#]+)\)", TEXT) if "://" not in target}

@@ -114,7 +114,7 @@ def springs(monkeypatch) -> None:
 @pytest.fixture
 def phonoscreen(uri, capfd, monkeypatch):
     """Run one command; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "400")
 
     def run(*arguments, database=uri):
         monkeypatch.setattr(sys, "argv", ["phonoscreen", "--db", database, *map(str, arguments)])

@@ -53,7 +53,7 @@ def many(tmp_path_factory):
 @pytest.fixture
 def without_database(capfd, monkeypatch):
     """Run one command with no database named; returns code, standard output and error."""
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "400")
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["phonoscreen", *map(str, arguments)])
