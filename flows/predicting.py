@@ -81,7 +81,7 @@ class PredictingReport:
     n_predicted
         Structures given to the model in this run.
     n_learned
-        How many of all materials asked for the model learned from; None where nobody knows.
+        How many of these the model learned from; None where nobody knows.
     n_relaxed, relaxed_by
         How many were taken as the training source relaxed them, and its name.
     times
@@ -127,6 +127,7 @@ class _Run:
     messages: dict[str, str] = field(default_factory=dict)
     times: BatchTimes = field(default_factory=BatchTimes)
     n_predicted: int = 0
+    n_learned: int = 0
     n_wanted: int = 0
     told: Told | None = None
 
@@ -221,7 +222,7 @@ def predict_stored(  # noqa: PLR0913 - every option is an argument
         refused=dict(sorted(run.refused.items())),
         messages=run.messages,
         n_predicted=run.n_predicted,
-        n_learned=None if learned is None else len(learned),
+        n_learned=None if learned is None else run.n_learned,
         n_relaxed=len(relaxed),
         relaxed_by=training_source(predictor) if relaxed else "",
         times=run.times,
@@ -249,6 +250,7 @@ def _predict_all(
         for event in predict_crystals(database, crystals, predictor, learned, run.times):
             run.note(event)
         run.n_predicted += len(crystals)
+        run.n_learned += sum(one.material_id in learned for one in crystals)
         run.tell()
 
 

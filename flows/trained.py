@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from flows.dos_training import (
     DOS_OPTIONS,
     density_predictor,
+    density_settings,
     jarvis_lessons,
     lesson_of,
     train_densities,
 )
+from flows.entropy_training import check_entropy_settings, train_entropies
 from screening.errors import ModelRefusedError, SettingError
 from screening.predictors.interface import Predictor
 from screening.trained_model import METHOD_PREFIXES
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
     from screening.harmonic import Harmonic
     from screening.prediction import Prediction
     from screening.settings import ScreeningSettings
@@ -56,7 +56,6 @@ SOURCES = "sources"
 """Field of a card: names of the models whose results were learned."""
 
 _ONE_POINT_ANGSTROM = 1e-3  # a mesh of the zone centre alone
-_PER_ATOM = "entropy_boltzmann_per_atom"
 _MODEL_ENDING = ".psm"
 _FILE_DIGEST = re.compile(r"@([0-9a-fA-F]{8,64})$")
 
@@ -100,6 +99,8 @@ class TrainedMethod:
     labels_of_file
         From a file of labels that others computed to these, and how many of its records were
         left out, by reason; None where there are no such files.
+    check
+        Raises where settings cannot be used, before anything is read.
     """
 
     name: str
@@ -111,6 +112,7 @@ class TrainedMethod:
     kind: Callable[[Any], str] = _all_alike
     on_mesh: Callable[[TrainedModel, ScreeningSettings | None], TrainedPredictor] | None = None
     labels_of_file: Callable[[Path], tuple[Sequence[Any], Mapping[str, int]]] | None = None
+    check: Callable[[Mapping[str, Any]], object] = dict  # takes any
 
 
 def trained_method(name: str) -> TrainedMethod:
@@ -305,46 +307,10 @@ def _train_forest(
     )
 
 
-def _train_entropy(
-    labels: Sequence[Any], settings: Mapping[str, Any], name: str, progress: Progress | None
-) -> TrainedModel:
-    from flows.training_groups import grouping_of, twins_of
-    from screening.linear_entropy import LinearEntropySettings, train_entropy
+def _check_forest(settings: Mapping[str, Any]) -> None:
+    from screening.random_forest import RandomForestSettings
 
-    chosen = LinearEntropySettings.from_dict(settings)
-    names = [one.material_id for one in labels]
-    structures = [_structure_of(one) for one in labels]
-    grouping = grouping_of(names, structures)
-    model = train_entropy(_grouped(labels, grouping.groups), chosen, name, progress)
-    card = {**model.card, "grouped_by": grouping.by}
-    if grouping.by == "formula":
-        near = _grouped(labels, twins_of(names, structures))
-        error = train_entropy(near, chosen, name, progress).card[_PER_ATOM]["mae"]
-        said = (
-            "compositions are held out whole; where other polymorphs of one are known, the mean "
-            f"error of the entropy is {error:.3g} k_B/atom"
-        )
-        card["notes"] = [said, *card["notes"]]
-    return replace(model, card=card)
-
-
-def _structure_of(label: Any) -> Structure:
-    from pymatgen.core import Structure
-
-    system = label.system
-    return Structure(
-        system.cell_angstrom,
-        system.numbers,
-        system.positions_angstrom,
-        coords_are_cartesian=True,
-    )
-
-
-def _grouped(labels: Sequence[Any], groups: Sequence[str]) -> list[Any]:
-    return [
-        replace(label, origin=replace(label.origin, group=group))
-        for label, group in zip(labels, groups, strict=True)
-    ]
+    RandomForestSettings.from_dict(dict(settings))
 
 
 def _forest(model: TrainedModel, settings: ScreeningSettings | None) -> TrainedPredictor:
@@ -374,15 +340,17 @@ METHODS: dict[str, TrainedMethod] = {
         _train_forest,
         _forest,
         on_mesh=_forest_on_mesh,
+        check=_check_forest,
     ),
     "ldml": TrainedMethod(
         "ldml",
         METHOD_PREFIXES["ldml"],
         ("descriptor",),
         _spectral_label,
-        _train_entropy,
+        train_entropies,
         _entropy,
         lambda label: str(label.kind),
+        check=check_entropy_settings,
     ),
     "alignn": TrainedMethod(
         "alignn",
@@ -392,6 +360,7 @@ METHODS: dict[str, TrainedMethod] = {
         train_densities,
         density_predictor,
         labels_of_file=jarvis_lessons,
+        check=density_settings,
     ),
 }
 """The methods by the names that users type."""

@@ -205,8 +205,9 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
 
     started = time.monotonic()
     method = trained_method(task.method)
+    method.check(task.settings)  # before all the work, not after it
     if task.name:
-        model_name(method.method, task.name)  # before all the work, not after it
+        model_name(method.method, task.name)
     report = TrainingReport()
     if task.file:
         lessons = _lessons_of_file(Path(task.file), method, report)

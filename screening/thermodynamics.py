@@ -41,6 +41,7 @@ LowModePolicy = Literal["drop", "half_mean_optical", "renormalise"]
 DEFAULT_TEMPERATURES_K = tuple(float(t) for t in range(0, 1501, 10))
 
 _LOWEST_TEMPERATURE_K = 1e-3
+_BLOCK_SIZE = 65_536  # numbers that stay in a core's cache
 _LARGEST_X = 745.0  # exp(-x) is zero beyond
 _LOG_OF_TWO = math.log(2.0)
 _ZERO_MODE_FRACTION = 1e-2  # of the highest frequency, for half_mean_optical
@@ -262,12 +263,15 @@ def _apply_policy(
 
 
 def _sum_modes(modes: _Modes, settings: ThermodynamicsSettings) -> Thermodynamics:
-    """Sum over the modes, one temperature at a time so that memory stays at one mode array."""
+    """Sum over the modes, as many temperatures at a time as keep arrays small."""
     order = np.argsort(modes.frequencies_thz, kind="stable")
     frequencies, counts = modes.frequencies_thz[order], modes.counts[order]
     zero_point = 0.5 * PLANCK_MEV_PER_THZ * float(frequencies @ counts)
     temperatures = np.array(settings.temperatures_k, dtype=np.float64)
-    sums = np.array([_reduced_sums(frequencies, counts, t) for t in temperatures])
+    step = max(1, _BLOCK_SIZE // max(len(frequencies), 1))
+    starts = range(0, len(temperatures), step)
+    blocks = [_reduced_sums(frequencies, counts, temperatures[k : k + step]) for k in starts]
+    sums = np.concatenate(blocks)
     log_sum, energy_sum, capacity_sum = sums.T
     thermal = BOLTZMANN_MEV_PER_K * temperatures
     return Thermodynamics(
@@ -286,21 +290,21 @@ def _sum_modes(modes: _Modes, settings: ThermodynamicsSettings) -> Thermodynamic
 
 
 def _reduced_sums(
-    frequencies_thz: FloatArray, counts: FloatArray, temperature_k: float
-) -> tuple[float, float, float]:
-    """Sum ln(1 - exp(-x)), x n and x^2 n (n + 1) over ascending frequencies."""
-    if temperature_k == 0.0:
-        return 0.0, 0.0, 0.0
-    x = np.minimum(frequencies_thz * (KELVIN_PER_THZ / temperature_k), _LARGEST_X)
+    frequencies_thz: FloatArray, counts: FloatArray, temperatures_k: FloatArray
+) -> FloatArray:
+    """Sum ln(1 - exp(-x)), x n and x^2 n (n + 1) over modes, shape (temperature, 3)."""
+    found = np.zeros((len(temperatures_k), 3))
+    warm = temperatures_k > 0.0
+    scales = KELVIN_PER_THZ / temperatures_k[warm]
+    x = np.minimum(frequencies_thz * scales[:, None], _LARGEST_X)
     boltzmann = np.exp(-x)
     # 1 - exp(-x) loses digits below ln 2, ln(1 - exp(-x)) loses them above
-    split = int(np.searchsorted(x, _LOG_OF_TWO))
-    complement = 1.0 - boltzmann
-    complement[:split] = -np.expm1(-x[:split])
-    logarithm = np.concatenate([np.log(complement[:split]), np.log1p(-boltzmann[split:])])
+    low = x < _LOG_OF_TWO
+    complement, logarithm = 1.0 - boltzmann, np.empty_like(x)
+    complement[low] = -np.expm1(-x[low])
+    logarithm[low] = np.log(complement[low])
+    logarithm[~low] = np.log1p(-boltzmann[~low])
     energy = x * boltzmann / complement
-    return (
-        float(counts @ logarithm),
-        float(counts @ energy),
-        float(counts @ (energy * x / complement)),
-    )
+    terms = (logarithm, energy, energy * x / complement)
+    found[warm] = np.stack([one @ counts for one in terms], axis=1)
+    return found

@@ -87,13 +87,19 @@ def table_model(model: TrainedModel, model_id: str, *, width: int | None = None)
 
 
 def _scores(rows: Sequence[ScoreRow], width: int | None) -> Table:
+    found = [name for name in _PAPER if any(name in one.paper for one in rows)]
+    first = next(iter(found), "")  # always stays, and what it is to be compared with
+
+    def own(name: str, rank: int) -> Column:
+        return Column(_PAPER[name], is_number=True, rank=0 if name == first else rank)
+
     columns = [
         Column("quantity", wraps=True),
         Column("unit"),
-        Column("Pearson", is_number=True, rank=3),
-        Column("Spearman", is_number=True, rank=4),
-        Column("MAE", is_number=True),
-        Column("RMSE", is_number=True, rank=3),
+        own("pearson", 3),
+        own("spearman", 4),
+        own("mae", 0),
+        own("rmse", 3),
         Column("MAD", is_number=True, rank=3),
         Column("skill", is_number=True),
         Column("best simple\nguess", rank=2),
@@ -114,11 +120,8 @@ def _scores(rows: Sequence[ScoreRow], width: int | None) -> Table:
         ]
         for one in rows
     ]
-    found = [name for name in _PAPER if any(name in one.paper for one in rows)]
-    for name in found:  # the first always stays
-        columns.append(
-            Column(f"paper\n{_PAPER[name]}", is_number=True, rank=4 * (name != found[0]))
-        )
+    for name in found:
+        columns.append(Column(f"paper\n{_PAPER[name]}", is_number=True, rank=4 * (name != first)))
         write = _significant if name in {"mae", "rmse"} else _fixed
         for cell, one in zip(cells, rows, strict=True):
             cell.append(write(one.paper.get(name)))
@@ -188,10 +191,13 @@ def table_predicting(done: PredictingReport, *, width: int | None = None) -> Gro
         parts.append(
             Text(f"{done.n_relaxed} structures were taken as {done.relaxed_by} relaxed them")
         )
-    if done.n_learned is None:
+    if done.n_learned is None and done.n_predicted:
         parts.append(Text("it is not known here which structures the model learned from"))
     elif done.n_learned:
-        said = f"the model learned from {done.n_learned} of the structures: these test nothing"
+        said = (
+            f"the model learned from {done.n_learned} of the {done.n_predicted} structures that it"
+            " was given now: these test nothing"
+        )
         parts.append(Text(said, style="yellow"))
     return Group(*parts)
 

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 
 from screening.descriptors.image_bonds import atomic_numbers
-from screening.errors import ModelCorruptError
+from screening.errors import ModelCorruptError, OutOfDomainError
 from screening.prediction import FloatArray
 from screening.random_forest.blocks import (
     Kind,
@@ -224,8 +224,40 @@ class HessianModel:
     def hessians(self, structure: Structure) -> FloatArray:
         """Predict all members, shape (member, 3 site + axis, 3 site + axis), in eV/Å².
 
-        Symmetric, and nothing else is repaired. Pairs of elements of the structure must be
-        among those of the choice.
+        Symmetric, and nothing else is repaired.
+
+        Raises
+        ------
+        OutOfDomainError
+            As `check_kinds`.
+        """
+        self.check_kinds(structure)
+        return self.known_part(structure)
+
+    def check_kinds(self, structure: Structure) -> None:
+        """Refuse pairs of elements that no model answers for.
+
+        Raises
+        ------
+        OutOfDomainError
+            Naming them.
+        """
+        unseen = [
+            f"{Element.from_Z(a).symbol}-{Element.from_Z(b).symbol}"
+            for a, b in kinds_among(atomic_numbers(structure))
+            if (a, b) not in self.choice
+        ]
+        if unseen:
+            raise OutOfDomainError(
+                f"the model never saw pairs of {', '.join(unseen)}",
+                subject=structure.composition.reduced_formula,
+                hint="Train on crystals that have several of these atoms in the cell",
+            )
+
+    def known_part(self, structure: Structure) -> FloatArray:
+        """Predict the blocks of the pairs of elements of the choice, as `hessians`; others are 0.
+
+        For models of some pairs of elements that are put together afterwards.
         """
         numbers = atomic_numbers(structure)
         present = [kind for kind in kinds_among(numbers) if kind in self.choice]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ __all__ = ["TrainingEffort", "training_effort"]
 _PROBE = 400  # coefficients that are solved for to know the speed of this machine
 _MATRICES_AT_WORK = 3  # a sum over folds, scaled, factorised
 _FEWER_TREES = 5  # as `screening.random_forest.validation` compares forests
+_MORE_TREES = 16  # than a fit that shows what starting takes
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
 
 
@@ -32,10 +34,13 @@ class TrainingEffort:
         Of cross-validation and of the fit to all structures.
     memory_bytes
         Of the normal equations and of the rows of forests.
+    is_most
+        Whether fits are counted that may not be needed, because nothing is chosen yet.
     """
 
     seconds: float
     memory_bytes: int
+    is_most: bool = False
 
     def __str__(self) -> str:
         """Return what people read.
@@ -51,11 +56,19 @@ class TrainingEffort:
             duration = f"{int(self.seconds // _MINUTE_S) + 1} min"
         else:
             duration = f"{self.seconds / _HOUR_S:.1f} h"
-        return f"about {duration} and {max(self.memory_bytes / 1e9, 0.1):.1f} GB"
+        bound = "at most" if self.is_most else "about"
+        return f"{bound} {duration} and {max(self.memory_bytes / 1e9, 0.1):.1f} GB"
+
+    def after_first_fold(self, seconds: float, n_folds: int) -> TrainingEffort:
+        """Return what is known when one of all folds has taken some seconds."""
+        return TrainingEffort(seconds * n_folds, self.memory_bytes)
 
 
 def training_effort(data: TrainingData) -> TrainingEffort:
-    """Time one small fit of each sort, and count how many there will be and how large.
+    """Time small fits of each sort, and count how many there will be and how large.
+
+    Where forests are one of several candidates, as many are counted as if they were chosen for
+    every pair of elements: then it is the most that there will be.
 
     Parameters
     ----------
@@ -68,7 +81,7 @@ def training_effort(data: TrainingData) -> TrainingEffort:
         size = data.equations[0].products.nbytes
         memory += (len(data.equations) + _MATRICES_AT_WORK) * size
     seconds = _ridge_seconds(data) + _forest_seconds(data) + _prediction_seconds(data)
-    return TrainingEffort(seconds, memory)
+    return TrainingEffort(seconds, memory, is_most=len(candidates_of(data.settings)) > 1)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -123,21 +136,41 @@ def _describe_rows(cell: ForestCell, data: TrainingData) -> None:
 
 
 def _forest_seconds(data: TrainingData) -> float:
-    """Grow a few trees on the rows of a usual pair of elements."""
+    """Count the forests of all folds, each of the rows that it sees.
+
+    Choices take a fifth of the trees, of every pair of elements. Corrections and scores take all
+    trees, of the pairs of elements that choose the forest: all of them are counted.
+    """
     if not data.pair_rows:
         return 0.0
     settings = data.settings
-    n_trees = max(settings.n_members, settings.n_trees // _FEWER_TREES)
-    sizes = {kind: len(one.rows) for kind, one in data.pair_rows.items()}
-    usual = sorted(sizes, key=lambda kind: sizes[kind])[len(sizes) // 2]
-    few = replace(settings, n_trees=n_trees)
+    n_forests = len(data.pair_rows) + len(data.site_rows)
+    n_rows = sum(len(one.rows) for one in (*data.pair_rows.values(), *data.site_rows.values()))
+    start, tree_row = _forest_speed(data)
+
+    def grown(n_trees: int, share: float) -> float:
+        return n_forests * start + n_trees * share * n_rows * tree_row
+
+    outer, n_inner = 1.0 - 1.0 / settings.n_folds, _n_inner(data)
+    inner = outer * (1.0 - 1.0 / n_inner)
+    fold = grown(settings.n_trees, outer)
+    if len(candidates_of(settings)) > 1:
+        fewer = max(settings.n_members, settings.n_trees // _FEWER_TREES)
+        fold += n_inner * grown(fewer, inner)
+    if settings.correct_spectrum:
+        fold += n_inner * grown(settings.n_trees, inner)
+    return settings.n_folds * fold + grown(settings.n_trees, 1.0)
+
+
+def _forest_speed(data: TrainingData) -> tuple[float, float]:
+    """Seconds to start a forest, and of each tree and row, from a usual pair of elements."""
+    settings = data.settings
+    by_size = sorted(data.pair_rows.values(), key=lambda one: len(one.rows))
+    usual = by_size[len(by_size) // 2]
+    counts = (settings.n_members, settings.n_members + _MORE_TREES)
+    few, many = (replace(settings, n_trees=count) for count in counts)
     every = range(settings.n_folds)
-    grow(data.pair_rows[usual], every, replace(settings, n_trees=settings.n_members))  # loads it
-    one = _seconds(lambda: grow(data.pair_rows[usual], every, few))
-    per_row = one / max(1, sizes[usual])
-    all_kinds = max(one * len(sizes), per_row * float(np.sum(list(sizes.values()))))
-    choices = _n_inner(data) if len(candidates_of(settings)) > 1 else 0
-    corrections = _n_inner(data) if settings.correct_spectrum else 0
-    full = settings.n_trees / n_trees
-    fits = settings.n_folds * (choices + full * (corrections + 1)) + full
-    return fits * all_kinds
+    grow(usual, every, few)  # the first call loads the library
+    less, more = (_seconds(partial(grow, usual, every, one)) for one in (few, many))
+    tree = max(0.0, more - less) / _MORE_TREES
+    return max(0.0, less - counts[0] * tree), tree / max(1, len(usual.rows))

@@ -18,6 +18,7 @@ from pymatgen.core import Structure
 from screening.descriptors.image_bonds import atomic_numbers
 from screening.descriptors.pair_tensors import PairSettings, PairTensors, pair_tensors
 from screening.descriptors.three_body import EnvironmentSettings, environment_scalars
+from screening.errors import SettingError
 from screening.prediction import FloatArray
 from screening.random_forest.blocks import Kind
 from screening.random_forest.settings import RandomForestSettings, Variant
@@ -116,7 +117,19 @@ class ForestCell:
         )
 
     def sites(self, sites: NDArray[np.int64]) -> PairFeatures:
-        """Describe single atoms by sums over their pairs."""
+        """Describe single atoms by sums over their pairs.
+
+        Raises
+        ------
+        SettingError
+            If only some pairs of elements are described: the sums would lack the others.
+        """
+        if self.kinds is not None:
+            raise SettingError(
+                "single atoms are described by the pairs of all elements",
+                subject="kinds",
+                hint="Describe the crystal without choosing pairs of elements",
+            )
         return PairFeatures(
             self._descriptors.diagonal[sites],
             self._descriptors.scalars.sum(axis=1)[sites],

@@ -23,7 +23,7 @@ from screening.hessians import atomic_masses_amu, without_translations
 from screening.novelty import Novelty
 from screening.prediction import FloatArray, frozen_array
 from screening.random_forest.block_models import BlockModel, HessianModel, PairForests, TensorRidge
-from screening.random_forest.blocks import Kind, kinds_among, kinds_of
+from screening.random_forest.blocks import Kind, kinds_of
 from screening.random_forest.calibration import DISAGREEMENT_RISK, Calibration
 from screening.random_forest.curves import Curves
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
@@ -110,22 +110,8 @@ class RandomForestForceConstants:
                 subject=structure.composition.reduced_formula,
                 hint="Use a potential for crystals with one atom in the primitive cell",
             )
-        self._check_kinds(structure, numbers)
+        self.hessian_model.check_kinds(structure)
         return self._checked_novelty(structure)
-
-    def _check_kinds(self, structure: Structure, numbers: NDArray[np.int64]) -> None:
-        """Refuse pairs of elements whose blocks no training cell held."""
-        unseen = [
-            f"{Element.from_Z(a).symbol}-{Element.from_Z(b).symbol}"
-            for a, b in kinds_among(numbers)
-            if (a, b) not in self.kinds
-        ]
-        if unseen:
-            raise OutOfDomainError(
-                f"the model never saw pairs of {', '.join(unseen)}",
-                subject=structure.composition.reduced_formula,
-                hint="Train on crystals that have several of these atoms in the cell",
-            )
 
     def _checked_novelty(self, structure: Structure) -> float:
         limits, measures = self.calibration.domain.at_rest, self.novelty.measures(structure)
@@ -225,7 +211,6 @@ class RandomForestForceConstants:
                 hint="Train the variant tensor_ridge, or use the modes of the zone centre",
             )
         supercell, sites = _supercell(structure, supercell_matrix)
-        self._check_kinds(supercell, atomic_numbers(supercell))
         factor = np.exp(2.0 * self.correction.mean_change)
         hessian = factor * without_translations(self.hessian_members(supercell)[0])
         n_atoms = len(supercell)

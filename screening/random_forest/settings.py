@@ -33,6 +33,12 @@ OnSite = Literal["sum_rule", "model"]
 Emphasis = Literal["soft_modes", "components"]
 
 _LEAST_FOLDS = 2
+_AT_LEAST = (  # a number, the other one that bounds it, and by how many it must be more
+    ("n_trees", "n_members", 0),
+    ("n_folds", "n_inner_folds", 1),
+    ("n_folds", "n_members", 1),
+    ("min_structures", "n_folds", 0),
+)
 _LONGEST_ANGSTROM = 50.0  # neighbours beyond would fill the memory
 _CHOICES: dict[str, tuple[str, ...]] = {
     "variant": get_args(Variant),
@@ -209,13 +215,13 @@ class RandomForestSettings:
 
     def _check_counts(self) -> None:
         least = {
-            "n_trees": self.n_members,
+            "n_trees": 1,
             "n_jobs": 1,
-            "n_folds": 1 + max(self.n_inner_folds, self.n_members),
+            "n_folds": _LEAST_FOLDS,
             "n_inner_folds": _LEAST_FOLDS,
             "n_members": _LEAST_FOLDS,
             "seed": 0,
-            "min_structures": self.n_folds,
+            "min_structures": 1,
         }
         for name, low in least.items():
             if type(getattr(self, name)) is not int or getattr(self, name) < low:
@@ -223,6 +229,14 @@ class RandomForestSettings:
                     f"{getattr(self, name)} is no whole number from {low} on",
                     subject=name,
                     hint=f"Give at least {low}",
+                )
+        for name, other, more in _AT_LEAST:
+            value, bound = getattr(self, name), getattr(self, other)
+            if value < bound + more:
+                raise SettingError(
+                    f"{value} is too few for the {bound} of {other}: {bound + more} are needed",
+                    subject=name,
+                    hint=f"Give at least {bound + more} for {name}, or less for {other}",
                 )
 
     @classmethod

@@ -78,13 +78,6 @@ class TensorLayout:
     paths: ThreeBodySettings | None
     surroundings: bool
 
-    @property
-    def reach_angstrom(self) -> float:
-        """Largest distance that a block depends on, in Å."""
-        paths = 2.0 * self.paths.cutoff_angstrom if self.paths else 0.0
-        around = _SURROUNDINGS.cutoff_angstrom if self.surroundings else 0.0
-        return max(self.bonds.cutoff_angstrom + around, paths)
-
     def n_tensors(self, kind: Kind) -> int:
         """Count the tensors of a pair of elements."""
         like = kind[0] == kind[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,8 @@ def train_force_constants(
     Raises
     ------
     TrainingSetError
-        If fewer different structures are left than asked for, or they come from several
-        sources.
+        If a name stands for two structures, fewer different structures are left than asked for,
+        or they come from several sources.
     """
     from screening.novelty import fit_novelty, lessons_of
     from screening.random_forest.learning import training_data
@@ -113,6 +114,10 @@ def _usable(
     from screening.errors import TrainingSetError
     from screening.hessians import check_training_hessian
 
+    names = Counter(one.material_id for one in training)
+    for name, count in names.most_common(1):
+        if count > 1:
+            raise TrainingSetError(f"{count} Hessians", subject=name, hint="Give each crystal once")
     usable, rejected = [], []
     for one in training:
         try:

@@ -6,6 +6,7 @@ each pair of elements and correct the spectrum. The outer predictions then see n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mode
@@ -39,6 +40,7 @@ __all__ = ["CrossValidation", "Progress", "assemble", "cross_validate", "referen
 
 Progress = Callable[[str, int, int], None]
 Choice = dict[Kind, Variant]
+_STAGE = "cross-validation, {}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +115,21 @@ def cross_validate(data: TrainingData, progress: Progress | None = None) -> Cros
     data
         The training set.
     progress
-        Told of every fold, and before the first one what all will take.
+        Told of every fold, and before the first one what all will take; after it again where
+        that was no more than a bound.
     """
     n_folds = data.settings.n_folds
-    stage = f"cross-validation, {training_effort(data)}"
+    effort = training_effort(data)
+    began = time.monotonic()
     references = reference_frequencies(data)
     hessians: dict[int, FloatArray] = {}
     spectra: dict[int, Spectrum] = {}
     choices: list[Choice] = []
     for fold in range(n_folds):
+        if fold == 1 and effort.is_most:
+            effort = effort.after_first_fold(time.monotonic() - began, n_folds)
         if progress is not None:
-            progress(stage, fold, n_folds)
+            progress(_STAGE.format(effort), fold, n_folds)
         folds = [one for one in range(n_folds) if one != fold]
         strength = _strength(data, folds)
         choice, correction = _inner(data, folds, references, strength)
@@ -134,7 +140,7 @@ def cross_validate(data: TrainingData, progress: Progress | None = None) -> Cros
             hessians[index] = found
             spectra[index] = _spectrum(data, index, found, correction)
     if progress is not None:
-        progress(stage, n_folds, n_folds)
+        progress(_STAGE.format(effort), n_folds, n_folds)
     order = range(len(data.hessians))
     return CrossValidation(
         tuple(hessians[i] for i in order),
@@ -225,7 +231,7 @@ def _held_out(
         model = HessianModel(
             {variant: block_model}, dict.fromkeys(own, variant), 1 if fewer else n_members
         )
-        hessians = [model.hessians(data.hessians[index].structure) for index in indices]
+        hessians = [model.known_part(data.hessians[index].structure) for index in indices]
         found[variant] = hessians if with_members else [one[:1] for one in hessians]
     return _HeldOut(indices, found)
 

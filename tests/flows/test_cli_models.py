@@ -92,7 +92,7 @@ def test_predicting_reports_rates_and_refusals(phonoscreen):
     code, out, err = phonoscreen("predict", "--method", "rf-ifc", "--batch-size", 2)
     assert code == ExitCode.SOME_FAILED
     assert "structures/s by the model" in out
-    assert "the model learned from 4 of the structures" in out
+    assert "the model learned from 4 of the 6 structures that it was given now" in out
     assert "ELEMENT_NOT_IN_MODEL" in out
     assert "predicting: 6" in err
     code, out, _ = phonoscreen("predict", "--method", "rf-ifc", "--query", "chemsys = Cu", "--json")

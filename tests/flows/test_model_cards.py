@@ -12,7 +12,9 @@ from flows.model_cards import (
     warnings_of,
 )
 from flows.plots import plot_model_scores, plot_parity
+from flows.tables import table_model
 from screening.errors import SettingError
+from screening.trained_model import TrainedModel
 
 SCORES = {"count": 9, "mae": 0.1, "rmse": 0.2, "mad": 0.4, "skill": 0.75, "pearson": 0.9,
           "spearman": 0.8}  # fmt: skip
@@ -181,3 +183,17 @@ def test_the_title_of_one_panel_is_not_cut():
     assert figure.bbox.x0 < box.x0
     assert box.x1 < figure.bbox.x1
     assert figure._suptitle.get_text().splitlines()[1] == "189\N{NO-BREAK SPACE}structures"
+
+
+@pytest.mark.parametrize("width", [70, 80, 100, 200])
+def test_a_published_error_stands_beside_ours_of_the_same_kind(width):
+    """That of the entropy is a RMSE, those of the force constants are both."""
+    for card, kinds in ((LINEAR, ["RMSE"]), (FOREST, ["MAE", "RMSE"])):
+        model = TrainedModel("x", "x", (9,), {}, {}, card, "0" * 64, 9)
+        table = next(
+            x for x in table_model(model, "x", width=width).renderables if hasattr(x, "columns")
+        )
+        shown = [str(one.header) for one in table.columns]
+        published = [one.removeprefix("paper\n") for one in shown if one.startswith("paper")]
+        assert published == kinds[: len(published)] != []
+        assert set(published) <= set(shown)

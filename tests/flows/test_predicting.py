@@ -207,3 +207,16 @@ def test_the_doctor_tries_a_model_too(phonoscreen, trained, file):
     found = {one["name"]: one for one in json.loads(out)["checks"]}
     assert found["calculator"]["ok"] is True
     assert trained.digest[:16] in found["calculator"]["detail"]
+
+
+def test_what_was_learned_is_counted_among_what_is_predicted_now(uri, screened):
+    task = TrainingTask("rf-ifc", name="metals", query="elements has Al or elements has Cu")
+    model = train_and_store(uri, task).model
+    with open_database(uri) as database:
+        learned = materials_where(database, task.query)
+    report = predict_stored(uri, model, learned)
+    assert (report.n_predicted, report.n_learned) == (4, 4)
+    report = predict_stored(uri, model, screened)
+    assert (report.n_predicted, report.n_learned) == (2, 0)
+    report = predict_stored(uri, model, screened)
+    assert (report.n_predicted, report.n_learned) == (0, 0)

@@ -23,7 +23,9 @@ from screening.prediction import (
     frozen_array,
 )
 from screening.predictors.assembly import _SINGLE_CELL
-from screening.predictors.random_forest import _ZONE_CENTRE_ONLY
+from screening.predictors.linear_entropy import _ZONE_CENTRE
+from screening.predictors.random_forest import _NO_INTERVALS, _ZONE_CENTRE_ONLY
+from screening.random_forest.calibration import INTERVALS_HOLD
 from screening.ranking import Candidate, rank_polymorphs
 from screening.structure import canonical_crystal
 from screening.thermodynamics import ThermodynamicsSettings, thermodynamics
@@ -36,11 +38,8 @@ from stores.documents import (
     VibrationalDocument,
 )
 
-ZONE_CENTRE_WARNINGS = (
-    _SINGLE_CELL,
-    _ZONE_CENTRE_ONLY,
-    "the model was trained on modes of the zone centre alone",
-)
+ZONE_CENTRE_WARNINGS = (_ZONE_CENTRE_ONLY, _ZONE_CENTRE)
+MESH_WARNINGS = (_SINGLE_CELL, *_NO_INTERVALS.values(), *INTERVALS_HOLD.values())
 GRID = ThermodynamicsSettings(temperatures_k=(0.0, 300.0, 1000.0))
 
 
@@ -254,6 +253,12 @@ class TestMaterialTables:
         assert f"{free:.1f} Γ" in rows_of(text, "other")[0]
         assert "Γ" not in rows_of(text, summary["material_id"])[0]
         assert text.count("zone centre alone") == 1
+
+    @pytest.mark.parametrize("said", MESH_WARNINGS)
+    def test_query_marks_no_sum_over_a_mesh(self, summary: dict[str, Any], said: str) -> None:
+        """Not even of a cell, or by a model, of which the zone centre alone is known."""
+        text = rendered(tables.table_query([summary | {"warnings": [said]}]))
+        assert "Γ" not in text
 
     def test_query_names_several_models_in_any_terminal(self, summary: dict[str, Any]) -> None:
         other = summary | {"model": "ldml:salts"}

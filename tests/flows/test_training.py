@@ -121,6 +121,25 @@ def test_a_name_is_refused_before_anything_is_read(uri, monkeypatch):
         train_and_store(uri, TrainingTask("rf-ifc", name="Mg(HO)2"))
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "said"),
+    [
+        ("rf-ifc", {"variant": "rf_foo"}, "'rf_foo' is not known"),
+        ("ldml", {"descriptor": "foo"}, "foo"),
+        ("ldml", {"target": "formation"}, "name no perfect one.*in Python"),
+        ("alignn", {"preset": "foo"}, "'foo' is no preset"),
+    ],
+)
+def test_settings_are_refused_before_anything_is_read(uri, monkeypatch, method, settings, said):
+    def never(*_, **__):
+        raise AssertionError
+
+    monkeypatch.undo()  # the methods themselves
+    monkeypatch.setattr("stores.training.training_phonons", never)
+    with pytest.raises(SettingError, match=said):
+        train_and_store(uri, TrainingTask(method, settings=settings))
+
+
 def test_a_formula_with_brackets_names_a_model():
     row = {"material_id": "ps-1", "formula_reduced": "Mg(HO)2", "elements": ["H", "Mg", "O"]}
     fake = SimpleNamespace(structures=SimpleNamespace(query=lambda *_: [row]))

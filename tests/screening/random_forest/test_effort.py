@@ -33,7 +33,8 @@ def test_all_fits_are_counted(variant, monkeypatch):
     """Each takes as long as the one that was tried, on a clock that always says one second."""
     monkeypatch.setattr(effort_module, "_seconds", lambda _: 1.0)
     few, many = effort(variant), effort(variant, n_folds=12, min_structures=12)
-    assert 2.0 < many.seconds / few.seconds < 3.1
+    # three times the folds; what they predict of each other grows as one fold less: 11 by 3
+    assert 2.0 < many.seconds / few.seconds < 11.0 / 3.0
     assert few.seconds > 10.0
 
 
@@ -43,6 +44,34 @@ def test_all_fits_are_counted(variant, monkeypatch):
 )
 def test_people_read_whole_numbers(seconds, said):
     assert str(TrainingEffort(seconds, 3_600_000_000)) == f"about {said} and 3.6 GB"
+    assert str(TrainingEffort(seconds, 10**9, is_most=True)) == f"at most {said} and 1.0 GB"
+
+
+def test_what_starting_a_forest_takes_is_not_taken_for_trees(monkeypatch):
+    """On a clock by which a forest takes 3 s to start and 0.01 s for each tree."""
+    settings = RandomForestSettings(variant="rf_frame", **(QUICK | {"n_trees": 100}))
+    data = training_data(CRYSTALS, settings)
+    clock = iter([3.0 + 0.02, 3.0 + 0.18])
+    monkeypatch.setattr(effort_module, "_seconds", lambda _: next(clock, 0.0))
+    n_kinds, folds = len(data.pair_rows), settings.n_folds
+    n_forests = n_kinds * (folds * (settings.n_inner_folds + 1) + 1)
+    seconds = training_effort(data).seconds
+    assert 3.0 * n_forests < seconds < 3.0 * n_forests + 1.0 * n_forests * 2.0
+    assert not training_effort(data).is_most
+
+
+def test_forests_that_may_not_be_chosen_make_a_bound_until_a_fold_has_shown():
+    told = []
+    settings = RandomForestSettings(**QUICK)
+    train_force_constants(CRYSTALS, settings, "x", lambda *one: told.append(one))
+    folds = [one for one in told if one[0].startswith("cross-validation, ")]
+    assert [one[1:] for one in folds] == [(k, settings.n_folds) for k in range(5)]
+    assert folds[0][0].startswith("cross-validation, at most ")
+    assert {one[0] for one in folds[1:]} == {folds[1][0]}
+    assert folds[1][0].startswith("cross-validation, about ")
+    assert TrainingEffort(500.0, 10**9, is_most=True).after_first_fold(9.0, 10) == TrainingEffort(
+        90.0, 10**9
+    )
 
 
 def test_it_is_told_before_the_first_fold():

@@ -3,6 +3,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from random_springs import spring_crystals, spring_hessian, turned
 
+from screening.errors import SettingError
 from screening.random_forest.blocks import atom_pairs, blocks_of
 from screening.random_forest.features import ForestCell, rows_of, targets_of, tensors_from
 from screening.random_forest.settings import RandomForestSettings
@@ -108,3 +109,9 @@ def test_the_published_block_depends_on_the_image_and_the_smooth_sphere_does_not
     published = RandomForestSettings.published()
     block = [features(one, published).tensors for one in (structure, moved)]
     assert np.abs(block[0] - block[1]).max() > 0.01 * np.abs(block[0]).max()
+
+
+def test_single_atoms_are_not_described_by_some_of_their_pairs(crystal):
+    alone = ForestCell(crystal, (11, 17), SETTINGS, [(17, 17)])
+    with pytest.raises(SettingError, match="pairs of all elements"):
+        alone.sites(np.array([0]))

@@ -124,6 +124,20 @@ def test_supercells_with_pairs_never_seen_have_no_force_constants():
         found.force_constants(salt, np.diag([2, 2, 2]))
 
 
+def test_no_block_is_left_zero_because_no_model_answers_for_it():
+    whole = RandomForestForceConstants.from_trained(trained_on_springs()).hessian_model
+    part = replace(whole, choice={(11, 17): "tensor_ridge"})
+    with pytest.raises(OutOfDomainError, match="pairs of Na-Na, Cl-Cl"):
+        part.hessians(NEW)
+    kept = part.known_part(NEW).reshape(-1, len(NEW), 3, len(NEW), 3)
+    every = whole.hessians(NEW).reshape(kept.shape)
+    sodium, chlorine = (np.flatnonzero(np.array(NEW.atomic_numbers) == z) for z in (11, 17))
+    assert not np.any(kept[:, sodium[0], :, sodium[1]])
+    np.testing.assert_array_equal(
+        kept[:, sodium[0], :, chlorine[0]], every[:, sodium[0], :, chlorine[0]]
+    )
+
+
 def test_members_that_disagree_as_hardly_any_before_are_refused():
     found = RandomForestForceConstants.from_trained(trained_on_springs())
     spectrum = found.spectrum(NEW)

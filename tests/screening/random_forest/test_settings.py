@@ -50,6 +50,20 @@ def test_settings_out_of_range_are_refused(wrong):
     assert refused.value.hint
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"n_folds": 20}, "min_structures: 10 is too few for the 20 of n_folds"),
+        ({"n_inner_folds": 10}, "n_folds: 10 is too few for the 10 of n_inner_folds: 11"),
+        ({"n_members": 10}, "n_folds: 10 is too few for the 10 of n_members: 11"),
+        ({"n_trees": 3}, "n_trees: 3 is too few for the 4 of n_members"),
+    ],
+)
+def test_a_number_that_another_bounds_is_refused_by_both_names(wrong, said):
+    with pytest.raises(SettingError, match=said):
+        RandomForestSettings(**wrong)
+
+
 @pytest.mark.parametrize("wrong", [{"trees": 10}, {"n_trees": "many"}, {"radii_angstrom": 3}])
 def test_settings_of_a_file_are_read_strictly(wrong):
     with pytest.raises(SettingError):

@@ -153,6 +153,17 @@ def test_three_copies_are_not_three_structures():
         train_force_constants(copies, SETTINGS, "copies")
 
 
+def test_each_name_stands_for_one_structure():
+    crystals = spring_crystals(12)
+    for labels in (
+        [*crystals, crystals[3]],
+        [changed(one, material_id="same") for one in crystals],
+    ):
+        with pytest.raises(TrainingSetError, match="Hessians") as refused:
+            train_force_constants(labels, SETTINGS, "twice")
+        assert refused.value.subject in ("crystal-003", "same")
+
+
 def test_sources_are_not_mixed():
     crystals = list(spring_crystals(12))
     crystals[0] = changed(crystals[0], source="PBE")
