@@ -23,26 +23,43 @@ _LEAST_SCALES = (0.005, 0.002, 0.005, 1.0, 1.0)  # as MEASURES: what is nothing 
 _LARGE = 1000.0
 _AT_REST = "it seems not to be at rest: "
 _SAID = (
-    _AT_REST + "an atom seems {found:.3g} Å from its place, and crystals at rest reach {limit:.3g}",
-    _AT_REST + "its lattice seems strained by {percent:.2g} %, and crystals at rest reach"
-    " {percent_limit:.2g} %",
-    _AT_REST + "its volume seems {percent:.2g} % off, and crystals at rest reach"
-    " {percent_limit:.2g} %",
+    _AT_REST + "an atom seems {found} Å from its place, and crystals at rest reach {limit}",
+    _AT_REST + "its lattice seems strained by {found} %, and crystals at rest reach {limit} %",
+    _AT_REST + "its volume seems {found} % off, and crystals at rest reach {limit} %",
     "the surroundings of an atom are {times} as unusual as the limit",
     "the bonds of the cell are {times} as unusual as the limit",
 )
+_DIGITS = (3, 2, 2, 3, 3)  # as MEASURES: what is said of each, more where two would look equal
+_UNITS = (1.0, 100.0, 100.0, 1.0, 1.0)  # as MEASURES: Å, %, %
+_EXACT_DIGITS = 17  # of a double
 _HINT = "Relax it with what computed the training set, or train on crystals like it"
 
 
 def said_times(ratio: float) -> str:
-    """Say a ratio, whose digits mean nothing where it is large.
+    """Say a ratio, whose digits mean nothing where it is large; one that is not 1 does not look so.
 
     Examples
     --------
-    >>> said_times(1.2345), said_times(6e8)
-    ('1.23 times', 'more than 1000 times')
+    >>> said_times(1.2345), said_times(1.0004), said_times(6e8)
+    ('1.23 times', '1.0004 times', 'more than 1000 times')
     """
-    return f"{ratio:.3g} times" if ratio <= _LARGE else f"more than {_LARGE:g} times"
+    if not ratio <= _LARGE:
+        return f"more than {_LARGE:g} times"
+    return f"{_told_apart(ratio, 1.0, 3)[0]} times"
+
+
+def _told_apart(found: float, limit: float, digits: int) -> tuple[str, str]:
+    """Write two numbers with as many digits as it takes to see which is larger.
+
+    Examples
+    --------
+    >>> _told_apart(2.21, 2.19, 2), _told_apart(3.0, 1.5, 2)
+    (('2.21', '2.19'), ('3', '1.5'))
+    """
+    said = f"{found:.{digits}g}", f"{limit:.{digits}g}"
+    if said[0] != said[1] or digits >= _EXACT_DIGITS:
+        return said
+    return _told_apart(found, limit, digits + 1)
 
 
 @dataclass(frozen=True)
@@ -87,14 +104,9 @@ class NoveltyLimits:
         if times <= 1.0:  # one that is not a number is no reason to go on
             return None
         worst = int(np.argmax(measures / np.array(self.scales)))
-        found, limit = float(measures[worst]), self.limit * self.scales[worst]
-        message = _SAID[worst].format(
-            found=found,
-            limit=limit,
-            times=said_times(times),
-            percent=100.0 * found,
-            percent_limit=100.0 * limit,
-        )
+        unit, largest = _UNITS[worst], self.limit * self.scales[worst]
+        found, limit = _told_apart(unit * float(measures[worst]), unit * largest, _DIGITS[worst])
+        message = _SAID[worst].format(found=found, limit=limit, times=said_times(times))
         return OutOfDomainError(message, subject=subject, hint=_HINT)
 
     @classmethod

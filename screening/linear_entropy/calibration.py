@@ -64,6 +64,9 @@ class Calibration:
     cluster_sizes
         Smallest and largest number of atoms of the clusters that were seen; None for crystals,
         whose number of atoms is that of the cell they happen to be described in.
+    sites_per_cell
+        Fewest and most sites of the cells that were seen, of entropies of crystals of which the
+        zone centre alone is summed: the modes there are those of one cell. Else None.
     cells
         Sizes and strains of the cells that were seen, of entropies of formation in crystals; else
         None.
@@ -86,6 +89,7 @@ class Calibration:
     temperatures_k: tuple[float, ...] = ()
     thermal_quantiles: Mapping[float, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     cluster_sizes: tuple[int, int] | None = None
+    sites_per_cell: tuple[int, int] | None = None
     cells: CellRange | None = None
     at_rest: NoveltyLimits | None = None
 
@@ -127,7 +131,8 @@ class Calibration:
         """How new a system is: above 1, newer than all that the quantiles were found on.
 
         So is a cluster of another size. No leverage shows it, but its surface is another part
-        of it, and errors grow with every atom. So is a cell of defects of another size or strain
+        of it, and errors grow with every atom. So is a cell of another size where modes of the
+        zone centre alone are summed, and a cell of defects of another size or strain
         (`screening.linear_entropy.cells`).
 
         More defects of a kind that was seen are not new: k times as many have k times the
@@ -140,9 +145,10 @@ class Calibration:
         leverage = max(row, moments.atom_leverage / self.atom_leverage_limit)
         if self.cells is not None and cell is not None:
             leverage = max(leverage, self.cells.novelty(cell))
-        if self.cluster_sizes is None or n_atoms is None:
+        sizes = self.cluster_sizes or self.sites_per_cell
+        if sizes is None or n_atoms is None:
             return leverage
-        smallest, largest = self.cluster_sizes
+        smallest, largest = sizes
         return max(leverage, n_atoms / largest if n_atoms > largest else smallest / n_atoms)
 
     def thermal_quantile(self, curve: str, temperatures_k: FloatArray) -> FloatArray:
@@ -159,7 +165,11 @@ class Calibration:
 
         Entropy and heat capacity vanish at 0 K together with their scales, and nothing leads
         from there to the lowest temperature above: between the two they have no interval.
+        Those of the zone centre of single cells hold no sum over all wave vectors: they are worth
+        nothing to a decision.
         """
+        if self.sites_per_cell is not None:
+            return OwnCalibration(self.alpha, self.temperatures_k, {})
         cold = [kelvin <= 0.0 for kelvin in self.temperatures_k]
         found: dict[float, dict[Property, tuple[float, ...]]] = {}
         for risk, curves in self.thermal_quantiles.items():
@@ -174,7 +184,7 @@ class Calibration:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
-        thermal, sizes = self.thermal_quantiles.items(), self.cluster_sizes
+        thermal = self.thermal_quantiles.items()
         cells = None if self.cells is None else self.cells.as_dict()
         at_rest = None if self.at_rest is None else self.at_rest.as_dict()
         return asdict(self) | {
@@ -182,7 +192,8 @@ class Calibration:
                 [name, [list(pair) for pair in one.items()]] for name, one in self.quantiles.items()
             ],
             "temperatures_k": list(self.temperatures_k),
-            "cluster_sizes": None if sizes is None else list(sizes),
+            "cluster_sizes": None if self.cluster_sizes is None else list(self.cluster_sizes),
+            "sites_per_cell": None if self.sites_per_cell is None else list(self.sites_per_cell),
             "cells": cells,
             "at_rest": at_rest,
             "thermal_quantiles": [
@@ -209,14 +220,15 @@ class Calibration:
                 str(name): {float(risk): float(value) for risk, value in one}
                 for name, one in values["quantiles"]
             }
-            sizes, cells, rest = values["cluster_sizes"], values["cells"], values["at_rest"]
+            cells, rest = values["cells"], values["at_rest"]
             limits = ("alpha", "row_leverage_limit", "atom_leverage_limit", "coherence_limit")
             return cls(
                 n_groups=values["n_groups"],
                 quantiles=quantiles,
                 temperatures_k=tuple(map(float, values["temperatures_k"])),
                 thermal_quantiles=thermal,
-                cluster_sizes=None if sizes is None else (int(sizes[0]), int(sizes[1])),
+                cluster_sizes=_sizes_from(values["cluster_sizes"]),
+                sites_per_cell=_sizes_from(values.get("sites_per_cell")),
                 cells=None if cells is None else CellRange.from_dict(cells),
                 at_rest=None if rest is None else NoveltyLimits.from_dict(rest),
                 **{name: float(values[name]) for name in limits},
@@ -227,6 +239,10 @@ class Calibration:
                 subject="calibration",
                 hint="Export or train the model again",
             ) from error
+
+
+def _sizes_from(stored: Any) -> tuple[int, int] | None:
+    return None if stored is None else (int(stored[0]), int(stored[1]))
 
 
 def _at(quantiles: Mapping[float, float], alpha: float) -> float:
@@ -242,6 +258,7 @@ def _problem(one: Calibration) -> str:
     values = [value for found in one.quantiles.values() for value in found.values()]
     known = one.quantiles.get(ALL, {})
     smallest, largest = one.cluster_sizes or (1, 1)
+    fewest, most = one.sites_per_cell or (2, 2)
     checks = {
         "the risk is none": 0.0 < one.alpha < 1.0,
         "the number of groups is not above one": isinstance(one.n_groups, int) and one.n_groups > 1,
@@ -251,6 +268,7 @@ def _problem(one: Calibration) -> str:
         "a quantile is negative": all(0.0 <= value < math.inf for value in values),
         "no quantile of all at the risk of the intervals": one.alpha in known,
         "the sizes of clusters are no range": 0 < smallest <= largest,
+        "the sites of cells are no range": 1 < fewest <= most,
         "the curves and their temperatures do not fit": _fits(one),
     }
     return next((problem for problem, sound in checks.items() if not sound), "")

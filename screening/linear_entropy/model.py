@@ -10,7 +10,6 @@ import numpy as np
 
 from screening.descriptors.interface import (
     AtomicSystem,
-    atom_counts,
     descriptor_from,
     sorted_elements,
 )
@@ -27,6 +26,7 @@ from screening.linear_entropy.entropy import system_entropy_boltzmann
 from screening.linear_entropy.labels import SpectrumKind
 from screening.linear_entropy.model_spectrum import shape_from
 from screening.linear_entropy.moments import Fits, Moments, moments_of
+from screening.linear_entropy.refusals import check_elements, size_refusal
 from screening.linear_entropy.rows import RowMaker, check_one_element, structure_of
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.novelty import Novelty
@@ -139,6 +139,14 @@ class LinearEntropyModel:
                 subject=name,
                 hint="Export or train the model again",
             )
+        single_cells = self.kind is SpectrumKind.ZONE_CENTRE and not defects
+        if (self.calibration.sites_per_cell is not None) != single_cells:
+            raise ModelCorruptError(
+                "the number of sites of the cells whose zone centres were learned is missing, or "
+                "given where none were",
+                subject=name,
+                hint="Train the model again",
+            )
 
     def _check_shapes(self, trained: TrainedModel) -> None:
         """Refuse fits that are not of the features of the descriptor."""
@@ -192,7 +200,7 @@ class LinearEntropyModel:
         TrainingSetError
             If the system and the perfect crystal are not of one element.
         """
-        atom_counts(system.numbers, self.maker.elements)
+        check_elements(system, self.maker.elements)
         if (bulk is not None) != (self.settings.target == "formation"):
             given = "no perfect crystal" if bulk is None else "a perfect crystal"
             raise InconsistentDataError(
@@ -322,6 +330,7 @@ def _domain(
     cell = None if crystal is None or cells is None else measure_cell(system, crystal)
     novelty = model.calibration.novelty(moments, len(system), cell)
     unrest, refusal = model.unrest(system, subject)
+    refusal = refusal or size_refusal(len(system), model.calibration.sites_per_cell, subject)
     if max(novelty, unrest) <= 1.0:  # one that is not a number is no reason to go on
         return max(novelty, unrest), None
     if refusal is None and cell is not None and cells is not None:

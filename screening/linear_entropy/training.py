@@ -241,9 +241,11 @@ def _calibration(
         # the leverage of a descriptor of the whole is not shared out to defects
         is_extensive=table.maker.target == "formation" and table.maker.descriptor.describes_atoms,
     )
-    if table.labels[0].kind is SpectrumKind.CLUSTER:
-        sizes = [len(label.system) for label in table.labels]
+    kind, sizes = table.labels[0].kind, [len(label.system) for label in table.labels]
+    if kind is SpectrumKind.CLUSTER:
         return replace(found, cluster_sizes=(min(sizes), max(sizes)))
+    if kind is SpectrumKind.ZONE_CENTRE and table.maker.target == "entropy":
+        found = replace(found, sites_per_cell=(min(sizes), max(sizes)))
     if thermal is None:
         return found
     return replace(

@@ -14,6 +14,7 @@ from screening.errors import ModelRefusedError, OutOfDomainError, ScreeningError
 from screening.linear_entropy.labels import SpectrumKind
 from screening.linear_entropy.model import LINEAR_ENTROPY, LinearEntropyModel
 from screening.linear_entropy.moments import FrequencyMoments, frequency_moments
+from screening.linear_entropy.refusals import check_elements, check_vibrates, size_refusal
 from screening.linear_entropy.thermal import CURVES, ThermalPrediction, thermal_prediction
 from screening.novelty_limits import said_times
 from screening.prediction import (
@@ -24,8 +25,10 @@ from screening.prediction import (
     frozen_array,
 )
 from screening.predictors.interface import Tier, identity_of, predict_each
+from screening.predictors.learned_cell import learned_cell
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
+from screening.random_forest.calibration import INTERVALS_HOLD
 from screening.settings import ScreeningSettings
 from screening.stability import CRITERIA
 from screening.trained_model import model_name
@@ -33,6 +36,9 @@ from screening.uncertainty.interval import Interval
 from screening.uncertainty.own_intervals import spread_of_half_widths
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from screening.prediction import ThermodynamicsSpread
     from screening.structure import Crystal
     from screening.trained_model import TrainedModel
     from screening.uncertainty.own_intervals import OwnCalibration
@@ -51,6 +57,7 @@ _NO_STABILITY = (
 _ZONE_CENTRE = (
     "the model was trained on modes of the zone centre alone; translations count half of their mean"
 )
+_REPEATED = "taken as a cell of {} sites, which is of a size that was learned, instead of {}"
 _LIMITED = (
     "no spectrum has both moments: the nearest that has the mean logarithm is taken, right at "
     "high temperatures only"
@@ -63,7 +70,8 @@ class LinearDescriptorEntropy:
 
     The model knows the mean logarithm and the mean square of the frequencies; a spectrum with
     these two moments and the shape of the training set gives the curves. It cannot vouch for
-    dynamical stability.
+    dynamical stability. Of a model of zone centres the modes are those of the primitive cell,
+    repeated where larger cells were learned (`screening.predictors.learned_cell`).
 
     Parameters
     ----------
@@ -79,7 +87,8 @@ class LinearDescriptorEntropy:
     training_source
         What computed the phonons that it learned from; empty where that is not known.
     own_calibration
-        What its intervals are worth at other risks and temperatures than those it states.
+        What its intervals are worth at other risks and temperatures than those it states;
+        nothing where zone centres were learned.
 
     Raises
     ------
@@ -91,7 +100,7 @@ class LinearDescriptorEntropy:
     """
 
     method = LINEAR_ENTROPY
-    method_version = 2  # translations at the zone centre count half of the mean, by a learned shape
+    method_version = 3  # zone centres of cells of a learned size, and of no other
     tier = Tier.FAST_MODEL
 
     def __init__(self, trained: TrainedModel, settings: ScreeningSettings | None = None) -> None:
@@ -119,35 +128,53 @@ class LinearDescriptorEntropy:
             If it holds an element that the model was not trained on.
         OutOfDomainError
             If it is newer than all that the model was calibrated on, or seems not to be at rest.
+            Where zone centres were learned, also if it has one atom, or a cell no multiple of
+            which is of a size that was learned.
         """
         meter = Meter()
-        system = AtomicSystem.from_structure(crystal.structure)
+        cell = self._checked_cell(crystal)
+        system = AtomicSystem.from_structure(cell)
         moments = self._model.moments(system)
-        calibration = self._model.calibration
-        novelty = calibration.novelty(moments)
         frequencies = frequency_moments(moments, system, self._model.kind)
-        _, refusal = self._model.unrest(system, crystal.material_id)
-        if refusal is not None:
-            raise refusal
-        _check_domain(crystal, novelty, frequencies)
+        _check_domain(crystal, self._model.calibration.novelty(moments), frequencies)
         found = thermal_prediction(frequencies, self._settings.thermodynamics, self._model.shape)
-        spread = spread_of_half_widths(
-            self._half_widths(found), calibration.alpha, calibration.n_groups
-        )
         return Prediction(
             **identity_of(self, crystal),
             structure=crystal.structure.copy(),
             thermodynamics=found.thermodynamics,
             stability=self._stability(),
             cost=meter.cost(),
-            spread=spread,
-            warnings=self._warnings(found),
+            spread=self._spread(found),
+            warnings=self._warnings(found, len(cell), len(crystal.structure)),
             intervals=self._intervals(frequencies),
         )
 
     def predict_many(self, crystals: Sequence[Crystal]) -> list[Prediction | ScreeningError]:
         """Predict many crystals; one that cannot be predicted gives the error that says why."""
         return predict_each(self, crystals)
+
+    def _checked_cell(self, crystal: Crystal) -> Structure:
+        """Return the cell whose modes are summed, or refuse the crystal."""
+        system = AtomicSystem.from_structure(crystal.structure)
+        check_elements(system, self._model.maker.elements)
+        sizes = self._model.calibration.sites_per_cell
+        if sizes is not None:
+            check_vibrates(system, crystal.material_id)
+        _, refusal = self._model.unrest(system, crystal.material_id)
+        cell = crystal.structure if sizes is None else learned_cell(crystal.structure, sizes)
+        refusal = refusal or size_refusal(len(cell), sizes, crystal.material_id)
+        if refusal is not None:
+            raise refusal
+        return cell
+
+    def _spread(self, found: ThermalPrediction) -> ThermodynamicsSpread | None:
+        """Deviations as calibrated; none of a zone centre, whose intervals settle nothing."""
+        calibration = self._model.calibration
+        if calibration.sites_per_cell is not None:
+            return None
+        return spread_of_half_widths(
+            self._half_widths(found), calibration.alpha, calibration.n_groups
+        )
 
     def _half_widths(self, found: ThermalPrediction) -> FloatArray:
         """Calibrated half widths of the curves, shape (curve, temperature)."""
@@ -187,10 +214,12 @@ class LinearDescriptorEntropy:
             verdicts=dict.fromkeys(CRITERIA, Verdict.UNDETERMINED),
         )
 
-    def _warnings(self, found: ThermalPrediction) -> tuple[str, ...]:
+    def _warnings(self, found: ThermalPrediction, n_summed: int, n_given: int) -> tuple[str, ...]:
         warnings = [_AS_GIVEN, _NO_STABILITY]
         if self._model.kind is SpectrumKind.ZONE_CENTRE:
-            warnings.append(_ZONE_CENTRE)
+            warnings += [_ZONE_CENTRE, INTERVALS_HOLD["zone_centre"]]
+        if n_summed != n_given:
+            warnings.append(_REPEATED.format(n_summed, n_given))
         if found.spectrum.is_limited:
             warnings.append(_LIMITED)
         return tuple(warnings)

@@ -46,6 +46,21 @@ def test_a_refusal_says_what_is_wrong_in_units(worst, size, said):
     assert "KZnF3" in str(refusal)
 
 
+@pytest.mark.parametrize(
+    ("worst", "size", "said"),
+    [
+        (0, 0.030004, "0.030004 Å from its place, and crystals at rest reach 0.03"),
+        (1, 0.01504, "strained by 1.504 %, and crystals at rest reach 1.5 %"),
+        (2, 0.01504, "seems 1.504 % off, and crystals at rest reach 1.5 %"),
+        (3, 15.003, "are 1.0002 times as unusual"),
+    ],
+)
+def test_what_is_just_beyond_the_limit_does_not_look_like_the_limit(worst, size, said):
+    measures = np.zeros(len(MEASURES))
+    measures[worst] = size
+    assert said in str(LIMITS.refusal(measures, "x"))
+
+
 def test_what_is_not_a_number_is_refused():
     measures = np.full(len(MEASURES), np.nan)
     assert LIMITS.refusal(measures, "x") is not None

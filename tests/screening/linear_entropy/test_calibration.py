@@ -123,6 +123,22 @@ def test_other_risks_and_temperatures_are_as_the_quantiles_say():
     assert found.factor(Quantity(Property.LOWEST_FREQUENCY), 0.1) == np.inf
 
 
+def test_the_zone_centre_of_single_cells_settles_nothing():
+    one = replace(with_curves(), sites_per_cell=(2, 10)).own_calibration()
+    assert one.factor(Quantity(Property.FREE_ENERGY, 100.0), 0.1) == np.inf
+    assert not one.quantiles
+
+
+@pytest.mark.parametrize("kind", ["cluster_sizes", "sites_per_cell"])
+def test_what_is_of_another_size_is_new(kind):
+    one = replace(with_curves(), **{kind: (4, 10)})
+    old = one.novelty(moments())
+    assert [one.novelty(moments(), n) for n in (4, 10)] == [old, old]
+    assert [one.novelty(moments(), n) for n in (2, 11)] == pytest.approx([2.0, 1.1])
+    assert one.novelty(moments()) == old  # a cell that is not given by size
+    assert Calibration.from_dict(json.loads(json.dumps(one.as_dict()))) == one
+
+
 def test_what_vanishes_at_zero_kelvin_has_no_interval_beside_it():
     one = replace(with_curves(), temperatures_k=(0.0, 300.0)).own_calibration()
     assert one.factor(Quantity(Property.FREE_ENERGY, 150.0), 0.1) == 1.0
@@ -152,6 +168,9 @@ def test_what_vanishes_at_zero_kelvin_has_no_interval_beside_it():
         {"cluster_sizes": [5, 3]},
         {"cluster_sizes": [5]},
         {"cells": {"n_sites": [1.0, 2.0]}},
+        {"sites_per_cell": [5, 3]},
+        {"sites_per_cell": [1, 3]},
+        {"sites_per_cell": [5]},
         {"cells": 5},
         {"thermal_quantiles": [1.0, 2.0]},
         {"thermal_quantiles": []},

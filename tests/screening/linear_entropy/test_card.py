@@ -63,7 +63,12 @@ def test_coverage_of_each_class_stands_beside_how_many_are_open(card):
     for one in (coverage, *coverage["families"].values()):
         assert 0.75 <= one["calibrated"] <= 1.0
         assert one["open"] == 0.0
-    assert card["paper"] == dict(PAPER_FIGURES)
+
+
+def test_only_entropies_of_formation_stand_beside_those_of_the_paper(cross_validated, card):
+    assert "paper" not in card
+    formation = model_card(*cross_validated, None, replace(SETTINGS, target="formation"))
+    assert formation["paper"] == dict(PAPER_FIGURES)
 
 
 def test_curves_have_panels_and_coverage_of_those_held_out(cross_validated):

@@ -8,6 +8,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from spring_crystals import CUBE, FCC, springs
 
+from screening.descriptors.interface import AtomicSystem
 from screening.errors import (
     ElementNotInModelError,
     ModelCorruptError,
@@ -23,10 +24,18 @@ from screening.hessians import (
 )
 from screening.linear_entropy import LinearEntropySettings, train_entropy
 from screening.linear_entropy.calibration import Calibration
-from screening.linear_entropy.labels import LabelOrigin, label_of
+from screening.linear_entropy.labels import (
+    LABEL_TEMPERATURES_K,
+    LabelOrigin,
+    label_of,
+    label_of_hessian,
+)
+from screening.linear_entropy.model import LinearEntropyModel, predict_entropy
+from screening.linear_entropy.model_spectrum import log_quantiles
 from screening.prediction import Verdict
 from screening.predictors.contract import check_predictor
 from screening.predictors.interface import Predictor, Tier
+from screening.predictors.learned_cell import learned_cell
 from screening.predictors.linear_entropy import LinearDescriptorEntropy
 from screening.quantities import Property, Quantity
 from screening.random_forest.curves import references_of
@@ -35,6 +44,7 @@ from screening.structure import canonical_crystal
 from screening.thermodynamics import ThermodynamicsSettings
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
 from screening.uncertainty.samples import sample_of
+from screening.zone_centre_modes import zone_centre_thermodynamics
 
 SETTINGS = LinearEntropySettings(
     descriptor_settings={"cutoff_angstrom": 5.0, "n_radial": 4, "l_max": 2}, n_folds=6
@@ -199,6 +209,122 @@ def test_zone_centres_are_summed_as_the_other_trained_method_does():
     assert free == pytest.approx(theirs["free_energy"], abs=1.0)
     assert found.thermodynamics.low_mode_policy == "half_mean_optical"
     assert "half of their mean" in " ".join(found.warnings)
+
+
+def in_cells_of(n_sites, one: Structure) -> Structure:
+    return learned_cell(one, (n_sites, n_sites))
+
+
+def centre_of(cell: Structure, number: int = 0, kelvin=LABEL_TEMPERATURES_K):
+    """Label the zone centre of any cell, also of one that repeats a smaller one."""
+    blocks = springs(cell, np.eye(3, dtype=int), 4.37).second_order_ev_per_angstrom2
+    hessian = blocks.swapaxes(1, 2).reshape(3 * len(cell), 3 * len(cell))
+    frequencies = zone_centre_frequencies_thz(hessian, atomic_masses_amu(cell))
+    settings = ThermodynamicsSettings(temperatures_k=kelvin)
+    optical = np.sort(frequencies)[3:]
+    return replace(
+        label_of_hessian(hessian, AtomicSystem.from_structure(cell), LabelOrigin(f"salt-{number}")),
+        thermodynamics=zone_centre_thermodynamics(frequencies, len(cell), settings),
+        log_frequency_quantiles=log_quantiles(optical, np.ones(len(optical))),
+    )
+
+
+@cache
+def of_centres(n_sites: int = 2) -> TrainedModel:
+    """Learned from the zone centre of cells of some size."""
+    random = np.random.default_rng(11)
+    crystals = [salt(random.uniform(5.2, 6.0), random.uniform(0.98, 1.02)) for _ in range(30)]
+    found = [centre_of(in_cells_of(n_sites, one), number) for number, one in enumerate(crystals)]
+    return train_entropy(found, SETTINGS, f"centres-{n_sites}")
+
+
+def free_energies(prediction):
+    return prediction.thermodynamics.free_energy_mev_per_atom
+
+
+def test_a_primitive_cell_is_repeated_to_the_size_that_was_learned():
+    """The modes at the zone centre of twice the cell are other modes."""
+    settings = ScreeningSettings(thermodynamics=CURVES)
+    small, large = (LinearDescriptorEntropy(of_centres(n), settings) for n in (2, 4))
+    crystal = canonical_crystal(salt(5.55, 1.01))
+    found = large.predict(crystal)
+    truth = centre_of(in_cells_of(4, crystal.structure), kelvin=CURVES.temperatures_k)
+    truths = truth.thermodynamics.free_energy_mev_per_atom
+    assert free_energies(found) == pytest.approx(truths, abs=0.5)
+    assert np.abs(free_energies(small.predict(crystal)) - truths).max() > 5.0
+    assert found.structure == crystal.structure
+    assert "taken as a cell of 4 sites" in " ".join(found.warnings)
+    given = large.predict(replace(crystal, structure=in_cells_of(4, crystal.structure)))
+    assert free_energies(given) == pytest.approx(free_energies(found), abs=1e-9)
+    assert "taken as a cell" not in " ".join(given.warnings)
+
+
+def test_a_cell_of_a_size_that_was_not_learned_is_refused():
+    crystal = canonical_crystal(salt(5.6))
+    for n_sites, learned in ((4, 2), (6, 4)):
+        other = replace(crystal, structure=in_cells_of(n_sites, crystal.structure))
+        with pytest.raises(OutOfDomainError, match=f"{n_sites} sites in the cell, {learned} to"):
+            LinearDescriptorEntropy(of_centres(learned)).predict(other)
+
+
+def test_classical_entropies_of_cells_of_another_size_have_no_interval():
+    model = LinearEntropyModel.from_trained(of_centres())
+    cells = [AtomicSystem.from_structure(in_cells_of(n, salt(5.6))) for n in (2, 4)]
+    found = predict_entropy(model, cells)
+    assert np.isfinite(found.half_width_boltzmann).tolist() == [True, False]
+    assert found.novelty[0] <= 1.0 < found.novelty[1]
+    assert found.refusals[0] is None
+    assert "4 sites in the cell" in str(found.refusals[1])
+
+
+@pytest.mark.parametrize("learned", [2, 4])
+def test_one_atom_has_no_modes_at_the_zone_centre(learned):
+    one = canonical_crystal(Structure(Lattice(4.0 * FCC), ["Na"], [[0, 0, 0]]))
+    [found] = LinearDescriptorEntropy(of_centres(learned)).predict_many([one])
+    assert isinstance(found, OutOfDomainError)
+    assert "one atom has no modes at the zone centre but translations" in str(found)
+
+
+def test_a_model_of_zone_centres_that_does_not_say_of_which_cells_is_refused():
+    """Any other model that says so is refused as well: there is nothing that it could mean."""
+    for model, sizes in ((of_centres(), None), (trained(), [2, 2])):
+        calibration = {**model.state["calibration"], "sites_per_cell": sizes}
+        if sizes is None:
+            del calibration["sites_per_cell"]  # as files of earlier versions
+        old = replace(model, state={**model.state, "calibration": calibration})
+        with pytest.raises(ModelCorruptError, match="number of sites") as caught:
+            LinearDescriptorEntropy(old)
+        assert caught.match("Train the model again")
+
+
+def test_intervals_of_zone_centres_settle_nothing():
+    from flows.uncertainty import OwnSpread
+
+    predictor = LinearDescriptorEntropy(of_centres(), ScreeningSettings(thermodynamics=CURVES))
+    found = predictor.predict(canonical_crystal(salt(5.6)))
+    assert len(found.intervals) == 6
+    assert found.spread is None
+    assert "zone-centre sum of the same cell" in " ".join(found.warnings)
+    assert not predictor.own_calibration.quantiles
+    free = Quantity(Property.FREE_ENERGY, 300.0)
+    for own in (OwnSpread(predictor.own_calibration), OwnSpread()):
+        [interval] = own.intervals(sample_of(found, "x"), [free], 0.1)
+        assert not interval.is_finite
+
+
+def test_intervals_of_meshes_say_nothing_of_zone_centres(predictor):
+    found = predictor.predict(canonical_crystal(salt(5.6)))
+    assert found.spread is not None
+    assert predictor.own_calibration.quantiles
+    assert "zone" not in " ".join(found.warnings)
+
+
+def test_an_element_that_was_never_seen_is_named(predictor):
+    strange = canonical_crystal(Structure(Lattice.cubic(4.1), ["Rb", "Cl"], [[0] * 3, [0.5] * 3]))
+    with pytest.raises(ElementNotInModelError, match="the model never saw Rb") as caught:
+        predictor.predict(strange)
+    assert caught.match("It learned Na, Cl")
+    assert caught.match("RbCl")
 
 
 def test_names_are_those_that_the_store_takes():
