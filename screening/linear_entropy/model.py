@@ -26,13 +26,13 @@ from screening.linear_entropy.entropy import system_entropy_boltzmann
 from screening.linear_entropy.labels import SpectrumKind
 from screening.linear_entropy.model_spectrum import shape_from
 from screening.linear_entropy.moments import Fits, Moments, moments_of
-from screening.linear_entropy.refusals import check_elements, size_refusal
 from screening.linear_entropy.rows import RowMaker, check_one_element, structure_of
 from screening.linear_entropy.settings import LinearEntropySettings
 from screening.novelty import Novelty
 from screening.novelty_limits import said_times
 from screening.prediction import FloatArray, frozen_array
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
+from screening.trained_refusals import check_learned_elements, size_refusal
 from screening.uncertainty.conformal import check_alpha
 
 __all__ = ["LINEAR_ENTROPY", "EntropyPredictions", "LinearEntropyModel", "predict_entropy"]
@@ -200,7 +200,7 @@ class LinearEntropyModel:
         TrainingSetError
             If the system and the perfect crystal are not of one element.
         """
-        check_elements(system, self.maker.elements)
+        check_learned_elements(system.numbers.tolist(), self.maker.elements)
         if (bulk is not None) != (self.settings.target == "formation"):
             given = "no perfect crystal" if bulk is None else "a perfect crystal"
             raise InconsistentDataError(
@@ -330,7 +330,9 @@ def _domain(
     cell = None if crystal is None or cells is None else measure_cell(system, crystal)
     novelty = model.calibration.novelty(moments, len(system), cell)
     unrest, refusal = model.unrest(system, subject)
-    refusal = refusal or size_refusal(len(system), model.calibration.sites_per_cell, subject)
+    refusal = refusal or size_refusal(
+        len(system), model.calibration.sites_per_cell, subject, instead="of sums over a mesh"
+    )
     if max(novelty, unrest) <= 1.0:  # one that is not a number is no reason to go on
         return max(novelty, unrest), None
     if refusal is None and cell is not None and cells is not None:

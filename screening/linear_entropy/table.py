@@ -125,7 +125,8 @@ def rows_to_learn(
         raise TrainingSetError(
             "no structure names its perfect crystal",
             subject="training",
-            hint="Name it in the origin of each defect, or choose the target entropy",
+            hint="Name it as bulk in the LabelOrigin of each defect, and give its label too; or"
+            " choose the target entropy",
         )
     for label in defects:
         bulk = by_name.get(label.origin.bulk)

@@ -14,7 +14,10 @@ from pymatgen.core import Structure
 
 from screening.supercell import IntArray, image_distance_angstrom
 
-__all__ = ["learned_cell"]
+__all__ = ["REPEATED", "learned_cell"]
+
+REPEATED = "taken as a cell of {} sites, which is of a size that was learned, instead of {}"
+"""Warning of a prediction for a repeated cell; takes both numbers of sites."""
 
 _MOST_REPEATED = 16  # beyond it the cells of one size are hundreds
 _DECIMALS = 4  # Å: distances that differ by less tie

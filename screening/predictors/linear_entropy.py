@@ -14,7 +14,6 @@ from screening.errors import ModelRefusedError, OutOfDomainError, ScreeningError
 from screening.linear_entropy.labels import SpectrumKind
 from screening.linear_entropy.model import LINEAR_ENTROPY, LinearEntropyModel
 from screening.linear_entropy.moments import FrequencyMoments, frequency_moments
-from screening.linear_entropy.refusals import check_elements, check_vibrates, size_refusal
 from screening.linear_entropy.thermal import CURVES, ThermalPrediction, thermal_prediction
 from screening.novelty_limits import said_times
 from screening.prediction import (
@@ -25,13 +24,14 @@ from screening.prediction import (
     frozen_array,
 )
 from screening.predictors.interface import Tier, identity_of, predict_each
-from screening.predictors.learned_cell import learned_cell
+from screening.predictors.learned_cell import REPEATED, learned_cell
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
 from screening.random_forest.calibration import INTERVALS_HOLD
 from screening.settings import ScreeningSettings
 from screening.stability import CRITERIA
 from screening.trained_model import model_name
+from screening.trained_refusals import check_learned_elements, check_vibrates, size_refusal
 from screening.uncertainty.interval import Interval
 from screening.uncertainty.own_intervals import spread_of_half_widths
 
@@ -57,7 +57,6 @@ _NO_STABILITY = (
 _ZONE_CENTRE = (
     "the model was trained on modes of the zone centre alone; translations count half of their mean"
 )
-_REPEATED = "taken as a cell of {} sites, which is of a size that was learned, instead of {}"
 _LIMITED = (
     "no spectrum has both moments: the nearest that has the mean logarithm is taken, right at "
     "high temperatures only"
@@ -156,13 +155,15 @@ class LinearDescriptorEntropy:
     def _checked_cell(self, crystal: Crystal) -> Structure:
         """Return the cell whose modes are summed, or refuse the crystal."""
         system = AtomicSystem.from_structure(crystal.structure)
-        check_elements(system, self._model.maker.elements)
+        check_learned_elements(system.numbers.tolist(), self._model.maker.elements)
         sizes = self._model.calibration.sites_per_cell
         if sizes is not None:
-            check_vibrates(system, crystal.material_id)
+            check_vibrates(len(system), crystal.material_id)
         _, refusal = self._model.unrest(system, crystal.material_id)
         cell = crystal.structure if sizes is None else learned_cell(crystal.structure, sizes)
-        refusal = refusal or size_refusal(len(cell), sizes, crystal.material_id)
+        refusal = refusal or size_refusal(
+            len(cell), sizes, crystal.material_id, instead="of sums over a mesh"
+        )
         if refusal is not None:
             raise refusal
         return cell
@@ -219,7 +220,7 @@ class LinearDescriptorEntropy:
         if self._model.kind is SpectrumKind.ZONE_CENTRE:
             warnings += [_ZONE_CENTRE, INTERVALS_HOLD["zone_centre"]]
         if n_summed != n_given:
-            warnings.append(_REPEATED.format(n_summed, n_given))
+            warnings.append(REPEATED.format(n_summed, n_given))
         if found.spectrum.is_limited:
             warnings.append(_LIMITED)
         return tuple(warnings)

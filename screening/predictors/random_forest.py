@@ -33,7 +33,7 @@ from screening.prediction import (
 )
 from screening.predictors.assembly import Physics, physics_from_harmonic
 from screening.predictors.interface import Tier, identity_of, predict_each
-from screening.predictors.learned_cell import learned_cell
+from screening.predictors.learned_cell import REPEATED, learned_cell
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
 from screening.random_forest.calibration import INTERVALS_HOLD, Truth
@@ -62,7 +62,6 @@ _AS_GIVEN = (
 )
 _NO_VERDICT = "dynamical stability undetermined: a learned model of relaxed crystals cannot tell"
 _ZONE_CENTRE_ONLY = "modes of the zone centre of this cell alone, no dispersion"
-_REPEATED = "taken as a cell of {} sites, which is of a size that was learned, instead of {}"
 _MESH = "modes on a mesh are an extrapolation from the zone centre, which alone was learned"
 _NO_INTERVALS: Mapping[Truth, str] = MappingProxyType(
     {
@@ -189,7 +188,7 @@ class RandomForestPhonons:
         warnings = [_AS_GIVEN.format(self._model.source), _ZONE_CENTRE_ONLY, _NO_VERDICT]
         warnings += [INTERVALS_HOLD[calibration.truth], *_repair_warnings(spectrum)]
         if len(cell) != crystal.n_atoms:
-            warnings.append(_REPEATED.format(len(cell), crystal.n_atoms))
+            warnings.append(REPEATED.format(len(cell), crystal.n_atoms))
         return Prediction(
             **identity_of(self, crystal),
             structure=crystal.structure,

@@ -8,12 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 
 from screening.anharmonic import ForceConstants
 from screening.descriptors.image_bonds import atomic_numbers
 from screening.errors import (
-    ElementNotInModelError,
     ModelCorruptError,
     ModelRefusedError,
     OutOfDomainError,
@@ -35,12 +34,11 @@ from screening.random_forest.spectrum import (
 )
 from screening.random_forest.tensors import tensor_layout
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
+from screening.trained_refusals import check_learned_elements, check_vibrates, size_refusal
 
 __all__ = ["METHOD", "RandomForestForceConstants"]
 
 METHOD = METHOD_PREFIXES["rf-ifc"]
-
-_LEAST_SITES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,21 +93,8 @@ class RandomForestForceConstants:
             further from those learned than the limit: of another kind, or not relaxed.
         """
         numbers = atomic_numbers(structure)
-        unknown = sorted(set(numbers.tolist()) - set(self.elements))
-        if unknown:
-            names = ", ".join(Element.from_Z(number).symbol for number in unknown)
-            known = ", ".join(Element.from_Z(number).symbol for number in self.elements)
-            raise ElementNotInModelError(
-                f"the model never saw {names}",
-                subject=structure.composition.reduced_formula,
-                hint=f"It learned {known}",
-            )
-        if len(structure) < _LEAST_SITES:
-            raise OutOfDomainError(
-                "one atom has no modes at the zone centre but translations",
-                subject=structure.composition.reduced_formula,
-                hint="Use a potential for crystals with one atom in the primitive cell",
-            )
+        check_learned_elements(numbers.tolist(), self.elements)
+        check_vibrates(len(structure), structure.composition.reduced_formula)
         self.hessian_model.check_kinds(structure)
         return self._checked_novelty(structure)
 
@@ -130,15 +115,14 @@ class RandomForestForceConstants:
         OutOfDomainError
             If it has fewer or more sites than all cells of the training set.
         """
-        low, high = self.calibration.domain.sites_per_cell
-        if not low <= len(structure) <= high:
-            raise OutOfDomainError(
-                f"{len(structure)} sites in the cell, {low} to {high} were learned: the modes of"
-                " the zone centre of another cell are other modes",
-                subject=structure.composition.reduced_formula,
-                hint="Take a model of cells of this size, --mesh with a model of ridges alone, or a"
-                " potential",
-            )
+        refusal = size_refusal(
+            len(structure),
+            self.calibration.domain.sites_per_cell,
+            structure.composition.reduced_formula,
+            instead="--mesh with a model of ridges alone",
+        )
+        if refusal is not None:
+            raise refusal
 
     def check_agreement(self, curves: Curves, structure: Structure) -> None:
         """Refuse a crystal on which the members differ as they hardly ever did before.

@@ -1,42 +1,47 @@
-"""Which systems a linear model of the entropy is not for, whatever their features are."""
+"""Which crystals a trained method is not for, whatever their features are.
+
+Which modes stand at the zone centre depends on the cell, so that what learned from them speaks of
+cells of the sizes that it learned.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
+from pymatgen.core import Composition, Element
 
-from screening.descriptors.interface import AtomicSystem
 from screening.errors import ElementNotInModelError, OutOfDomainError
 
-__all__ = ["check_elements", "check_vibrates", "size_refusal"]
+__all__ = ["check_learned_elements", "check_vibrates", "size_refusal"]
 
 
-def check_elements(system: AtomicSystem, elements: Sequence[int]) -> None:
+def check_learned_elements(numbers: Sequence[int], elements: Iterable[int]) -> None:
     """Refuse elements that were never seen.
 
     Parameters
     ----------
-    system
-        The atoms.
+    numbers
+        Atomic numbers of the sites.
     elements
-        Atomic numbers that were learned.
+        Those that were learned.
 
     Raises
     ------
     ElementNotInModelError
         Naming those that were not.
     """
-    unknown = set(system.numbers.tolist()) - set(elements)
+    learned = set(elements)
+    unknown = set(numbers) - learned
     if unknown:
+        symbols = [Element.from_Z(number).symbol for number in numbers]
         raise ElementNotInModelError(
             f"the model never saw {_symbols(unknown)}",
-            subject=_formula(system),
-            hint=f"It learned {_symbols(elements)}",
+            subject=Composition("".join(symbols)).reduced_formula,
+            hint=f"It learned {_symbols(learned)}",
         )
 
 
-def check_vibrates(system: AtomicSystem, subject: str) -> None:
+def check_vibrates(n_sites: int, subject: str) -> None:
     """Refuse a primitive cell without modes at the zone centre.
 
     Raises
@@ -44,7 +49,7 @@ def check_vibrates(system: AtomicSystem, subject: str) -> None:
     OutOfDomainError
         If it has one atom.
     """
-    if len(system) == 1:
+    if n_sites == 1:
         raise OutOfDomainError(
             "one atom has no modes at the zone centre but translations",
             subject=subject,
@@ -53,7 +58,7 @@ def check_vibrates(system: AtomicSystem, subject: str) -> None:
 
 
 def size_refusal(
-    n_sites: int, sites_per_cell: tuple[int, int] | None, subject: str
+    n_sites: int, sites_per_cell: tuple[int, int] | None, subject: str, *, instead: str
 ) -> OutOfDomainError | None:
     """Say why a cell is refused whose zone centre has other modes than those learned.
 
@@ -65,6 +70,8 @@ def size_refusal(
         Fewest and most sites of the cells that were learned; None where no zone centres were.
     subject
         Name of the crystal.
+    instead
+        What else can be asked.
     """
     low, high = sites_per_cell or (n_sites, n_sites)
     if low <= n_sites <= high:
@@ -73,19 +80,9 @@ def size_refusal(
         f"{n_sites} sites in the cell, {low} to {high} were learned: the modes of the zone centre"
         " of another cell are other modes",
         subject=subject,
-        hint="Take a model of cells of this size or of sums over a mesh, or a potential",
+        hint=f"Take a model of cells of this size, {instead}, or a potential",
     )
 
 
 def _symbols(numbers: Iterable[int]) -> str:
-    from pymatgen.core import Element
-
     return ", ".join(Element.from_Z(number).symbol for number in sorted(numbers))
-
-
-def _formula(system: AtomicSystem) -> str:
-    from pymatgen.core import Composition, Element
-
-    known, counts = np.unique(system.numbers, return_counts=True)
-    symbols = [Element.from_Z(number).symbol for number in known.tolist()]
-    return Composition(dict(zip(symbols, counts.tolist(), strict=True))).reduced_formula
