@@ -62,8 +62,12 @@ def loss_terms(predicted: Predicted, batch: Batch, kind: LossKind) -> dict[str, 
 
     With ``squared`` the mean squared error of a cell; with ``relative`` the mean length of the
     errors of its forces over the root mean square of its forces and 0.05 eV/Å, and the absolute
-    errors of energy per atom and stress. The term ``hessian`` compares half the differences of
-    the forces of antithetic pairs, which are odd in the displacement.
+    errors of energy per atom and stress; ``frequency`` is as ``relative``, but the lengths are over
+    the sum of the roots of both root mean squares, learned and predicted. For one mode that is the
+    difference of the roots of two force constants: of frequencies. It is as long for one too soft
+    as for one too stiff, while relative errors make a network that cannot tell two crystals apart
+    as soft as the softer one. The term ``hessian`` compares half the differences of the forces of
+    antithetic pairs, which are odd in the displacement.
     """
     error = (predicted.energies - batch.energies) / batch.n_atoms * batch.has_energy
     stress = (predicted.stresses - batch.stresses).flatten(1) * batch.has_stress[:, None]
@@ -94,8 +98,12 @@ def _of_vectors(
     squares = (found - wanted).square().sum(1)
     if kind == "squared":
         return mean(squares).sum() / 3.0
+    errors = mean((squares + _TINY).sqrt())
     size = mean(wanted.square().sum(1)).sqrt() + _SOFT_EV_PER_ANGSTROM
-    return (mean((squares + _TINY).sqrt()) / size).sum()
+    if kind == "relative":
+        return (errors / size).sum()
+    own = (mean(found.square().sum(1)) + _TINY).sqrt() + _SOFT_EV_PER_ANGSTROM
+    return (errors / (size.sqrt() + own.sqrt())).sum()
 
 
 def total_loss(

@@ -20,7 +20,7 @@ __all__ = [
     "TrainingStage",
 ]
 
-LossKind = Literal["relative", "squared"]
+LossKind = Literal["relative", "squared", "frequency"]
 Precision = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -211,8 +211,8 @@ class MaceTrainingSettings:
     stages
         Parts of the training, one after the other.
     loss
-        ``squared`` is the mean squared error; ``relative`` compares the errors of a cell with
-        its own forces, so that stiff crystals do not outweigh soft ones.
+        ``squared`` is the mean squared error; ``relative`` compares the errors of a cell with its
+        own forces; ``frequency`` weighs stiff and soft crystals as their frequencies do.
     batch_atoms
         Number of atoms of the cells of one step, about.
     warm_up_steps
