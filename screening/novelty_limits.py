@@ -32,7 +32,10 @@ _SAID = (
 _DIGITS = (3, 2, 2, 3, 3)  # as MEASURES: what is said of each, more where two would look equal
 _UNITS = (1.0, 100.0, 100.0, 1.0, 1.0)  # as MEASURES: Å, %, %
 _EXACT_DIGITS = 17  # of a double
-_HINT = "Relax it with what computed the training set, or train on crystals like it"
+_HINT = (
+    "Relax it with what computed the training set; if it is relaxed, train on crystals like it or"
+    " use a potential"
+)
 
 
 def said_times(ratio: float) -> str:

@@ -165,7 +165,7 @@ class RandomForestPhonons:
             zone centre, a cell no multiple of which is of a size that was learned.
         """
         meter = Meter()
-        self._model.check(crystal.structure)
+        self._model.check(crystal.structure, crystal.material_id)
         if self._modes == "mesh":
             return self._on_mesh(crystal, meter)
         return self._at_centre(crystal, meter)
@@ -176,11 +176,11 @@ class RandomForestPhonons:
 
     def _at_centre(self, crystal: Crystal, meter: Meter) -> Prediction:
         cell = learned_cell(crystal.structure, self._model.calibration.domain.sites_per_cell)
-        self._model.check_size(cell)
+        self._model.check_size(cell, crystal.material_id)
         spectrum = self._model.spectrum(cell)
         calibration = self._model.calibration
         curves = curves_of(spectrum, calibration.temperatures_k)
-        self._model.check_agreement(curves, crystal.structure)
+        self._model.check_agreement(curves, crystal.structure, crystal.material_id)
         thermo = zone_centre_thermodynamics(
             spectrum.frequencies_thz, len(cell), self._settings.thermodynamics
         )

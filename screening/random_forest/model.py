@@ -81,8 +81,15 @@ class RandomForestForceConstants:
         """Whether all pairs of elements are by the ridge, which knows each image."""
         return set(self.hessian_model.choice.values()) == {"tensor_ridge"}
 
-    def check(self, structure: Structure) -> float:
+    def check(self, structure: Structure, subject: str = "") -> float:
         """Return the novelty of a crystal, at most 1, or refuse it.
+
+        Parameters
+        ----------
+        structure
+            The crystal.
+        subject
+            Its name in refusals; its formula where it has none.
 
         Raises
         ------
@@ -94,20 +101,21 @@ class RandomForestForceConstants:
         """
         numbers = atomic_numbers(structure)
         check_learned_elements(numbers.tolist(), self.elements)
-        check_vibrates(len(structure), structure.composition.reduced_formula)
+        subject = subject or structure.composition.reduced_formula
+        check_vibrates(len(structure), subject)
         self.hessian_model.check_kinds(structure)
-        return self._checked_novelty(structure)
+        return self._checked_novelty(structure, subject)
 
-    def _checked_novelty(self, structure: Structure) -> float:
+    def _checked_novelty(self, structure: Structure, subject: str) -> float:
         limits, measures = self.calibration.domain.at_rest, self.novelty.measures(structure)
         novelty = limits.novelty(measures)
         if novelty <= 1.0:
             return novelty
-        refusal = limits.refusal(measures, structure.composition.reduced_formula)
+        refusal = limits.refusal(measures, subject)
         assert refusal is not None
         raise refusal
 
-    def check_size(self, structure: Structure) -> None:
+    def check_size(self, structure: Structure, subject: str = "") -> None:
         """Refuse a cell of a size for which sums over the modes of the zone centre are not known.
 
         Raises
@@ -118,13 +126,13 @@ class RandomForestForceConstants:
         refusal = size_refusal(
             len(structure),
             self.calibration.domain.sites_per_cell,
-            structure.composition.reduced_formula,
+            subject or structure.composition.reduced_formula,
             instead="--mesh with a model of ridges alone",
         )
         if refusal is not None:
             raise refusal
 
-    def check_agreement(self, curves: Curves, structure: Structure) -> None:
+    def check_agreement(self, curves: Curves, structure: Structure, subject: str = "") -> None:
         """Refuse a crystal on which the members differ as they hardly ever did before.
 
         Raises
@@ -138,7 +146,7 @@ class RandomForestForceConstants:
             raise OutOfDomainError(
                 f"members disagree more than {1.0 - DISAGREEMENT_RISK:.0%} of those that were"
                 f" calibrated: {found:.3g} times what is usual, the limit is {limit:.3g}",
-                subject=structure.composition.reduced_formula,
+                subject=subject or structure.composition.reduced_formula,
                 hint="Use a potential, or train on crystals like it",
             )
 

@@ -125,8 +125,9 @@ def test_a_cell_of_another_size_gets_no_disjoint_interval(predictor):
     """Twice the cell has other modes at its zone centre, and the sums differ by far more."""
     doubled = canonical_crystal(NEW.structure)
     doubled = replace(doubled, structure=NEW.structure * (2, 1, 1))
-    with pytest.raises(OutOfDomainError, match="sites in the cell"):
+    with pytest.raises(OutOfDomainError, match="sites in the cell") as caught:
         predictor.predict(doubled)
+    assert caught.value.subject == doubled.material_id
 
 
 def test_a_primitive_cell_is_repeated_to_the_size_that_was_learned(predictor):
