@@ -1,8 +1,12 @@
 """What holds for all tests."""
 
+import os
 import sys
 
 import pytest
+
+for name in ("COLUMNS", "LINES"):  # of a worker of pytest-xdist: both fix the width of consoles
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)

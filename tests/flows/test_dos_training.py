@@ -138,7 +138,7 @@ def test_a_file_of_jarvis_is_learned_in_place_of_the_database(uri, kept, tmp_pat
     task = TrainingTask("alignn", settings={"checkpoints": str(tmp_path)}, file=str(file))
     with open_database(uri) as database:
         done = train(database, task)
-        other = replace(task, method="ldml")
+        other = replace(task, method="ldml", settings={})
         with pytest.raises(SettingError, match="no option of ldml"):
             train(database, other)
         file.write_text("[]")
