@@ -16,11 +16,13 @@ N. J. Higham, Linear Algebra Appl. 103, 103 (1988): the nearest semidefinite mat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Element, Lattice, Structure
 
+from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers
 from screening.errors import SettingError, TrainingSetError
 from screening.harmonic import Harmonic, signed_frequencies_thz
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
@@ -158,9 +160,15 @@ def zone_centre_hessian(
     )
 
 
-def atomic_masses_amu(structure: Structure) -> FloatArray:
+def atomic_masses_amu(structure: Structure | BondedCrystal) -> FloatArray:
     """Natural masses of the sites in amu, as phonopy has them, shape (site,)."""
-    return np.asarray(phonopy_cell(structure).masses, dtype=np.float64)
+    return np.array([_mass_amu(number) for number in atomic_numbers(structure).tolist()])
+
+
+@cache
+def _mass_amu(number: int) -> float:
+    alone = Structure(Lattice.cubic(1.0), [Element.from_Z(number)], [[0.0, 0.0, 0.0]])
+    return float(phonopy_cell(alone).masses[0])
 
 
 def _roots_of_masses(masses_amu: FloatArray) -> FloatArray:
@@ -269,20 +277,12 @@ def repair_hessian(
             hint=f"Choose one of {', '.join(get_args(RepairOrder))}",
         )
     given = 0.5 * (hessian + hessian.T)
-    if order == "project_then_clip":
-        repaired, n_clipped = _clipped(without_translations(given))
-        repaired = without_translations(repaired)  # rounding only
-    else:
-        repaired, n_clipped = _clipped(given)
-        repaired = without_translations(repaired)
+    first = without_translations(given) if order == "project_then_clip" else given
+    repaired, n_clipped = _clipped(first)
+    repaired = without_translations(repaired)  # of what was projected, rounding only
     norm = float(np.linalg.norm(hessian))
-    change = float(np.linalg.norm(repaired - hessian))
-    return RepairedHessian(
-        hessian=repaired,
-        n_clipped=n_clipped,
-        relative_change=change / norm if norm > 0.0 else 0.0,
-        sum_rule_violation_before=sum_rule_violation(hessian),
-    )
+    change = float(np.linalg.norm(repaired - hessian)) / norm if norm > 0.0 else 0.0
+    return RepairedHessian(repaired, n_clipped, change, sum_rule_violation(hessian))
 
 
 def on_site_from_sum_rule(hessian: FloatArray) -> FloatArray:
@@ -304,7 +304,8 @@ def on_site_from_sum_rule(hessian: FloatArray) -> FloatArray:
     sites = np.arange(n_sites)
     blocks = found.swapaxes(-3, -2)
     blocks[..., sites, sites, :, :] = 0.0
-    sums = -found.sum(axis=-2)
+    sums = -(found.reshape(hessian.shape) @ np.tile(np.eye(3), (n_sites, 1)))
+    sums = sums.reshape(*found.shape[:-2], 3)
     blocks[..., sites, sites, :, :] = 0.5 * (sums + sums.swapaxes(-1, -2))
     return found.reshape(hessian.shape)
 

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from screening.descriptors.image_bonds import (
+    BondedCrystal,
     atomic_numbers,
     image_bonds,
     smooth_switch,
@@ -41,11 +42,21 @@ from screening.descriptors.image_bonds import (
 from screening.errors import ModelCorruptError
 from screening.prediction import FloatArray
 
-__all__ = ["MEASURES", "Lesson", "Novelty", "fit_novelty", "held_out_measures", "lessons_of"]
+__all__ = [
+    "MEASURES",
+    "REACH_ANGSTROM",
+    "Lesson",
+    "Novelty",
+    "fit_novelty",
+    "held_out_measures",
+    "lessons_of",
+]
 
 MEASURES = ("displacement", "strain", "volume", "atom", "cell")
 
-_CUTOFF_ANGSTROM = 6.0
+REACH_ANGSTROM = 6.0
+"""How long the bonds are that tell."""
+
 _SWITCH_WIDTH_ANGSTROM = 2.0
 _CENTRES_ANGSTROM = np.arange(1.6, 6.0, 0.4)
 _WIDTH_ANGSTROM = 0.4
@@ -137,13 +148,14 @@ def _with(structure: Structure, cell: FloatArray, places: FloatArray) -> Structu
     return Structure(Lattice(cell), structure.species, places, coords_are_cartesian=True)
 
 
-def _features(structure: Structure, elements: Sequence[int]) -> _Features:
-    bonds = image_bonds(structure, _CUTOFF_ANGSTROM)
+def _features(crystal: Structure | BondedCrystal, elements: Sequence[int]) -> _Features:
+    structure = crystal.structure if isinstance(crystal, BondedCrystal) else crystal
+    bonds = image_bonds(crystal, REACH_ANGSTROM)
     distances, directions = bonds.distances_angstrom, bonds.directions
     offsets = distances[:, None] - _CENTRES_ANGSTROM
     shells = np.exp(-0.5 * (offsets / _WIDTH_ANGSTROM) ** 2)
-    shells *= smooth_switch(distances, _CUTOFF_ANGSTROM, _SWITCH_WIDTH_ANGSTROM)[:, None]
-    numbers, n_atoms = atomic_numbers(structure), len(structure)
+    shells *= smooth_switch(distances, REACH_ANGSTROM, _SWITCH_WIDTH_ANGSTROM)[:, None]
+    numbers, n_atoms = atomic_numbers(crystal), len(crystal)
     own, n_elements = np.searchsorted(elements, numbers), len(elements)
     ones = np.ones((len(distances), 1))
     around = _summed(
@@ -251,7 +263,7 @@ class Novelty:
     elements: tuple[int, ...]
     fits: Mapping[str, _Fit]
 
-    def measures(self, structure: Structure) -> FloatArray:
+    def measures(self, structure: Structure | BondedCrystal) -> FloatArray:
         """Return what is measured of a crystal of these elements, in the order of `MEASURES`."""
         return self._measures(_features(structure, self.elements))
 

@@ -118,7 +118,9 @@ def zone_centre_thermodynamics(
     Thermodynamics
         Per atom. Low modes beyond the three translations count as dropped.
     """
-    settings = replace(settings or ThermodynamicsSettings(), low_mode_policy="half_mean_optical")
+    settings = settings or ThermodynamicsSettings()
+    if settings.low_mode_policy != "half_mean_optical":
+        settings = replace(settings, low_mode_policy="half_mean_optical")
     rows = np.asarray(frequencies_thz, dtype=np.float64)[None]
     return thermodynamics(rows, np.ones(1), n_atoms, settings, is_gamma=np.array([True]))
 

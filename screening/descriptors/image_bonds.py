@@ -7,6 +7,7 @@ directed: each is listed from both of its ends, and from an atom to its own imag
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from screening.errors import OverlapError, SettingError, TooLargeError
 from screening.prediction import FloatArray
 
 __all__ = [
+    "BondedCrystal",
     "ImageBonds",
     "atomic_numbers",
     "fold_onto_pairs",
@@ -84,13 +86,49 @@ class ImageBonds:
         )
 
 
-def image_bonds(structure: Structure, cutoff_angstrom: float) -> ImageBonds:
+@dataclass(frozen=True, eq=False)
+class BondedCrystal:
+    """A crystal whose numbers and bonds are found once for all that describe it.
+
+    Attributes
+    ----------
+    structure
+        The crystal; it must not change any more.
+    reach_angstrom
+        Bonds as long as this, in Å, are kept.
+    """
+
+    structure: Structure
+    reach_angstrom: float
+
+    def __len__(self) -> int:
+        return len(self.structure)
+
+    @cached_property
+    def numbers(self) -> IntArray:
+        """Atomic numbers of the sites, shape (site,)."""
+        return atomic_numbers(self.structure)
+
+    @cached_property
+    def _bonds(self) -> ImageBonds:
+        return image_bonds(self.structure, self.reach_angstrom)
+
+    def within(self, cutoff_angstrom: float) -> ImageBonds:
+        """Return what `image_bonds` does; a search where it is beyond the reach."""
+        if not 0.0 < cutoff_angstrom <= self.reach_angstrom:
+            return image_bonds(self.structure, cutoff_angstrom)
+        if cutoff_angstrom == self.reach_angstrom:
+            return self._bonds
+        return self._bonds.chosen(self._bonds.distances_angstrom < cutoff_angstrom)
+
+
+def image_bonds(crystal: Structure | BondedCrystal, cutoff_angstrom: float) -> ImageBonds:
     """List all bonds shorter than a cutoff.
 
     Parameters
     ----------
-    structure
-        A crystal; its atoms need not lie inside of its cell.
+    crystal
+        Its atoms need not lie inside of its cell.
     cutoff_angstrom
         In Å; it may be many times the size of the cell.
 
@@ -111,6 +149,12 @@ def image_bonds(structure: Structure, cutoff_angstrom: float) -> ImageBonds:
     >>> len(bonds.first), bonds.distances_angstrom.tolist()
     (6, [3.0, 3.0, 3.0, 3.0, 3.0, 3.0])
     """
+    if isinstance(crystal, BondedCrystal):
+        return crystal.within(cutoff_angstrom)
+    return _found_bonds(crystal, cutoff_angstrom)
+
+
+def _found_bonds(structure: Structure, cutoff_angstrom: float) -> ImageBonds:
     from vesin import NeighborList
 
     _check_size(structure, cutoff_angstrom)
@@ -153,9 +197,11 @@ def _check_size(structure: Structure, cutoff_angstrom: float) -> None:
         )
 
 
-def atomic_numbers(structure: Structure) -> IntArray:
+def atomic_numbers(crystal: Structure | BondedCrystal) -> IntArray:
     """Atomic numbers of the sites, shape (site,)."""
-    return np.array([site.specie.Z for site in structure], dtype=np.int64)
+    if isinstance(crystal, BondedCrystal):
+        return crystal.numbers
+    return np.array([site.specie.Z for site in crystal], dtype=np.int64)
 
 
 def smooth_switch(

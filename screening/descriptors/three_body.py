@@ -21,6 +21,7 @@ from pymatgen.core import Structure
 
 from screening.descriptors.bond_blocks import BondBasisSettings
 from screening.descriptors.image_bonds import (
+    BondedCrystal,
     ImageBonds,
     atomic_numbers,
     fold_onto_pairs,
@@ -121,7 +122,9 @@ class EnvironmentSettings:
 
 
 def environment_scalars(
-    structure: Structure, elements: Sequence[int], settings: EnvironmentSettings | None = None
+    structure: Structure | BondedCrystal,
+    elements: Sequence[int],
+    settings: EnvironmentSettings | None = None,
 ) -> FloatArray:
     """Count and weigh the neighbours of every atom by element.
 
@@ -144,7 +147,7 @@ def environment_scalars(
     bonds = image_bonds(structure, settings.cutoff_angstrom)
     folded = fold_onto_pairs(bonds, _neighbour_scalars(bonds, settings))
     is_element = atomic_numbers(structure)[:, None] == np.asarray(elements, dtype=np.int64)
-    summed = np.einsum("ijf,je->ief", folded, 1.0 * is_element, optimize=True)
+    summed = (1.0 * is_element).T @ folded
     return np.asarray(summed.reshape(len(structure), -1))
 
 

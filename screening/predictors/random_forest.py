@@ -49,6 +49,7 @@ from screening.uncertainty.own_intervals import spread_of_half_widths
 from screening.zone_centre_modes import zone_centre_thermodynamics
 
 if TYPE_CHECKING:
+    from screening.descriptors.image_bonds import BondedCrystal
     from screening.random_forest.spectrum import Spectrum
     from screening.structure import Crystal
     from screening.trained_model import TrainedModel
@@ -165,19 +166,20 @@ class RandomForestPhonons:
             zone centre, a cell no multiple of which is of a size that was learned.
         """
         meter = Meter()
-        self._model.check(crystal.structure, crystal.material_id)
+        bonded = self._model.bonded(crystal.structure)
+        self._model.check(bonded, crystal.material_id)
         if self._modes == "mesh":
             return self._on_mesh(crystal, meter)
-        return self._at_centre(crystal, meter)
+        return self._at_centre(crystal, bonded, meter)
 
     def predict_many(self, crystals: Sequence[Crystal]) -> list[Prediction | ScreeningError]:
         """Predict crystals; of each the prediction, or why there is none."""
         return predict_each(self, crystals)
 
-    def _at_centre(self, crystal: Crystal, meter: Meter) -> Prediction:
+    def _at_centre(self, crystal: Crystal, bonded: BondedCrystal, meter: Meter) -> Prediction:
         cell = learned_cell(crystal.structure, self._model.calibration.domain.sites_per_cell)
         self._model.check_size(cell, crystal.material_id)
-        spectrum = self._model.spectrum(cell)
+        spectrum = self._model.spectrum(bonded if cell is bonded.structure else cell)
         calibration = self._model.calibration
         curves = curves_of(spectrum, calibration.temperatures_k)
         self._model.check_agreement(curves, crystal.structure, crystal.material_id)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
-from screening.descriptors.image_bonds import atomic_numbers
+from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers
 from screening.errors import ModelCorruptError, OutOfDomainError
 from screening.prediction import FloatArray
 from screening.random_forest.blocks import (
@@ -26,6 +27,7 @@ from screening.random_forest.blocks import (
 )
 from screening.random_forest.features import ForestCell, row_size, rows_of, tensors_from
 from screening.random_forest.settings import ANEW, RandomForestSettings, Variant
+from screening.random_forest.tensor_sums import TensorSums, TensorWeights, tensor_weights
 from screening.random_forest.tensors import TensorCell, TensorLayout
 from screening.random_forest.trees import Forest
 
@@ -38,11 +40,11 @@ Blocks = dict[Kind, FloatArray]
 class BlockModel(Protocol):
     """What predicts blocks."""
 
-    def blocks(self, structure: Structure, kinds: Sequence[Kind]) -> Blocks:
+    def blocks(self, structure: Structure | BondedCrystal, kinds: Sequence[Kind]) -> Blocks:
         """Blocks in eV/Å² of some pairs of elements, each (member, pair, 3, 3)."""
         ...
 
-    def on_site(self, structure: Structure) -> FloatArray | None:
+    def on_site(self, structure: Structure | BondedCrystal) -> FloatArray | None:
         """Blocks of single atoms in eV/Å², (member, site, 3, 3); None for the sum rule."""
         ...
 
@@ -62,12 +64,19 @@ class TensorRidge:
     layout: TensorLayout
     coefficients: Mapping[Kind, FloatArray]
 
-    def blocks(self, structure: Structure, kinds: Sequence[Kind]) -> Blocks:
+    def blocks(self, structure: Structure | BondedCrystal, kinds: Sequence[Kind]) -> Blocks:
         """Sum the tensors of each pair of elements."""
         cell = TensorCell(structure, self.layout)
-        return {kind: cell.blocks(kind, self.coefficients[kind]) for kind in kinds}
+        return TensorSums(cell, {kind: self._weights[kind] for kind in kinds}).blocks()
 
-    def on_site(self, structure: Structure) -> None:
+    @cached_property
+    def _weights(self) -> dict[Kind, TensorWeights]:
+        return {
+            kind: tensor_weights(self.layout, kind, found)
+            for kind, found in self.coefficients.items()
+        }
+
+    def on_site(self, structure: Structure | BondedCrystal) -> None:
         """Leave these blocks to the acoustic sum rule."""
         del structure
 
@@ -129,7 +138,7 @@ class PairForests:
     pairs: Mapping[Kind, Forest]
     sites: Mapping[int, Forest]
 
-    def blocks(self, structure: Structure, kinds: Sequence[Kind]) -> Blocks:
+    def blocks(self, structure: Structure | BondedCrystal, kinds: Sequence[Kind]) -> Blocks:
         """Ask the forest of each pair of elements."""
         cell = ForestCell(structure, self.elements, self.settings, kinds)
         radii = self.settings.radii_angstrom
@@ -141,7 +150,7 @@ class PairForests:
             found[kind] = tensors_from(outputs, features, self.variant, radii)
         return found
 
-    def on_site(self, structure: Structure) -> FloatArray | None:
+    def on_site(self, structure: Structure | BondedCrystal) -> FloatArray | None:
         """Ask the forest of each element."""
         if not self.sites:
             return None
@@ -221,7 +230,7 @@ class HessianModel:
     choice: Mapping[Kind, Variant]
     n_members: int
 
-    def hessians(self, structure: Structure) -> FloatArray:
+    def hessians(self, structure: Structure | BondedCrystal) -> FloatArray:
         """Predict all members, shape (member, 3 site + axis, 3 site + axis), in eV/Å².
 
         Symmetric, and nothing else is repaired.
@@ -234,7 +243,7 @@ class HessianModel:
         self.check_kinds(structure)
         return self.known_part(structure)
 
-    def check_kinds(self, structure: Structure) -> None:
+    def check_kinds(self, structure: Structure | BondedCrystal) -> None:
         """Refuse pairs of elements that no model answers for.
 
         Raises
@@ -248,13 +257,14 @@ class HessianModel:
             if (a, b) not in self.choice
         ]
         if unseen:
+            whole = structure.structure if isinstance(structure, BondedCrystal) else structure
             raise OutOfDomainError(
                 f"the model never saw pairs of {', '.join(unseen)}",
-                subject=structure.composition.reduced_formula,
+                subject=whole.composition.reduced_formula,
                 hint="Train on crystals that have several of these atoms in the cell",
             )
 
-    def known_part(self, structure: Structure) -> FloatArray:
+    def known_part(self, structure: Structure | BondedCrystal) -> FloatArray:
         """Predict the blocks of the pairs of elements of the choice, as `hessians`; others are 0.
 
         For models of some pairs of elements that are put together afterwards.

@@ -121,12 +121,11 @@ def hessians_from_blocks(
         Symmetric, in eV/Å², shape (member, 3 site + axis, 3 site + axis).
     """
     n_sites = len(numbers)
-    whole = np.zeros((n_members, n_sites, n_sites, 3, 3))
+    half = np.zeros((n_members, 3 * n_sites, 3 * n_sites))
     for kind, found in blocks.items():
         first, second = atom_pairs(numbers, kind).T
-        whole[:, first, second] = found
-        whole[:, second, first] = found.swapaxes(-1, -2)
-    hessians = whole.swapaxes(2, 3).reshape(n_members, 3 * n_sites, 3 * n_sites)
+        _as_blocks(half)[:, first, second] = found
+    hessians = half + half.swapaxes(1, 2)
     if on_site is None:
         return on_site_from_sum_rule(hessians)
     return with_on_site(hessians, on_site)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,9 +56,14 @@ def references_of(
     frequencies_thz: FloatArray, temperatures_k: Sequence[float]
 ) -> dict[str, FloatArray]:
     """Return the properties of the modes of a zone centre."""
-    settings = ThermodynamicsSettings(temperatures_k=tuple(temperatures_k))
+    settings = _settings(tuple(temperatures_k))
     found = zone_centre_thermodynamics(frequencies_thz, len(frequencies_thz) // 3, settings)
     return {name: np.asarray(getattr(found, attribute)) for name, attribute in _FIELDS.items()}
+
+
+@lru_cache(maxsize=4)  # they check themselves, for longer than some sums take
+def _settings(temperatures_k: tuple[float, ...]) -> ThermodynamicsSettings:
+    return ThermodynamicsSettings(temperatures_k, low_mode_policy="half_mean_optical")
 
 
 def mesh_references(

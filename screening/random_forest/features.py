@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from screening.descriptors.image_bonds import atomic_numbers
+from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers
 from screening.descriptors.pair_tensors import PairSettings, PairTensors, pair_tensors
 from screening.descriptors.three_body import EnvironmentSettings, environment_scalars
 from screening.errors import SettingError
@@ -68,7 +68,7 @@ class ForestCell:
         Pairs of elements that are asked for; None for all of them, and for single atoms.
     """
 
-    structure: Structure
+    structure: Structure | BondedCrystal
     elements: Sequence[int]
     settings: RandomForestSettings
     kinds: Sequence[Kind] | None = None
@@ -94,9 +94,11 @@ class ForestCell:
             switch_width_angstrom=min(2.0, self.settings.cutoff_angstrom),
             images=self.settings.images,
         )
-        if len(self._described) == len(self.structure):
-            return pair_tensors(self.structure, settings)
-        sites = [self.structure[index] for index in self._described.tolist()]
+        whole = self.structure
+        structure = whole.structure if isinstance(whole, BondedCrystal) else whole
+        if len(self._described) == len(structure):
+            return pair_tensors(structure, settings)
+        sites = [structure[index] for index in self._described.tolist()]
         return pair_tensors(Structure.from_sites(sites), settings)
 
     @cached_property
@@ -155,8 +157,7 @@ def _means_of_equal(values: FloatArray) -> FloatArray:
 
 def _in_frames(tensors: FloatArray, vectors: FloatArray) -> FloatArray:
     """Turn tensors (pair, radius, 3, 3) into frames (pair, 3, 3)."""
-    turned = np.einsum("pia,prij,pjb->prab", vectors, tensors, vectors, optimize=True)
-    return np.asarray(turned)
+    return np.asarray(vectors.swapaxes(1, 2)[:, None] @ tensors @ vectors[:, None])
 
 
 def rows_of(features: PairFeatures, variant: Variant, radii: Sequence[float]) -> FloatArray:
@@ -218,5 +219,4 @@ def tensors_from(
         return np.asarray(outputs.reshape(n_members, -1, 6)[..., _TENSOR])
     values, vectors = _frames(features, radii)
     diagonal = np.einsum("pab,mpb->mpa", _means_of_equal(values), outputs)
-    blocks = np.einsum("pia,mpa,pja->mpij", vectors, diagonal, vectors, optimize=True)
-    return np.asarray(blocks)
+    return np.asarray((vectors * diagonal[:, :, None]) @ vectors.swapaxes(1, 2))

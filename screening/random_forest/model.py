@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from screening.anharmonic import ForceConstants
-from screening.descriptors.image_bonds import atomic_numbers
+from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers
 from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
@@ -19,7 +19,7 @@ from screening.errors import (
     SettingError,
 )
 from screening.hessians import atomic_masses_amu, without_translations
-from screening.novelty import Novelty
+from screening.novelty import REACH_ANGSTROM, Novelty
 from screening.prediction import FloatArray, frozen_array
 from screening.random_forest.block_models import BlockModel, HessianModel, PairForests, TensorRidge
 from screening.random_forest.blocks import Kind, kinds_of
@@ -81,13 +81,19 @@ class RandomForestForceConstants:
         """Whether all pairs of elements are by the ridge, which knows each image."""
         return set(self.hessian_model.choice.values()) == {"tensor_ridge"}
 
-    def check(self, structure: Structure, subject: str = "") -> float:
+    def bonded(self, structure: Structure) -> BondedCrystal:
+        """Share the bonds of a crystal among all that describe it here."""
+        ridge = self.hessian_model.models.get("tensor_ridge")
+        own = ridge.layout.reach_angstrom if isinstance(ridge, TensorRidge) else 0.0
+        return BondedCrystal(structure, max(REACH_ANGSTROM, own))
+
+    def check(self, crystal: Structure | BondedCrystal, subject: str = "") -> float:
         """Return the novelty of a crystal, at most 1, or refuse it.
 
         Parameters
         ----------
-        structure
-            The crystal.
+        crystal
+            Any, at best as `bonded` gives it if its spectrum is wanted too.
         subject
             Its name in refusals; its formula where it has none.
 
@@ -99,14 +105,14 @@ class RandomForestForceConstants:
             If there is one atom only, a pair of elements was never seen, or the crystal is
             further from those learned than the limit: of another kind, or not relaxed.
         """
-        numbers = atomic_numbers(structure)
-        check_learned_elements(numbers.tolist(), self.elements)
-        subject = subject or structure.composition.reduced_formula
-        check_vibrates(len(structure), subject)
-        self.hessian_model.check_kinds(structure)
-        return self._checked_novelty(structure, subject)
+        whole = crystal if isinstance(crystal, BondedCrystal) else self.bonded(crystal)
+        check_learned_elements(whole.numbers.tolist(), self.elements)
+        subject = subject or whole.structure.composition.reduced_formula
+        check_vibrates(len(whole), subject)
+        self.hessian_model.check_kinds(whole)
+        return self._checked_novelty(whole, subject)
 
-    def _checked_novelty(self, structure: Structure, subject: str) -> float:
+    def _checked_novelty(self, structure: BondedCrystal, subject: str) -> float:
         limits, measures = self.calibration.domain.at_rest, self.novelty.measures(structure)
         novelty = limits.novelty(measures)
         if novelty <= 1.0:
@@ -166,10 +172,11 @@ class RandomForestForceConstants:
             self.check(one)
         return [self.hessian_members(one)[0] for one in structures]
 
-    def spectrum(self, structure: Structure) -> Spectrum:
+    def spectrum(self, crystal: Structure | BondedCrystal) -> Spectrum:
         """Predict the modes at the zone centre with members."""
-        masses = atomic_masses_amu(structure)
-        members = self.hessian_members(structure)
+        whole = crystal if isinstance(crystal, BondedCrystal) else self.bonded(crystal)
+        masses = atomic_masses_amu(whole)
+        members = self.hessian_model.hessians(whole)
         return spectrum_of(members, masses, self.settings.repair_order, self.correction)
 
     def force_constants(

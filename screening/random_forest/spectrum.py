@@ -149,8 +149,13 @@ def lowest_optical_thz(frequencies_thz: FloatArray) -> float:
     >>> lowest_optical_thz(np.array([-3.0, 0.0, 0.0, 0.01, 2.0, 5.0]))
     -3.0
     """
-    rows = frequencies_thz[None]
-    return float(rows[~acoustic_mask(rows, np.array([True]))].min())
+    return float(_lowest_thz(frequencies_thz[None])[0])
+
+
+def _lowest_thz(frequencies_thz: FloatArray) -> FloatArray:
+    """Do the same for each row of many."""
+    acoustic = acoustic_mask(frequencies_thz, np.ones(len(frequencies_thz), dtype=bool))
+    return np.asarray(np.where(acoustic, np.inf, frequencies_thz).min(axis=1))
 
 
 def spectrum_of(
@@ -180,16 +185,16 @@ def spectrum_of(
     if repaired.n_clipped:
         projected = without_translations(hessians[0])
         lowest = lowest_optical_thz(zone_centre_frequencies_thz(projected, masses_amu))
-    differences = (hessians[1:] - hessians[0]) / scale
-    shifts = ((differences @ vectors) * vectors).sum(axis=1)
+    moves = vectors / roots[:, None]
+    shifts = np.einsum("mij,ij->mj", (hessians[1:] - hessians[0]) @ moves, moves)
     kept = values > (ZERO_MODE_FRACTION**2) * values[-1]
     moved = np.maximum(values + shifts, _LEAST_FRACTION * values)
-    members = _thz(np.where(kept, moved, values))
+    members = correction(_thz(np.where(kept, moved, values)))
     return Spectrum(
         frequencies_thz=correction(_thz(values)),
-        member_frequencies_thz=np.sort(correction(members), axis=1),
+        member_frequencies_thz=np.sort(members, axis=1),
         lowest_thz=float(correction(np.array(lowest))),
-        member_lowest_thz=np.array([lowest_optical_thz(one) for one in correction(members)]),
+        member_lowest_thz=_lowest_thz(members),
         n_clipped=repaired.n_clipped,
         relative_change=repaired.relative_change,
         sum_rule_violation_ev_per_angstrom2=repaired.sum_rule_violation_before,

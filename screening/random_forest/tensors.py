@@ -29,11 +29,11 @@ from pymatgen.core import Structure
 
 from screening.descriptors.bond_blocks import BondBasisSettings, bond_radial_functions
 from screening.descriptors.image_bonds import (
+    BondedCrystal,
     ImageBonds,
     atomic_numbers,
     fold_onto_pairs,
     image_bonds,
-    sum_over_images,
     symmetric_products,
     symmetric_tensors,
 )
@@ -78,6 +78,11 @@ class TensorLayout:
     paths: ThreeBodySettings | None
     surroundings: bool
 
+    @property
+    def reach_angstrom(self) -> float:
+        """How long the bonds are that functions see."""
+        return max(self.bonds.cutoff_angstrom, self.paths.cutoff_angstrom if self.paths else 0.0)
+
     def n_tensors(self, kind: Kind) -> int:
         """Count the tensors of a pair of elements."""
         like = kind[0] == kind[1]
@@ -90,6 +95,16 @@ class TensorLayout:
             scalars = len(self.elements) * _SURROUNDINGS.n_per_element * (1 if like else 2)
             count += scalars * 2 * len(self.bonds.centres_angstrom[_THIN])
         return count
+
+    def widths(self, kind: Kind) -> list[int]:
+        """How many tensors bonds, paths, arrows and surroundings have of a pair of elements."""
+        plain = TensorLayout(self.elements, self.bonds, self.paths, surroundings=False)
+        n_plain, n_functions = plain.n_tensors(kind), 0
+        if self.paths:
+            n_functions = len(self.paths.centres_angstrom)
+        n_arrows = len(self.elements) * n_functions**2 * (2 if kind[0] == kind[1] else 4)
+        n_paths = n_plain - self.bonds.n_tensors - n_arrows
+        return [self.bonds.n_tensors, n_paths, n_arrows, self.n_tensors(kind) - n_plain]
 
 
 def tensor_layout(elements: Sequence[int], settings: RandomForestSettings) -> TensorLayout:
@@ -140,7 +155,7 @@ class TensorCell:
         Which tensors.
     """
 
-    structure: Structure
+    structure: Structure | BondedCrystal
     layout: TensorLayout
 
     @cached_property
@@ -149,36 +164,35 @@ class TensorCell:
         return atomic_numbers(self.structure)
 
     @cached_property
-    def _bonds(self) -> ImageBonds:
-        paths = self.layout.paths
-        reach = max(self.layout.bonds.cutoff_angstrom, paths.cutoff_angstrom if paths else 0.0)
-        return image_bonds(self.structure, reach)
+    def bonds(self) -> ImageBonds:
+        """Bonds as far as the functions reach."""
+        return image_bonds(self.structure, self.layout.reach_angstrom)
 
     @cached_property
-    def _radial(self) -> FloatArray:
+    def radial(self) -> FloatArray:
         """Functions of the distance of each bond, shape (bond, centre)."""
-        return bond_radial_functions(self._bonds.distances_angstrom, self.layout.bonds)
+        return bond_radial_functions(self.bonds.distances_angstrom, self.layout.bonds)
 
     @cached_property
-    def _angular(self) -> FloatArray:
+    def angular(self) -> FloatArray:
         """Products of the components of directions, and one, shape (bond, 7)."""
-        products = symmetric_products(self._bonds.directions)
+        products = symmetric_products(self.bonds.directions)
         return np.concatenate([products, np.ones((len(products), 1))], axis=1)
 
     @cached_property
     def _bond_sums(self) -> FloatArray:
         """Bond tensors summed over images, shape (site, site, tensor, 3, 3)."""
-        folded = fold_onto_pairs(self._bonds, self._radial[:, :, None] * self._angular[:, None, :])
+        folded = fold_onto_pairs(self.bonds, self.radial[:, :, None] * self.angular[:, None, :])
         along = symmetric_tensors(folded[..., :6])
         return np.concatenate([along, folded[..., 6, None, None] * np.eye(3)], axis=-3)
 
     @cached_property
-    def _arrows(self) -> FloatArray:
+    def arrows(self) -> FloatArray:
         """Directions times functions summed over images, shape (site, site, function, 3)."""
         assert self.layout.paths is not None
-        distances = self._bonds.distances_angstrom
+        distances = self.bonds.distances_angstrom
         radial = bond_radial_functions(distances, self.layout.paths.radial)
-        arrows = fold_onto_pairs(self._bonds, radial[:, :, None] * self._bonds.directions[:, None])
+        arrows = fold_onto_pairs(self.bonds, radial[:, :, None] * self.bonds.directions[:, None])
         sites = np.arange(len(arrows))
         arrows[sites, sites] = 0.0  # images on opposite sides cancel
         return arrows
@@ -189,9 +203,11 @@ class TensorCell:
         return np.asarray(1.0 * (self.numbers[:, None] == np.array(self.layout.elements)))
 
     @cached_property
-    def _sums_of_arrows(self) -> FloatArray:
+    def sums_of_arrows(self) -> FloatArray:
         """Arrows from each site summed by element, shape (site, element, function, 3)."""
-        return np.asarray(np.einsum("ikax,ke->ieax", self._arrows, self._is_element))
+        n_sites, _, *shape = self.arrows.shape
+        sums = self._is_element.T @ self.arrows.reshape(n_sites, n_sites, -1)
+        return np.asarray(sums.reshape(n_sites, -1, *shape))
 
     def _scalars(self, kind: Kind, pairs: NDArray[np.int64]) -> FloatArray:
         """Coordination numbers of both atoms, the same for both orders, shape (pair, scalar)."""
@@ -209,10 +225,15 @@ class TensorCell:
         if self.layout.paths:
             found += [self._path_tensors(kind, pairs), self._arrow_tensors(kind, pairs)]
         if self.layout.surroundings:
-            thin = self._thin_bond_sums()[first, second]
-            products = self._scalars(kind, pairs)[:, :, None, None, None] * thin[:, None]
+            scalars, thin = self.surroundings(kind)
+            products = scalars[:, :, None, None, None] * thin[:, None]
             found.append(_as_one_row(products))
         return np.concatenate(found, axis=1)
+
+    def surroundings(self, kind: Kind) -> tuple[FloatArray, FloatArray]:
+        """Return scalars (pair, scalar) and the tensors (pair, tensor, 3, 3) they multiply."""
+        pairs = atom_pairs(self.numbers, kind)
+        return self._scalars(kind, pairs), self._thin_bond_sums()[pairs[:, 0], pairs[:, 1]]
 
     def _thin_bond_sums(self) -> FloatArray:
         n_centres = len(self.layout.bonds.centres_angstrom)
@@ -225,8 +246,8 @@ class TensorCell:
         paths = [
             np.einsum(
                 "pkax,kpby->pabxy",
-                self._arrows[first][:, middle],
-                self._arrows[middle][:, second],
+                self.arrows[first][:, middle],
+                self.arrows[middle][:, second],
                 optimize=True,
             )
             for middle in (np.flatnonzero(one) for one in self._is_element.T)
@@ -241,126 +262,12 @@ class TensorCell:
     def _arrow_tensors(self, kind: Kind, pairs: NDArray[np.int64]) -> FloatArray:
         """Products of the sums of arrows of each atom with the pair's own arrow."""
         first, second = pairs.T
-        own = self._arrows[first, second]
-        of_first = np.einsum("peax,pby->peabxy", self._sums_of_arrows[first], own)
-        of_second = np.einsum("peay,pbx->peabxy", self._sums_of_arrows[second], own)
+        own = self.arrows[first, second]
+        of_first = np.einsum("peax,pby->peabxy", self.sums_of_arrows[first], own)
+        of_second = np.einsum("peay,pbx->peabxy", self.sums_of_arrows[second], own)
         if kind[0] == kind[1]:
             difference = of_first - of_second
             every = [difference, difference.swapaxes(-1, -2)]
         else:
             every = [one for x in (of_first, of_second) for one in (x, x.swapaxes(-1, -2))]
         return np.concatenate([_as_one_row(one) for one in every], axis=1)
-
-    def blocks(self, kind: Kind, coefficients: FloatArray) -> FloatArray:
-        """Sum the tensors of a pair of elements with coefficients, without forming them.
-
-        Parameters
-        ----------
-        kind
-            Pair of elements.
-        coefficients
-            In eV/Å², in the order of `tensors`, shape (member, tensor).
-
-        Returns
-        -------
-        ndarray
-            Shape (member, pair, 3, 3).
-        """
-        pairs = atom_pairs(self.numbers, kind)
-        cuts = np.cumsum(self._widths(kind))[:-1]
-        bonds, paths, arrows, around = np.split(coefficients, cuts, axis=1)
-        found = self._blocks_of_bonds(kind, bonds, pairs)
-        if self.layout.paths:
-            found = found + self._blocks_of_paths(kind, paths, pairs)
-            found = found + self._blocks_of_arrows(kind, arrows, pairs)
-        if self.layout.surroundings:
-            thin = self._thin_bond_sums()[pairs[:, 0], pairs[:, 1]]
-            weights = around.reshape(len(around), -1, thin.shape[1])
-            summed = np.einsum("ps,msb->mpb", self._scalars(kind, pairs), weights)
-            found = found + np.einsum("mpb,pbxy->mpxy", summed, thin, optimize=True)
-        return np.asarray(found)
-
-    def _widths(self, kind: Kind) -> list[int]:
-        """How many tensors each of the four families has."""
-        plain = TensorLayout(self.layout.elements, self.layout.bonds, self.layout.paths, False)
-        n_bonds, n_all = self.layout.bonds.n_tensors, self.layout.n_tensors(kind)
-        n_functions = len(self.layout.paths.centres_angstrom) if self.layout.paths else 0
-        per_element = n_functions**2 * (2 if kind[0] == kind[1] else 4)
-        n_arrows = len(self.layout.elements) * per_element
-        n_paths = plain.n_tensors(kind) - n_bonds - n_arrows
-        return [n_bonds, n_paths, n_arrows, n_all - plain.n_tensors(kind)]
-
-    def _blocks_of_bonds(
-        self, kind: Kind, coefficients: FloatArray, pairs: NDArray[np.int64]
-    ) -> FloatArray:
-        first, second = self._bonds.first, self._bonds.second
-        chosen = (self.numbers[first] == kind[0]) & (self.numbers[second] == kind[1])
-        if kind[0] == kind[1]:
-            chosen &= first < second  # as `pairs`
-        bonds = self._bonds.chosen(chosen)
-        along, isotropic = np.split(coefficients, 2, axis=1)
-        radial = self._radial[chosen]
-        weights = np.stack([radial @ along.T, radial @ isotropic.T], axis=-1)
-        angular = self._angular[chosen]
-        parts = weights[:, :, :1] * angular[:, None, :6], weights[:, :, 1:]
-        folded = sum_over_images(bonds, np.concatenate(parts, axis=-1), pairs).swapaxes(0, 1)
-        return symmetric_tensors(folded[..., :6]) + folded[..., 6, None, None] * np.eye(3)
-
-    def _blocks_of_paths(
-        self, kind: Kind, coefficients: FloatArray, pairs: NDArray[np.int64]
-    ) -> FloatArray:
-        """Multiply matrices that share the middle atom with its functions."""
-        weights = self._square_weights(kind, coefficients)
-        rows, columns = (np.flatnonzero(self.numbers == one) for one in kind)
-        n_members, _, n, _ = weights.shape
-        sums = np.zeros((n_members, len(rows), 3, len(columns), 3))
-        for element in np.flatnonzero(self._is_element.any(axis=0)):
-            middle = np.flatnonzero(self._is_element[:, element])
-            left = self._arrows[np.ix_(rows, middle)].transpose(0, 3, 1, 2)
-            right = self._arrows[np.ix_(middle, columns)]
-            turned = np.tensordot(weights[:, element], right, axes=(2, 2)).swapaxes(1, 2)
-            stacked = turned.reshape(n_members, len(middle) * n, -1)
-            product = left.reshape(3 * len(rows), -1) @ stacked
-            sums += product.reshape(sums.shape)
-        place = np.zeros(len(self.numbers), dtype=np.int64)
-        place[rows] = np.arange(len(rows))
-        first = place[pairs[:, 0]]
-        place[columns] = np.arange(len(columns))
-        return np.asarray(sums[:, first, :, place[pairs[:, 1]], :].swapaxes(0, 1))
-
-    def _square_weights(self, kind: Kind, coefficients: FloatArray) -> FloatArray:
-        """Coefficients of paths, shape (member, element, function, function)."""
-        assert self.layout.paths is not None
-        n = len(self.layout.paths.centres_angstrom)
-        shape = (len(coefficients), len(self.layout.elements), n, n)
-        if kind[0] != kind[1]:
-            return coefficients.reshape(shape)
-        square = np.zeros(shape)
-        upper, lower = np.triu_indices(n)
-        given = coefficients.reshape(*shape[:2], -1)
-        square[..., upper, lower] += given
-        square[..., lower, upper] += given
-        return square
-
-    def _blocks_of_arrows(
-        self, kind: Kind, coefficients: FloatArray, pairs: NDArray[np.int64]
-    ) -> FloatArray:
-        assert self.layout.paths is not None
-        first, second = pairs.T
-        n = len(self.layout.paths.centres_angstrom)
-        n_kinds = 2 if kind[0] == kind[1] else 4
-        shape = (len(coefficients), n_kinds, len(self.layout.elements), n, n)
-        own = self._arrows[first, second]
-        sums = self._sums_of_arrows.reshape(len(self.numbers), -1, 3)
-        weights = coefficients.reshape(*shape[:2], -1, n).swapaxes(-1, -2)
-        turned = np.tensordot(weights, sums, axes=(3, 1)).transpose(1, 3, 0, 4, 2)
-        if kind[0] == kind[1]:
-            left = turned[0, first] - turned[1, second]
-            right = turned[1, first] - turned[0, second]
-        else:
-            left = turned[0, first] + turned[3, second]
-            right = turned[1, first] + turned[2, second]
-        flat = (len(pairs), -1, n)  # the pair's own arrow stands right, then left
-        before = (left.reshape(flat) @ own).reshape(left.shape)
-        after = (right.reshape(flat) @ own).reshape(right.shape).swapaxes(-1, -2)
-        return np.asarray((before + after).swapaxes(0, 1))

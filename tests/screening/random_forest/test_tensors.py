@@ -6,6 +6,7 @@ from random_springs import spring_crystals, turned, turned_hessian
 from screening.random_forest.block_models import HessianModel, TensorRidge
 from screening.random_forest.blocks import kinds_of
 from screening.random_forest.settings import RandomForestSettings
+from screening.random_forest.tensor_sums import TensorSums, tensor_weights
 from screening.random_forest.tensors import TensorCell, tensor_layout
 
 KINDS = kinds_of([11, 17])
@@ -43,7 +44,8 @@ def test_sums_of_tensors_need_no_tensors(crystal, kind, changes):
     assert tensors.shape[1] == cell.layout.n_tensors(kind)
     coefficients = np.random.default_rng(1).normal(size=(3, tensors.shape[1]))
     expected = np.einsum("mt,ptxy->mpxy", coefficients, tensors)
-    np.testing.assert_allclose(cell.blocks(kind, coefficients), expected, atol=1e-10)
+    weights = {kind: tensor_weights(cell.layout, kind, coefficients)}
+    np.testing.assert_allclose(TensorSums(cell, weights).blocks()[kind], expected, atol=1e-10)
 
 
 def test_predictions_turn_with_the_crystal(anything, crystal):
