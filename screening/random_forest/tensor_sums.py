@@ -156,7 +156,7 @@ class TensorSums:
         radial, angular = self.cell.radial[chosen], self.cell.angular[chosen]
         weights = np.empty((len(chosen), self._n_members, 2))
         for one, start, end in zip(self.weights.values(), starts, ends, strict=True):
-            weights[start:end] = (radial[start:end] @ one.bonds).reshape(end - start, -1, 2)
+            weights[start:end] = (radial[start:end] @ one.bonds).reshape(-1, self._n_members, 2)
         parts = weights[:, :, :1] * angular[:, None, :6], weights[:, :, 1:]
         values = np.concatenate(parts, axis=-1)
         pairs = (first * n_atoms + second)[chosen]
@@ -166,7 +166,7 @@ class TensorSums:
             folded[pairs[begins]] = np.add.reduceat(values, begins, axis=0)
         tensors = symmetric_tensors(folded[..., :6])
         tensors[..., range(3), range(3)] += folded[..., 6, None]
-        return tensors.reshape(n_atoms, n_atoms, -1, 3, 3)
+        return tensors.reshape(n_atoms, n_atoms, self._n_members, 3, 3)
 
     def _by_kind(self, first: IntArray, second: IntArray) -> tuple[IntArray, list[int], list[int]]:
         """Bonds of the pairs, those of one pair together; where each pair of elements begins."""
@@ -204,12 +204,12 @@ class TensorSums:
         n, n_atoms, n_columns, _ = right.shape
         turned = np.empty((self._n_members * n, n_atoms, 3 * n_columns))
         for weights, middle in zip(self.weights[kind].paths, self._sites.values(), strict=True):
-            if middle.start < middle.stop:
-                product = weights @ right[:, middle].reshape(n, -1)
-                turned[:, middle] = product.reshape(len(product), -1, 3 * n_columns)
+            size = middle.stop - middle.start
+            product = weights @ right[:, middle].reshape(n, 3 * size * n_columns)
+            turned[:, middle] = product.reshape(len(product), size, 3 * n_columns)
         matrices = turned.reshape(self._n_members, n * n_atoms, 3 * n_columns)
         sums = left.reshape(3 * len(left), n * n_atoms) @ matrices
-        blocks = sums.reshape(-1, len(left), 3, n_columns, 3).transpose(1, 3, 0, 2, 4)
+        blocks = sums.reshape(self._n_members, len(left), 3, n_columns, 3).transpose(1, 3, 0, 2, 4)
         first, second = self._pairs[kind]
         return np.asarray(blocks[first - rows.start, second - columns.start])
 
@@ -225,7 +225,7 @@ class TensorSums:
             for here, there in [self._pairs[a, b]]
         ]
         own = self._arrows[first, second]
-        turned = np.concatenate(parts).reshape(len(own), -1, own.shape[1]) @ own
+        turned = np.concatenate(parts).reshape(len(own), 6 * self._n_members, own.shape[1]) @ own
         both = turned.reshape(len(own), 3, 2, self._n_members, 3)
         return np.asarray(both[:, :, 0].swapaxes(1, 2) + both[:, :, 1].transpose(0, 2, 3, 1))
 

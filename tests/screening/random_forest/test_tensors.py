@@ -48,6 +48,27 @@ def test_sums_of_tensors_need_no_tensors(crystal, kind, changes):
     np.testing.assert_allclose(TensorSums(cell, weights).blocks()[kind], expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("changes", [{}, {"environment": True}, {"three_body": False}])
+@pytest.mark.parametrize(
+    "species", [["Na"], ["Cl"], ["Na", "Na"], ["Na", "Cl"], ["Na", "Cl", "Cl"]]
+)
+@pytest.mark.parametrize("edge", [5.0, 40.0])
+def test_pairs_out_of_reach_and_elements_that_are_absent_have_their_zeros(species, edge, changes):
+    sites = [[0.1, 0.2, 0.3], [0.45, 0.6, 0.8], [0.8, 0.1, 0.5]][: len(species)]
+    cell = TensorCell(Structure(np.diag([edge, 6.0, edge]), species, sites), layout(**changes))
+    rng, expected, weights = np.random.default_rng(1), {}, {}
+    for kind in KINDS:
+        tensors = cell.tensors(kind)
+        coefficients = rng.normal(size=(2, cell.layout.n_tensors(kind)))
+        expected[kind] = np.einsum("mt,ptxy->mpxy", coefficients, tensors)
+        weights[kind] = tensor_weights(cell.layout, kind, coefficients)
+    found = TensorSums(cell, weights).blocks()
+    assert found.keys() == expected.keys()
+    for kind in KINDS:
+        assert found[kind].shape == expected[kind].shape
+        np.testing.assert_allclose(found[kind], expected[kind], atol=1e-10)
+
+
 def test_predictions_turn_with_the_crystal(anything, crystal):
     rotated, rotation = turned(crystal)
     for before, after in zip(anything.hessians(crystal), anything.hessians(rotated), strict=True):
