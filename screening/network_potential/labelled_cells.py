@@ -158,7 +158,10 @@ def _digest(cell: LabelledCell) -> str:
 
 
 def split_by_group(
-    cells: Sequence[LabelledCell], fraction: float, seed: int
+    cells: Sequence[LabelledCell],
+    fraction: float,
+    seed: int,
+    learned: frozenset[str] = frozenset(),
 ) -> tuple[list[LabelledCell], list[LabelledCell]]:
     """Hold out whole compositions.
 
@@ -170,6 +173,9 @@ def split_by_group(
         Share of the cells to hold out, at least; groups are drawn until it is reached.
     seed
         Of the drawing.
+    learned
+        Groups that a network has learned before: none of them is held out as long as there are
+        others.
 
     Returns
     -------
@@ -196,12 +202,13 @@ def split_by_group(
             hint="Give more compositions, or hold nothing out",
         )
     held_out: set[str] = set()
-    drawn = np.random.default_rng(seed).permutation(len(groups))
+    drawn = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
+    unseen = [group for group in drawn if group not in learned]
     counts = Counter(cell.group for cell in cells)
-    for index in drawn[:-1]:
-        if sum(counts[group] for group in held_out) >= fraction * len(cells):
+    for group in (unseen or drawn)[: len(drawn) - 1]:
+        if sum(counts[one] for one in held_out) >= fraction * len(cells):
             break
-        held_out.add(groups[index])
+        held_out.add(group)
     return (
         [cell for cell in cells if cell.group not in held_out],
         [cell for cell in cells if cell.group in held_out],

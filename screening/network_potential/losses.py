@@ -17,7 +17,7 @@ from screening.network_potential.settings import LossKind, LossWeights
 
 __all__ = ["Predicted", "loss_terms", "predict", "total_loss"]
 
-_SOFT_EV_PER_ANGSTROM = 0.05  # forces below are noise to relative errors
+_SOFT_EV_PER_ANGSTROM = 0.02  # forces below are noise to relative errors
 _TINY = 1e-12  # under roots, whose slope at zero is infinite
 
 
@@ -61,7 +61,7 @@ def loss_terms(predicted: Predicted, batch: Batch, kind: LossKind) -> dict[str, 
     """Losses of forces, energies, stresses and Hessians, each a sum over cells.
 
     With ``squared`` the mean squared error of a cell; with ``relative`` the mean length of the
-    errors of its forces over the root mean square of its forces and 0.05 eV/Å, and the absolute
+    errors of its forces over the root mean square of its forces and 0.02 eV/Å, and the absolute
     errors of energy per atom and stress; ``frequency`` is as ``relative``, but the lengths are over
     the sum of the roots of both root mean squares, learned and predicted. For one mode that is the
     difference of the roots of two force constants: of frequencies. It is as long for one too soft

@@ -116,13 +116,21 @@ def train_potential(
     check_training_cells(cells, settings.architecture.elements)
     identity = _identity(cells, settings, name, start_from)
     saved = _saved(checkpoint, identity)
-    training, held_out = split_by_group(cells, settings.valid_fraction, settings.held_out_seed)
+    training, held_out = split_by_group(
+        cells, settings.valid_fraction, settings.held_out_seed, _learned(start_from)
+    )
     run, tensors = _start(training, held_out, settings, start_from)
     if saved is not None:
         run.restore(saved.header, saved.arrays)
     _train(run, tensors, checkpoint, identity, progress, should_stop)
     model = _trained(run, training, held_out, name)
     return replace(model, card={**model.card, "parity": run.parity(tensors[1])})
+
+
+def _learned(start: TrainedModel | None) -> frozenset[str]:
+    """Compositions that the weights at the start are known to have learned."""
+    split = {} if start is None else start.card.get("split", {})
+    return frozenset(split.get("training_groups", ()))
 
 
 def check_training_cells(cells: Sequence[LabelledCell], elements: Sequence[int]) -> None:

@@ -65,6 +65,19 @@ def test_a_composition_is_never_split(cells, seed):
     assert [id(one) for one in split_by_group(cells, 0.3, seed)[1]] == [id(one) for one in held_out]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_learned_before_is_not_held_out(cells, seed):
+    groups = sorted({one.group for one in cells})
+    for unseen in (groups[:1], groups[-2:]):
+        learned = frozenset(groups) - set(unseen)
+        training, held_out = split_by_group(cells, 0.1, seed, learned)
+        assert held_out
+        assert {one.group for one in held_out} <= set(unseen)
+        assert sorted(map(id, training + held_out)) == sorted(map(id, cells))
+    everything = split_by_group(cells, 0.3, seed, frozenset(groups))
+    assert [*map(id, everything[1])] == [*map(id, split_by_group(cells, 0.3, seed)[1])]
+
+
 def test_splits_without_meaning_are_refused(cells):
     assert split_by_group(cells, 0.0, 0) == (cells, [])
     with pytest.raises(SettingError):

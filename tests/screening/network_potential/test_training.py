@@ -263,6 +263,10 @@ def test_fine_tuning_starts_from_what_was_learned(cells, model):
     assert tuned.state["avg_num_neighbors"] == model.state["avg_num_neighbors"]
     name = "network/atomic_energies_fn.atomic_energies"
     assert abs(tuned.arrays[name] - model.arrays[name]).max() > 1.0
+    splits = [one.card["split"]["held_out_groups"] for one in (tuned, model)]
+    assert splits[0] == splits[1]
+    other = train_potential(cells, replace(gentle, split_seed=7), "tuned", start_from=model)
+    assert other.card["split"]["held_out_groups"] == splits[1]  # the others were learned
     scores = [one.card["scores"]["forces_mae"] for one in (tuned, model)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
     with pytest.raises(ModelRefusedError, match="method"):
