@@ -300,8 +300,8 @@ def read_ladder(values: Sequence[Mapping[str, Any]]) -> Ladder:
                 f"{lower.calculator} (tier {lower.tier})",
                 subject="ladder",
                 hint="Name methods from the cheapest to the best: a trained model "
-                "(rf-ifc:FILE) is tier 0, a potential tier 1, a few cells from first principles "
-                f"({FEW_CELLS}gpaw) are tier 2, all displacements (gpaw) tier 3",
+                "(rf-ifc, ldml or alignn:FILE) is tier 0, a potential tier 1, a few cells from "
+                f"first principles ({FEW_CELLS}gpaw) are tier 2, all displacements (gpaw) tier 3",
             )
     return Ladder(steps)
 

@@ -15,9 +15,10 @@ Calculator = Annotated[
     typer.Option(
         "--calculator",
         "-c",
-        help="chgnet, mace:NAME, mace:FILE@SHA256, or an ASE calculator by import path such as "
-        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee. To screen "
-        "and plan, also a trained model: rf-ifc:FILE or ldml:FILE.",
+        help="chgnet, phonoscreen, mace:NAME, mace:FILE, gpaw, espresso, or an ASE calculator by "
+        "import path such as 'ase.calculators.emt.EMT'; several, separated by commas, make a "
+        "committee. To screen and plan, also a trained model: rf-ifc:FILE, ldml:FILE or "
+        "alignn:FILE.",
     ),
 ]
 Workers = Annotated[

@@ -14,7 +14,8 @@ import numpy as np
 
 from screening.calculators.interface import IndexArray
 from screening.calculators.mace import MaceEngine
-from screening.calculators.mace_arrangement import arrange_weights, is_known
+from screening.calculators.mace_arrangement import arrange_weights
+from screening.calculators.mace_blocks import is_known
 from screening.calculators.mace_fold import FoldedCell, fold_cell, unfold_gradients
 from screening.calculators.mace_forward import energy_and_gradients, network_energy
 from screening.calculators.mace_weights import NetworkWeights

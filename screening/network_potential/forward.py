@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from screening.calculators.mace import model_heads
+from screening.calculators.mace_blocks import is_known
 from screening.calculators.mace_harmonics import harmonic_matrix
 from screening.errors import ModelRefusedError
 from screening.network_potential.contraction import ProductBasis
@@ -29,9 +29,7 @@ from screening.network_potential.contraction import ProductBasis
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Graph", "NetworkForward", "can_run"]
-
-_BLOCK = "RealAgnosticResidualInteractionBlock"
+__all__ = ["Graph", "NetworkForward"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,27 +55,13 @@ class Graph:
     n_cells: int
 
 
-def can_run(network: Any) -> bool:
-    """Say whether a module is of the blocks that are known here."""
-    extras = ("joint_embedding", "embedding_readout", "pair_repulsion_fn")
-    return (
-        type(network).__name__ == "ScaleShiftMACE"
-        and all(type(one).__name__ == _BLOCK for one in network.interactions)
-        and not any(hasattr(network, name) for name in extras)
-        and not hasattr(network.radial_embedding, "distance_transform")
-        and getattr(network, "apply_cutoff", True)  # files of earlier releases do not say
-        and len(model_heads(network)) == 1
-        and not getattr(network, "use_agnostic_product", False)
-    )
-
-
 class NetworkForward:
     """Energies by a network, differentiable by vectors and by weights.
 
     Parameters
     ----------
     network
-        A module that `can_run` accepts, already of the type and on the device to run on. Its
+        A module that `is_known` accepts, already of the type and on the device to run on. Its
         weights are read anew every time.
 
     Raises
@@ -87,11 +71,11 @@ class NetworkForward:
     """
 
     def __init__(self, network: Any) -> None:
-        if not can_run(network):
+        if not is_known(network):
             raise ModelRefusedError(
                 "holds blocks that are not known here",
                 subject=type(network).__name__,
-                hint=f"Use a ScaleShiftMACE of blocks {_BLOCK}, one head and no additions",
+                hint="Use a ScaleShiftMACE of residual blocks, with one head and no additions",
             )
         self._network = network
         max_ell = network.interactions[0].edge_attrs_irreps.lmax

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from screening.calculators.mace import MaceEngine, MaceModule, model_heads, read_mace_module
+from screening.calculators.mace_blocks import is_known
 from screening.errors import ModelRefusedError, SettingError
-from screening.network_potential.forward import can_run
 from screening.network_potential.network import (
     NETWORK_ARRAYS,
     NETWORK_POTENTIAL,
@@ -136,15 +136,15 @@ def _check_blocks(module: Any) -> None:
     heads = model_heads(module)
     if len(heads) != 1:
         raise _refused("heads", f"{len(heads)}, {', '.join(heads)}")
-    if not can_run(module):
-        kinds = {type(one).__name__ for one in (module, *getattr(module, "interactions", ()))}
-        raise _refused("blocks", ", ".join(sorted(kinds)))
     radial = type(module.radial_embedding.bessel_fn).__name__
     if radial != "BesselBasis":
         raise _refused("radial_type", radial)
     for name in ("cueq_config", "oeq_config", "edge_irreps"):
         if getattr(module, name, None) is not None:
             raise _refused(name, str(getattr(module, name)))
+    if not is_known(module):
+        kinds = {type(one).__name__ for one in (module, *getattr(module, "interactions", ()))}
+        raise _refused("blocks", ", ".join(sorted(kinds)))
     wanted = ["LinearReadoutBlock"] * len(module.interactions)
     if len(wanted) > 1:
         wanted[-1] = "NonLinearReadoutBlock"

@@ -11,9 +11,10 @@ pytest.importorskip("careful_mace")
 import torch
 from scipy.spatial.transform import Rotation
 
+from screening.calculators.mace_blocks import is_known
 from screening.errors import ModelRefusedError
 from screening.network_potential.batches import batch_of, cell_tensors
-from screening.network_potential.forward import NetworkForward, can_run
+from screening.network_potential.forward import NetworkForward
 from screening.network_potential.labelled_cells import LabelledCell
 from screening.network_potential.losses import predict
 from screening.network_potential.network import build_network
@@ -171,9 +172,9 @@ def test_atoms_without_neighbours_are_atoms_alone():
 
 def test_blocks_that_are_not_known_are_refused():
     _, network = network_of_shape()
-    assert can_run(network)
+    assert is_known(network)
     network.heads = ["a", "b"]
-    assert not can_run(network)
+    assert not is_known(network)
     with pytest.raises(ModelRefusedError, match="ScaleShiftMACE") as refused:
         NetworkForward(network)
     assert refused.value.hint
