@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flows.catalogue import crystal_of
-from flows.labelling import QUANTITIES, rattling_from, rattling_to
+from flows.labelling_settings import QUANTITIES, rattling_from, rattling_to
 from screening.digest import digest_of, digest_of_bytes
 from screening.errors import InconsistentDataError, NotFoundError, ScreeningError, SettingError
 from screening.network_potential.rattling import rattled_cells

@@ -1,4 +1,4 @@
-"""Rattled cells of stored crystals, labelled by a calculator: one crystal at a time, once.
+"""Displaced cells of stored crystals, labelled by a calculator: one crystal at a time, once.
 
 What is labelled is looked up before anything is computed, each crystal is worked on under a
 claim, and its cells are written together. Calls from first principles are remembered one by one,
@@ -8,8 +8,7 @@ so that a run that was killed goes on with the call it was in. Failures are docu
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,13 @@ import numpy as np
 from flows.catalogue import WorkList, crystal_of, in_chunks
 from flows.checkpoints import Checkpointed
 from flows.events import LABELLING, MaterialEvent, Outcome
+from flows.labelling_settings import QUANTITIES, LabellingSettings
 from flows.materials import Errand, abandoned, run_errand
 from screening.calculators.checks import check_elements
 from screening.digest import digest_of
 from screening.errors import SettingError
-from screening.network_potential.rattling import RattlingSettings, rattled_cells
+from screening.network_potential.rattling import rattled_cells
+from screening.network_potential.soft_displacements import soft_cells
 from stores.connect import Database
 from stores.documents import FailureDocument
 from stores.labelled_cells import CellSet, labelled_cells_id, store_cell_set
@@ -34,112 +35,20 @@ if TYPE_CHECKING:
     from screening.structure import Crystal
 
 __all__ = [
-    "QUANTITIES",
-    "LabellingSettings",
     "cell_keys",
     "cells_left",
+    "cells_to_label",
     "give_up_labelling",
+    "guide_of",
     "label_batch",
     "label_crystal",
     "label_material",
     "labelling_calculator",
-    "rattling_from",
-    "rattling_to",
+    "stored_settings",
 ]
-
-QUANTITIES = ("forces", "energy", "stress")
-"""What a label may hold."""
 
 _METHOD = "labelled-cells"
 _IDENTITY = ["material_id", "formula_reduced", "n_atoms"]
-
-
-@dataclass(frozen=True)
-class LabellingSettings:
-    """How cells are displaced, and what the calculator is asked.
-
-    Attributes
-    ----------
-    rattling
-        How cells are displaced.
-    quantities
-        ``forces``, ``energy`` and ``stress``, or forces alone.
-
-    Raises
-    ------
-    SettingError
-        If something else is asked.
-
-    Examples
-    --------
-    >>> settings = LabellingSettings(RattlingSettings(n_cells=2))
-    >>> LabellingSettings.from_dict(settings.as_dict()) == settings
-    True
-    """
-
-    rattling: RattlingSettings = field(default_factory=RattlingSettings)
-    quantities: tuple[str, ...] = QUANTITIES
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "quantities", tuple(self.quantities))
-        if self.quantities not in (QUANTITIES, QUANTITIES[:1]):
-            raise SettingError(
-                f"{', '.join(self.quantities)}",
-                subject="quantities",
-                hint="Ask for forces, energy and stress, or for forces alone",
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON that is the same for equal settings."""
-        return {"rattling": rattling_to(self.rattling), "quantities": list(self.quantities)}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the settings."""
-        return digest_of(self.as_dict())
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LabellingSettings:
-        """Rebuild settings; what is not given has its default.
-
-        Raises
-        ------
-        SettingError
-            If a setting is unknown, of a wrong type or out of range.
-        """
-        if unknown := sorted(set(values) - {"rattling", "quantities"}):
-            raise SettingError("unknown setting", subject=unknown[0], hint="Leave it out")
-        return cls(
-            rattling_from(values.get("rattling", {})), tuple(values.get("quantities", QUANTITIES))
-        )
-
-
-def rattling_to(settings: RattlingSettings) -> dict[str, Any]:
-    """Return how cells are displaced as plain JSON, the same for equal settings."""
-    defaults = asdict(RattlingSettings())
-    return {name: type(defaults[name])(value) for name, value in asdict(settings).items()}
-
-
-def rattling_from(values: Any) -> RattlingSettings:
-    """Read what `rattling_to` returns; what is not given has its default.
-
-    Raises
-    ------
-    SettingError
-        If a setting is unknown, of a wrong type or out of range.
-    """
-    defaults = {one.name: one.default for one in fields(RattlingSettings)}
-    hint = f"Known are {', '.join(defaults)}"
-    if not isinstance(values, Mapping) or not set(values) <= set(defaults):
-        raise SettingError("are no settings of rattling", subject=str(values)[:60], hint=hint)
-    for name, value in values.items():
-        kind = type(defaults[name])
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (isinstance(value, kind) or (kind is float and is_number)) or (
-            kind is int and not is_number
-        ):
-            raise SettingError(f"{value!r}", subject=name, hint=hint)
-    return RattlingSettings(**values)
 
 
 @lru_cache(maxsize=4)
@@ -156,10 +65,54 @@ def labelling_calculator(spec: str) -> ForceCalculator:
     return load_calculator(spec)
 
 
+def guide_of(settings: LabellingSettings) -> ForceCalculator | None:
+    """Load the potential that finds soft modes, once per process; None without soft pairs.
+
+    Raises
+    ------
+    SettingError
+        If it solves for the electrons: its calls would be made anew in every run.
+    ScreeningError
+        As `screening.calculators.load_calculator` says.
+    """
+    if settings.soft is None:
+        return None
+    guide = labelling_calculator(settings.guide)
+    if guide.is_first_principles:
+        raise SettingError(
+            f"{guide.name} solves for the electrons",
+            subject="guide",
+            hint="Let a potential find the soft modes",
+        )
+    return guide
+
+
+def stored_settings(settings: LabellingSettings) -> dict[str, Any]:
+    """Return settings as they identify stored cells: with what the guide is, not what it is called.
+
+    Another potential behind the same name finds other modes, so that its cells are others, and
+    two names of one potential give the same cells.
+
+    Raises
+    ------
+    ScreeningError
+        As `guide_of` says.
+    """
+    guide = guide_of(settings)
+    named = {} if guide is None else {"guide": f"{guide.name}@{guide.digest}"}
+    return settings.as_dict() | named
+
+
+def _key(structure_digest: str, calculator: ForceCalculator, settings: LabellingSettings) -> str:
+    return labelled_cells_id(
+        structure_digest, calculator.digest, digest_of(stored_settings(settings))
+    )
+
+
 def label_crystal(
     crystal: Crystal, calculator: ForceCalculator, settings: LabellingSettings
 ) -> CellSet:
-    """Make rattled cells of a crystal and label them.
+    """Make the displaced cells of a crystal and label them.
 
     Parameters
     ----------
@@ -171,14 +124,13 @@ def label_crystal(
     Raises
     ------
     ElementNotInModelError
-        If the calculator does not know an element, before anything is computed.
+        If the calculator or the guide does not know an element, before anything is computed.
     ScreeningError
-        If cells of this size cannot be made, or the calculator fails.
+        If cells of this size cannot be made, or the calculator or the guide fails.
     """
-    structure = crystal.structure
-    check_elements(calculator, structure.atomic_numbers, subject=crystal.material_id)
-    cells = rattled_cells(structure, settings.rattling, crystal.material_id)
+    check_elements(calculator, crystal.structure.atomic_numbers, subject=crystal.material_id)
     started = time.monotonic()
+    cells = cells_to_label(crystal, settings)
     has_all = settings.quantities == QUANTITIES
     found = [_labels(calculator, cell, has_all=has_all) for cell in cells]
     energies, forces, stresses = zip(*found, strict=True)
@@ -191,12 +143,28 @@ def label_crystal(
         forces_ev_per_angstrom=np.array(forces),
         calculator=calculator.name,
         calculator_digest=calculator.digest,
-        settings=settings.as_dict(),
+        settings=stored_settings(settings),
         energies_ev=np.array(energies) if has_all else None,
         stresses_ev_per_angstrom3=np.array(stresses) if has_all else None,
         pairs=tuple(cell.pair for cell in cells),
         wall_seconds=time.monotonic() - started,
     )
+
+
+def cells_to_label(crystal: Crystal, settings: LabellingSettings) -> list[RattledCell]:
+    """Make the cells of a crystal: those displaced at random, then those along soft modes.
+
+    Raises
+    ------
+    ScreeningError
+        If cells of this size cannot be made, or the guide does not serve.
+    """
+    structure, name = crystal.structure, crystal.material_id
+    guide = guide_of(settings)
+    cells = rattled_cells(structure, settings.rattling, name)
+    if settings.soft is not None and guide is not None:
+        cells += soft_cells(structure, settings.rattling, settings.soft, name, guide)
+    return cells
 
 
 def _labels(
@@ -227,7 +195,7 @@ def label_material(
     DatabaseUnavailableError
         If the database cannot be reached.
     """
-    key = labelled_cells_id(crystal.digest, calculator.digest, settings.digest)
+    key = _key(crystal.digest, calculator, settings)
     asked: ForceCalculator = calculator
     if calculator.is_first_principles:
         asked = Checkpointed(calculator, database, crystal.material_id)
@@ -286,7 +254,7 @@ def give_up_labelling(
 ) -> MaterialEvent:
     """Write the failure of a crystal whose labelling cannot go on."""
     crystal = crystal_of(database, material_id)
-    key = labelled_cells_id(crystal.digest, calculator.digest, settings.digest)
+    key = _key(crystal.digest, calculator, settings)
     return _failure(database, crystal, key, error, attempts)
 
 
@@ -301,9 +269,7 @@ def cell_keys(
     fields = ["material_id", "structure_digest"]
     for chunk in in_chunks(material_ids):
         for row in database.structures.query(in_values("material_id", chunk), fields):
-            keys[row["material_id"]] = labelled_cells_id(
-                row["structure_digest"], calculator.digest, settings.digest
-            )
+            keys[row["material_id"]] = _key(row["structure_digest"], calculator, settings)
     return keys
 
 
@@ -360,7 +326,7 @@ def label_batch(
         for name, crystal in crystals.items()
     }
     busy = {
-        name: labelled_cells_id(crystals[name].digest, calculator.digest, settings.digest)
+        name: _key(crystals[name].digest, calculator, settings)
         for name, event in events.items()
         if event.outcome is Outcome.BUSY_ELSEWHERE
     }

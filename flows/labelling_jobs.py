@@ -17,7 +17,7 @@ __all__ = ["label_batch_job", "labelling_report_job"]
 def label_batch_job(
     database_uri: str, material_ids: Sequence[str], calculator: str, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Label rattled cells of some crystals.
+    """Label displaced cells of some crystals.
 
     Parameters
     ----------
@@ -28,14 +28,15 @@ def label_batch_job(
     calculator
         As :func:`screening.calculators.load_calculator` reads it.
     settings
-        :meth:`flows.labelling.LabellingSettings.as_dict`; empty for the defaults.
+        :meth:`flows.labelling_settings.LabellingSettings.as_dict`; empty for the defaults.
 
     Returns
     -------
     dict
         Number of crystals per outcome, what became of each, and the wall time of the work.
     """
-    from flows.labelling import LabellingSettings, label_batch, labelling_calculator
+    from flows.labelling import label_batch, labelling_calculator
+    from flows.labelling_settings import LabellingSettings
     from stores.connect import open_database
 
     loaded, chosen = labelling_calculator(calculator), LabellingSettings.from_dict(settings)

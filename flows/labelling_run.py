@@ -8,12 +8,8 @@ from collections.abc import Sequence
 
 from flows.catalogue import originals_of
 from flows.events import Listener, MaterialEvent, Outcome
-from flows.labelling import (
-    LabellingSettings,
-    cells_left,
-    give_up_labelling,
-    labelling_calculator,
-)
+from flows.labelling import cells_left, give_up_labelling, labelling_calculator
+from flows.labelling_settings import LabellingSettings
 from flows.local import Crew, LocalRun
 from flows.makers.labelling import LabelBatchMaker
 from flows.run import ScreenReport, work_off
@@ -31,7 +27,7 @@ def label(
     crew: Crew | None = None,
     listener: Listener | None = None,
 ) -> ScreenReport:
-    """Label the rattled cells that are missing.
+    """Label the displaced cells that are missing.
 
     Parameters
     ----------
@@ -54,7 +50,7 @@ def label(
     Raises
     ------
     ScreeningError
-        If the calculator or the settings cannot be used at all, or workers die without a
+        If the calculator, the guide or the settings cannot be used at all, or workers die without a
         crystal; failures of single crystals are documents and events.
     """
     started = time.monotonic()

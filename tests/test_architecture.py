@@ -118,7 +118,7 @@ SAYS_A_NEXT_STEP = (
     "screening/network_dos/*",
     *(
         f"screening/network_potential/{name}.py"
-        for name in ("labelled_cells", "rattling", "settings", "training")
+        for name in ("labelled_cells", "rattling", "settings", "soft_displacements", "training")
     ),
     "screening/predictors/linear_entropy.py",
     "screening/predictors/random_forest.py",

@@ -12,6 +12,7 @@ from flows.cli.options import Calculator, Query, TimeLimit, Workers
 from flows.cli.output import err, out, print_json, print_lines, print_paths
 
 if TYPE_CHECKING:
+    from flows.labelling_settings import LabellingSettings
     from screening.network_potential.rattling import RattlingSettings
 
 __all__: list[str] = []
@@ -35,6 +36,18 @@ Atoms = Annotated[int, typer.Option("--max-atoms", min=1, help="Largest supercel
 Seed = Annotated[int, typer.Option(min=0, help="Other displacements for another one.")]
 Alone = Annotated[
     bool, typer.Option("--alone", help="Every cell by itself instead of antithetic pairs.")
+]
+SoftPairs = Annotated[
+    int,
+    typer.Option(
+        "--soft-pairs", min=0, help="Further pairs, displaced along what the guide finds soft."
+    ),
+]
+Guide = Annotated[
+    str | None,
+    typer.Option(
+        help="Potential that finds the soft modes, as --calculator. [default: phonoscreen]"
+    ),
 ]
 Labeller = Annotated[
     str, typer.Option("--source", help="Only what this calculator labelled. [default: all]")
@@ -72,6 +85,8 @@ def label_command(  # noqa: PLR0913 - every option is an argument
     max_atoms: Atoms = 120,
     seed: Seed = 0,
     alone: Alone = False,
+    soft_pairs: SoftPairs = 0,
+    guide: Guide = None,
     forces_only: Annotated[
         bool, typer.Option("--forces-only", help="Ask for no energies and stresses.")
     ] = False,
@@ -81,11 +96,11 @@ def label_command(  # noqa: PLR0913 - every option is an argument
 ) -> None:
     """Displace all atoms of stored crystals at random and let a calculator label the cells.
 
-    Crystals are taken as they are stored. Run it again to go on where it stopped; calls from
+    Displacements at random tell little of soft modes: --soft-pairs adds cells displaced along
+    them. Crystals are taken as they are stored. Run it again to go on where it stopped; calls from
     first principles are remembered one by one.
     """
     from flows import tables
-    from flows.labelling import QUANTITIES, LabellingSettings
     from flows.labelling_run import label
     from flows.local import Crew, limit_threads
     from flows.makers import LabelBatchMaker
@@ -94,7 +109,7 @@ def label_command(  # noqa: PLR0913 - every option is an argument
     rattling = _rattling(
         n_cells, (smallest, largest), strain, (min_length, max_atoms), seed, alone=alone
     )
-    settings = LabellingSettings(rattling, QUANTITIES[:1] if forces_only else QUANTITIES)
+    settings = _labelling(rattling, soft_pairs, guide, forces_only=forces_only)
     maker = LabelBatchMaker(calculator=calculator, settings=settings.as_dict())
     names = selected_materials(query, "nothing to displace")
     limit_threads(1)
@@ -138,7 +153,8 @@ def write_command(  # noqa: PLR0913 - every option is an argument
 ) -> None:
     """Write displaced cells for any program to label; 'cells import' takes them back.
 
-    Each frame says in its comment of which crystal and which cell it is: keep that.
+    Each frame says in its comment of which crystal and which cell it is: keep that. There are no
+    soft pairs: what comes back is compared with cells that are made again without a potential.
     """
     from flows.labelled_files import write_unlabelled_cells
     from stores.connect import open_database
@@ -226,4 +242,18 @@ def _rattling(
         min_length_angstrom=size[0],
         max_atoms=size[1],
         seed=seed,
+    )
+
+
+def _labelling(
+    rattling: RattlingSettings, soft_pairs: int, guide: str | None, *, forces_only: bool
+) -> LabellingSettings:
+    from flows.labelling_settings import DEFAULT_GUIDE, QUANTITIES, LabellingSettings
+    from screening.network_potential.soft_displacements import SoftPairSettings
+
+    return LabellingSettings(
+        rattling,
+        QUANTITIES[:1] if forces_only else QUANTITIES,
+        SoftPairSettings(soft_pairs) if soft_pairs else None,
+        DEFAULT_GUIDE if guide is None else guide,
     )

@@ -22,7 +22,7 @@ __all__ = ["LabelBatchMaker", "LabelMaker", "TrainPotentialMaker"]
 
 @dataclass
 class LabelBatchMaker(Maker):
-    """Label rattled cells of some crystals in one job.
+    """Label displaced cells of some crystals in one job.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ class LabelBatchMaker(Maker):
     calculator
         Potential or DFT, as :func:`screening.calculators.load_calculator` reads it.
     settings
-        :meth:`flows.labelling.LabellingSettings.as_dict`; empty for the defaults.
+        :meth:`flows.labelling_settings.LabellingSettings.as_dict`; empty for the defaults.
+        With ``soft`` pairs every worker needs the ``guide`` that it names.
     """
 
     name: str = "label cells"
@@ -47,7 +48,7 @@ class LabelBatchMaker(Maker):
 
 @dataclass
 class LabelMaker(Maker):
-    """Label rattled cells of many crystals: batches side by side, then a report.
+    """Label displaced cells of many crystals: batches side by side, then a report.
 
     `flows.launch.launching.launch` hands what is missing to a workflow engine, once.
 
@@ -91,12 +92,8 @@ class LabelMaker(Maker):
     def _keys(
         self, database: Database, material_ids: Sequence[str]
     ) -> tuple[dict[str, str], WorkList]:
-        from flows.labelling import (
-            LabellingSettings,
-            cell_keys,
-            cells_left,
-            labelling_calculator,
-        )
+        from flows.labelling import cell_keys, cells_left, labelling_calculator
+        from flows.labelling_settings import LabellingSettings
 
         calculator = labelling_calculator(self.batch_maker.calculator)
         settings = LabellingSettings.from_dict(self.batch_maker.settings)

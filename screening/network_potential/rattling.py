@@ -20,7 +20,13 @@ from screening.errors import SettingError
 from screening.prediction import FloatArray, frozen_array
 from screening.supercell import SupercellSettings, choose_supercell
 
-__all__ = ["RattledCell", "RattlingSettings", "rattled_cells"]
+__all__ = [
+    "RattledCell",
+    "RattlingSettings",
+    "displaced_cell",
+    "rattled_cells",
+    "supercell_to_displace",
+]
 
 _LARGEST_STRAIN = 0.5
 
@@ -142,8 +148,7 @@ def rattled_cells(
     >>> bool(abs(first.displacements_angstrom + second.displacements_angstrom).max() == 0.0)
     True
     """
-    size = SupercellSettings(settings.min_length_angstrom, 1, settings.max_atoms)
-    supercell = structure.copy().make_supercell(choose_supercell(structure, size))
+    supercell, _ = supercell_to_displace(structure, settings)
     key = [settings.seed, *material_id.encode()]
     generator = np.random.default_rng(key)
     cells: list[RattledCell] = []
@@ -151,10 +156,39 @@ def rattled_cells(
         strain = _strain(generator, settings.largest_strain)
         steps = _displacements(generator, len(supercell), settings)
         pair = f"{len(cells) // 2}" if settings.antithetic else ""
-        cells.append(_cell(supercell, strain, steps, material_id, pair))
+        cells.append(displaced_cell(supercell, steps, material_id, pair, strain))
         if settings.antithetic:
-            cells.append(_cell(supercell, strain, -steps, material_id, pair))
+            cells.append(displaced_cell(supercell, -steps, material_id, pair, strain))
     return cells
+
+
+def supercell_to_displace(
+    structure: Structure, settings: RattlingSettings
+) -> tuple[Structure, NDArray[np.int64]]:
+    """Return the undisplaced supercell of all cells of a crystal.
+
+    Parameters
+    ----------
+    structure
+        Crystal at rest.
+    settings
+        How large.
+
+    Returns
+    -------
+    Structure, ndarray
+        The supercell, and its vectors in vectors of the crystal, rows of shape (3, 3).
+
+    Raises
+    ------
+    SettingError
+        If the limits of the supercell contradict each other.
+    TooLargeError
+        If the crystal itself has more atoms than allowed.
+    """
+    size = SupercellSettings(settings.min_length_angstrom, 1, settings.max_atoms)
+    matrix = choose_supercell(structure, size)
+    return structure.copy().make_supercell(matrix), matrix
 
 
 def _strain(generator: np.random.Generator, largest: float) -> FloatArray:
@@ -173,10 +207,27 @@ def _displacements(
     return frozen_array(directions * lengths[:, None])
 
 
-def _cell(
-    supercell: Structure, strain: FloatArray, steps: FloatArray, material_id: str, pair: str
+def displaced_cell(
+    supercell: Structure,
+    steps: FloatArray,
+    material_id: str,
+    pair: str = "",
+    strain: FloatArray | None = None,
 ) -> RattledCell:
-    stretch = np.eye(3) + strain
+    """Displace the atoms of a supercell.
+
+    Parameters
+    ----------
+    supercell
+        As `supercell_to_displace` returns it.
+    steps
+        Cartesian displacements in Å, shape (atom, 3).
+    material_id, pair
+        Taken over.
+    strain
+        Symmetric strain of cell and sites, shape (3, 3); None for none.
+    """
+    stretch = np.eye(3) if strain is None else np.eye(3) + strain
     return RattledCell(
         material_id,
         supercell.composition.reduced_formula,

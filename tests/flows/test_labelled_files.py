@@ -13,7 +13,8 @@ from flows.labelled_files import (
     write_labelled_cells,
     write_unlabelled_cells,
 )
-from flows.labelling import LabellingSettings, label_crystal, labelling_calculator, rattling_to
+from flows.labelling import label_crystal, labelling_calculator
+from flows.labelling_settings import LabellingSettings, rattling_to
 from screening.errors import InconsistentDataError, NotFoundError, ScreeningError, SettingError
 from screening.network_potential.rattling import RattlingSettings
 from stores.connect import open_database

@@ -16,8 +16,8 @@ from flows.cli import ExitCode
 from flows.gathered_cells import gathered_cells
 from flows.imports import import_structures
 from flows.labelled_files import write_labelled_cells
-from flows.labelling import LabellingSettings
 from flows.labelling_run import label
+from flows.labelling_settings import LabellingSettings
 from flows.local import Crew
 from flows.makers import LabelBatchMaker, LabelMaker, TrainPotentialMaker
 from flows.model_cards import score_rows
