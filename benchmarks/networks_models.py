@@ -13,7 +13,7 @@ from references import read_records
 from report import Figure
 
 from screening.calculators import ForceCalculator, load_calculator
-from screening.calculators.shipped import SHIPPED_POTENTIALS, WEIGHTS_FOLDER
+from screening.calculators.shipped import WEIGHTS_FOLDER, shipped_name
 from screening.model_files import read_model
 from screening.network_potential.softening import frequency_scale_of
 from screening.phonons import PhononSettings
@@ -83,10 +83,11 @@ def load_potential(spec: str) -> Potential:
 
 def _model_file(spec: str) -> Path | None:
     """Where the model is stored, None where the potential is of no model of ours."""
+    shipped = shipped_name(spec)
+    if shipped is not None:
+        return WEIGHTS_FOLDER / f"{shipped}.psm"
     family, _, rest = spec.partition(":")
-    name = "phonoscreen-small" if spec == "phonoscreen" else rest.partition("@")[0]
-    if name in SHIPPED_POTENTIALS:
-        return WEIGHTS_FOLDER / f"{name}.psm"
+    name = rest.partition("@")[0]
     return Path(name) if family == "mace" and name.endswith(".psm") else None
 
 

@@ -231,12 +231,23 @@ def _row(
 def warnings_of(card: Mapping[str, Any]) -> list[str]:
     """Say which quantities a simple guess tells as well as the model; empty where none is."""
     found = [
-        f"{one.label} ({one.mae:.3g} beside {one.baseline_mae:.3g} {one.unit} of the "
-        f"{one.baseline.removeprefix('the ')})"
+        f"{one.label} ({one.mae:.3g} beside {one.baseline_mae:.3g}{_unit(one)} {_guess(one)})"
         for one in score_rows(card)
         if one.baseline_mae and one.mae >= one.baseline_mae
     ]
     return [f"no better than a simple guess: {', '.join(found)}"] if found else []
+
+
+def _unit(row: ScoreRow) -> str:
+    return "" if row.unit in ("", "1") else f" {row.unit}"
+
+
+def _guess(row: ScoreRow) -> str:
+    return (
+        f"of {row.baseline}"
+        if row.baseline == "nothing"
+        else f"of the {row.baseline.removeprefix('the ')}"
+    )
 
 
 def coverages_of(card: Mapping[str, Any]) -> list[Coverage]:

@@ -162,8 +162,9 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
     database
         Where stored potentials are; a stored one goes before a file of the same name.
     text
-        ``NAME``, ``NAME@VERSION``, a file that 'models export' wrote, or a network that was
-        trained elsewhere, ``mace:FILE@SHA256`` or ``mace:medium`` and other published names.
+        ``NAME``, ``NAME@VERSION``, a file that 'models export' wrote, ``phonoscreen`` for the
+        potential that is installed with the project, or a network that was trained elsewhere,
+        ``mace:FILE@SHA256`` or ``mace:medium`` and other published names.
 
     Raises
     ------
@@ -174,6 +175,7 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
         expressed here.
     """
     from screening.calculators.mace import published_names
+    from screening.calculators.shipped import read_shipped, shipped_name
     from stores.model_files import read_model
     from stores.models import list_models, load_model
 
@@ -189,6 +191,8 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
         model = read_model(path, pinned["digits"] if pinned else "")
     elif text != bare and f"mace:{bare}" not in names and bare in published_names():
         return _foundation(bare)
+    elif f"mace:{bare}" not in names and (shipped := shipped_name(text)) is not None:
+        model = read_shipped(shipped)
     else:
         model = load_model(database, f"mace:{bare}")
     if model.method != METHOD:

@@ -11,13 +11,41 @@ from screening.calculators.checks import CheckedCalculator
 from screening.calculators.trained_mace import load_trained_potential
 from screening.errors import ModelCorruptError, ModelRefusedError, ModelUnavailableError
 from screening.model_files import model_from_bytes
+from screening.trained_model import TrainedModel
 
-__all__ = ["SHIPPED_POTENTIALS", "WEIGHTS_FOLDER", "load_shipped"]
+__all__ = [
+    "SHIPPED_POTENTIALS",
+    "WEIGHTS_FOLDER",
+    "load_shipped",
+    "read_shipped",
+    "shipped_name",
+]
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 SHIPPED_POTENTIALS: Mapping[str, str] = MappingProxyType({"phonoscreen-small": "0" * 64})
 """SHA-256 of the file ``weights/NAME.psm``, by the name of the potential."""
+
+
+_BY_DEFAULT = "phonoscreen-small"
+
+
+def shipped_name(spec: str) -> str | None:
+    """Return the name of the installed potential that a specification means, None for others.
+
+    Parameters
+    ----------
+    spec
+        ``phonoscreen``, or ``mace:`` and one of `SHIPPED_POTENTIALS`.
+
+    Examples
+    --------
+    >>> shipped_name("phonoscreen"), shipped_name("mace:medium")
+    ('phonoscreen-small', None)
+    """
+    name = _BY_DEFAULT if spec == "phonoscreen" else spec.removeprefix("mace:")
+    is_named = name in SHIPPED_POTENTIALS and spec != name
+    return name if is_named else None
 
 
 def load_shipped(name: str) -> CheckedCalculator:
@@ -30,10 +58,26 @@ def load_shipped(name: str) -> CheckedCalculator:
 
     Raises
     ------
+    ModelRefusedError, ModelUnavailableError, ModelCorruptError
+        As `read_shipped` says, or if the package mace-torch is missing.
+    """
+    return load_trained_potential(read_shipped(name))
+
+
+def read_shipped(name: str) -> TrainedModel:
+    """Read the weights and the card of a potential that is installed with the project.
+
+    Parameters
+    ----------
+    name
+        One of `SHIPPED_POTENTIALS`.
+
+    Raises
+    ------
     ModelRefusedError
         If there is no such potential.
     ModelUnavailableError
-        If its file is not installed, or the package mace-torch is missing.
+        If its file is not installed.
     ModelCorruptError
         If the file is another one.
     """
@@ -59,4 +103,4 @@ def load_shipped(name: str) -> CheckedCalculator:
             subject=path.name,
             hint="The file is damaged or was replaced: install phonoscreen again",
         )
-    return load_trained_potential(model_from_bytes(data, path.name))
+    return model_from_bytes(data, path.name)

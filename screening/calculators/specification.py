@@ -35,7 +35,6 @@ _SOLVE_FOR_ELECTRONS = {
     "gpaw": True,
     "espresso": True,
 }
-_SHIPPED_BY_DEFAULT = "phonoscreen-small"
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -77,8 +76,9 @@ def _load_one(spec: str) -> ForceCalculator:
         return load_chgnet(rest if colon else DEFAULT_VERSION)
     if family == "mace" or spec == "phonoscreen":
         from screening.calculators.mace import load_mace
+        from screening.calculators.shipped import shipped_name
 
-        return load_mace(rest if colon else _SHIPPED_BY_DEFAULT)
+        return load_mace(shipped_name(spec) or rest)
     path, options = parse_call(spec)
     if path == "gpaw":
         from screening.calculators.gpaw import load_gpaw

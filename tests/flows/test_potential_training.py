@@ -29,6 +29,7 @@ from flows.potential_training import (
     train_potentials,
 )
 from flows.stored_models import model_named
+from screening.calculators.shipped import read_shipped
 from screening.errors import (
     ElementNotInModelError,
     InconsistentDataError,
@@ -171,13 +172,27 @@ def test_a_training_starts_from_stored_weights_or_those_of_a_file(uri, tmp_path)
     [later] = train_potentials(uri, again).models.values()
     assert later.card["started_from"] == "mace:metals"
     assert set(later.card[SOURCE_IDS]) == set(model.card[SOURCE_IDS])
-    before, after = (set(one.card["split"]["training_groups"]) for one in (model, later))
-    assert before < after
-    assert "held-out compositions were learned" in " ".join(later.card["notes"])
+    splits = [one.card["split"] for one in (model, later)]
+    before, after = (set(one["training_groups"]) for one in splits)
+    assert before <= after
+    assert set(splits[1]["held_out_groups"]) == {"Cu", "Ag"} - before  # the others were learned
+    assert "were learned by the weights" not in " ".join(later.card["notes"])
+    known = task(
+        name="known", epochs=1, start_from="metals", query=f"chemsys in {','.join(before)}"
+    )
+    [known] = train_potentials(uri, known).models.values()
+    assert "held-out compositions were learned by the weights" in " ".join(known.card["notes"])
     assert later.elements == model.elements
     assert later.digest != model.digest
     with open_database(uri) as database, pytest.raises(ModelRefusedError):
         starting_model(database, f"{file}@{'0' * 16}")
+
+
+def test_a_training_starts_from_the_potential_that_is_installed(uri):
+    installed = read_shipped("phonoscreen-small")
+    with open_database(uri) as database:
+        for text in ("phonoscreen", "mace:phonoscreen-small"):
+            assert starting_model(database, text).digest == installed.digest
 
 
 @pytest.mark.usefixtures("labelled")
