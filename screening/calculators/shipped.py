@@ -23,7 +23,9 @@ __all__ = [
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
-SHIPPED_POTENTIALS: Mapping[str, str] = MappingProxyType({"phonoscreen-small": "0" * 64})
+SHIPPED_POTENTIALS: Mapping[str, str] = MappingProxyType(
+    {"phonoscreen-small": "c5608fe52c9ba751b7819dbff728c92e3229e31764c975c7dcae254b3cd1bb0a"}
+)
 """SHA-256 of the file ``weights/NAME.psm``, by the name of the potential."""
 
 
