@@ -37,6 +37,7 @@ from screening.descriptors.image_bonds import (
     atomic_numbers,
     image_bonds,
     smooth_switch,
+    structure_of,
     symmetric_products,
 )
 from screening.errors import ModelCorruptError
@@ -149,7 +150,7 @@ def _with(structure: Structure, cell: FloatArray, places: FloatArray) -> Structu
 
 
 def _features(crystal: Structure | BondedCrystal, elements: Sequence[int]) -> _Features:
-    structure = crystal.structure if isinstance(crystal, BondedCrystal) else crystal
+    structure = structure_of(crystal)
     bonds = image_bonds(crystal, REACH_ANGSTROM)
     distances, directions = bonds.distances_angstrom, bonds.directions
     offsets = distances[:, None] - _CENTRES_ANGSTROM

@@ -14,6 +14,7 @@ from screening.model_files import model_from_bytes
 from screening.trained_model import TrainedModel
 
 __all__ = [
+    "DEFAULT_POTENTIAL",
     "SHIPPED_POTENTIALS",
     "WEIGHTS_FOLDER",
     "load_shipped",
@@ -28,8 +29,8 @@ SHIPPED_POTENTIALS: Mapping[str, str] = MappingProxyType(
 )
 """SHA-256 of the file ``weights/NAME.psm``, by the name of the potential."""
 
-
-_BY_DEFAULT = "phonoscreen-small"
+DEFAULT_POTENTIAL = "phonoscreen-small"
+"""The one that ``phonoscreen`` means."""
 
 
 def shipped_name(spec: str) -> str | None:
@@ -45,9 +46,10 @@ def shipped_name(spec: str) -> str | None:
     >>> shipped_name("phonoscreen"), shipped_name("mace:medium")
     ('phonoscreen-small', None)
     """
-    name = _BY_DEFAULT if spec == "phonoscreen" else spec.removeprefix("mace:")
-    is_named = name in SHIPPED_POTENTIALS and spec != name
-    return name if is_named else None
+    if spec == "phonoscreen":
+        return DEFAULT_POTENTIAL
+    family, _, name = spec.partition(":")
+    return name if family == "mace" and name in SHIPPED_POTENTIALS else None
 
 
 def load_shipped(name: str) -> CheckedCalculator:

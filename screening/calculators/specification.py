@@ -76,9 +76,9 @@ def _load_one(spec: str) -> ForceCalculator:
         return load_chgnet(rest if colon else DEFAULT_VERSION)
     if family == "mace" or spec == "phonoscreen":
         from screening.calculators.mace import load_mace
-        from screening.calculators.shipped import shipped_name
+        from screening.calculators.shipped import DEFAULT_POTENTIAL
 
-        return load_mace(shipped_name(spec) or rest)
+        return load_mace(rest if colon else DEFAULT_POTENTIAL)
     path, options = parse_call(spec)
     if path == "gpaw":
         from screening.calculators.gpaw import load_gpaw

@@ -24,7 +24,8 @@ __all__ = [
     "image_bonds",
     "mirrored",
     "smooth_switch",
-    "sum_over_images",
+    "structure_of",
+    "sums_by_label",
     "symmetric_products",
     "symmetric_tensors",
 ]
@@ -204,6 +205,11 @@ def atomic_numbers(crystal: Structure | BondedCrystal) -> IntArray:
     return np.array([site.specie.Z for site in crystal], dtype=np.int64)
 
 
+def structure_of(crystal: Structure | BondedCrystal) -> Structure:
+    """Return the crystal without its bonds."""
+    return crystal.structure if isinstance(crystal, BondedCrystal) else crystal
+
+
 def smooth_switch(
     distances_angstrom: FloatArray, cutoff_angstrom: float, width_angstrom: float
 ) -> FloatArray:
@@ -240,40 +246,32 @@ def fold_onto_pairs(bonds: ImageBonds, values: FloatArray) -> FloatArray:
     ndarray
         Shape (first atom, second atom, ...); zero where there is no bond.
     """
-    folded = np.zeros((bonds.n_atoms**2, *values.shape[1:]), dtype=values.dtype)
-    bonded, sums = _summed(bonds, values)
-    folded[bonded] = sums
+    folded = sums_by_label(bonds.pairs, values, bonds.n_atoms**2)
     return folded.reshape(bonds.n_atoms, bonds.n_atoms, *values.shape[1:])
 
 
-def sum_over_images(bonds: ImageBonds, values: FloatArray, pairs: IntArray) -> FloatArray:
-    """Sum over the images of some pairs of atoms, as `fold_onto_pairs` does of all.
+def sums_by_label(labels: IntArray, values: FloatArray, n_labels: int) -> FloatArray:
+    """Sum the values of each label.
 
     Parameters
     ----------
-    bonds, values
-        As `fold_onto_pairs` takes them; all bonds are of these pairs.
-    pairs
-        First and second atoms, ascending, shape (pair, 2).
+    labels
+        Not negative and ascending, shape (value,).
+    values
+        Shape (value, ...).
+    n_labels
+        How many labels there may be.
 
     Returns
     -------
     ndarray
-        Shape (pair, ...); zero where there is no bond.
+        Shape (label, ...); zero where there is no value.
     """
-    folded = np.zeros((len(pairs), *values.shape[1:]), dtype=values.dtype)
-    bonded, sums = _summed(bonds, values)
-    folded[np.searchsorted(pairs[:, 0] * bonds.n_atoms + pairs[:, 1], bonded)] = sums
-    return folded
-
-
-def _summed(bonds: ImageBonds, values: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Sum the values of each pair that has a bond; pairs as `ImageBonds.pairs`, ascending."""
-    pairs = bonds.pairs
-    starts = np.flatnonzero(np.diff(pairs, prepend=-1))
-    if not len(starts):
-        return pairs, values
-    return pairs[starts], np.add.reduceat(values, starts, axis=0)
+    summed = np.zeros((n_labels, *values.shape[1:]), dtype=values.dtype)
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    if len(starts):
+        summed[labels[starts]] = np.add.reduceat(values, starts, axis=0)
+    return summed
 
 
 def mirrored(upper: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
-from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers
+from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers, structure_of
 from screening.errors import ModelCorruptError, OutOfDomainError
 from screening.prediction import FloatArray
 from screening.random_forest.blocks import (
@@ -257,10 +257,9 @@ class HessianModel:
             if (a, b) not in self.choice
         ]
         if unseen:
-            whole = structure.structure if isinstance(structure, BondedCrystal) else structure
             raise OutOfDomainError(
                 f"the model never saw pairs of {', '.join(unseen)}",
-                subject=whole.composition.reduced_formula,
+                subject=structure_of(structure).composition.reduced_formula,
                 hint="Train on crystals that have several of these atoms in the cell",
             )
 

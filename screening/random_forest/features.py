@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers
+from screening.descriptors.image_bonds import BondedCrystal, atomic_numbers, structure_of
 from screening.descriptors.pair_tensors import PairSettings, PairTensors, pair_tensors
 from screening.descriptors.three_body import EnvironmentSettings, environment_scalars
 from screening.errors import SettingError
@@ -94,8 +94,7 @@ class ForestCell:
             switch_width_angstrom=min(2.0, self.settings.cutoff_angstrom),
             images=self.settings.images,
         )
-        whole = self.structure
-        structure = whole.structure if isinstance(whole, BondedCrystal) else whole
+        structure = structure_of(self.structure)
         if len(self._described) == len(structure):
             return pair_tensors(structure, settings)
         sites = [structure[index] for index in self._described.tolist()]

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.descriptors.image_bonds import symmetric_tensors
+from screening.descriptors.image_bonds import sums_by_label, symmetric_tensors
 from screening.prediction import FloatArray
 from screening.random_forest.blocks import Kind
 from screening.random_forest.tensors import TensorCell, TensorLayout
@@ -160,10 +160,7 @@ class TensorSums:
         parts = weights[:, :, :1] * angular[:, None, :6], weights[:, :, 1:]
         values = np.concatenate(parts, axis=-1)
         pairs = (first * n_atoms + second)[chosen]
-        folded = np.zeros((n_atoms**2, *values.shape[1:]))
-        begins = np.flatnonzero(np.diff(pairs, prepend=-1))
-        if len(begins):
-            folded[pairs[begins]] = np.add.reduceat(values, begins, axis=0)
+        folded = sums_by_label(pairs, values, n_atoms**2)
         tensors = symmetric_tensors(folded[..., :6])
         tensors[..., range(3), range(3)] += folded[..., 6, None]
         return tensors.reshape(n_atoms, n_atoms, self._n_members, 3, 3)
