@@ -15,7 +15,13 @@ from pymatgen.core import Structure
 
 from screening.structure import Crystal
 
-__all__ = ["RELAXED_TOLERANCES", "DuplicateTolerances", "find_duplicate", "same_crystal"]
+__all__ = [
+    "DEFAULT_TOLERANCES",
+    "RELAXED_TOLERANCES",
+    "DuplicateTolerances",
+    "find_duplicate",
+    "same_crystal",
+]
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,14 @@ class DuplicateTolerances:
     angle_degree: float = 0.1
     displacement_angstrom: float = 0.02
 
+    @property
+    def volume_fraction(self) -> float:
+        """Relative difference of volumes beyond which no two descriptions are one crystal."""
+        return 3.0 * self.length_fraction
+
 
 DEFAULT_TOLERANCES = DuplicateTolerances()
+"""For two descriptions of one file or one calculation."""
 
 RELAXED_TOLERANCES = DuplicateTolerances(
     length_fraction=5e-3, angle_degree=0.5, displacement_angstrom=0.05
@@ -71,7 +83,7 @@ def same_crystal(
     """
     if len(first) != len(second) or first.composition != second.composition:
         return False
-    if abs(first.volume / second.volume - 1.0) > 3.0 * tolerances.length_fraction:
+    if abs(first.volume / second.volume - 1.0) > tolerances.volume_fraction:
         return False
     return _matches(first, second, tolerances)
 

@@ -25,6 +25,7 @@ INDEXED_FIELDS: tuple[str, ...] = (
     "elements",
     "n_elements",
     "n_atoms",
+    "volume_angstrom3_per_atom",
     "space_group_number",
     "prototype",
     "label",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from screening.duplicates import find_duplicate
+from screening.duplicates import DEFAULT_TOLERANCES, find_duplicate
 from screening.errors import (
     DatabaseUnavailableError,
     InputError,
@@ -20,7 +20,7 @@ from stores.documents import StructureDocument
 from stores.importers.lookalikes import Lookalikes
 from stores.importers.reading import iter_structures
 from stores.importers.records import DEFAULT_READ_LIMITS, ReadLimits, ReadStructure, Rejection
-from stores.query import and_, by_field
+from stores.query import and_, between, by_field
 
 if TYPE_CHECKING:
     from stores.connect import Database
@@ -301,10 +301,16 @@ def _notes(item: ReadStructure) -> tuple[str, ...]:
 def structures_like(
     database: Database, crystal: Crystal, *, any_size: bool = False
 ) -> Iterable[Crystal]:
-    """Materials with the composition of a crystal, and its size, that stand for themselves."""
+    """Materials with the composition of a crystal that stand for themselves.
+
+    Of its size and volume too, as a duplicate has them, unless `any_size`.
+    """
     same = [by_field("formula_reduced", crystal.formula), by_field("duplicate_of", None)]
     if not any_size:
+        volume = crystal.structure.volume / crystal.n_atoms
+        reach = 2.0 * DEFAULT_TOLERANCES.volume_fraction * volume
         same.append(by_field("n_atoms", crystal.n_atoms))
+        same.append(between("volume_angstrom3_per_atom", volume - reach, volume + reach))
     criteria = and_(*same)
     stored = database.structures.query(criteria)
     documents = sorted(map(StructureDocument.load, stored), key=lambda found: found.material_id)
