@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pymatgen.core import Lattice, Structure
 
-__all__ = ["CRYSTALS"]
+__all__ = ["CRYSTALS", "CRYSTALS_OF"]
 
 _CORNER, _QUARTER, _HALF = (0.0, 0.0, 0.0), (0.25, 0.25, 0.25), (0.5, 0.5, 0.5)
 
@@ -42,6 +42,12 @@ def _fluorite(one: str, eight: str, length_angstrom: float) -> Structure:
 
 def _half_heusler(one: str, two: str, three: str, length_angstrom: float) -> Structure:
     return _cubic("F-43m", length_angstrom, (one, _CORNER), (two, _HALF), (three, _QUARTER))
+
+
+def _perovskite(large: str, small: str, anion: str, length_angstrom: float) -> Structure:
+    """Cubic perovskite, or antiperovskite where the anion is small."""
+    face = (0.5, 0.5, 0.0)
+    return _cubic("Pm-3m", length_angstrom, (large, _CORNER), (small, _HALF), (anion, face))
 
 
 CRYSTALS: dict[str, Structure] = {
@@ -80,3 +86,41 @@ CRYSTALS: dict[str, Structure] = {
     "LiMgAs": _half_heusler("Li", "Mg", "As", 6.20),
 }
 """Conventional cells by formula."""
+
+_UNLIKE_PROTOTYPES: dict[str, Structure] = {
+    **{name: CRYSTALS[name] for name in ("LiAlSi", "LiAlGe", "LiZnN", "LiMgP")},
+    "Mg2Sn": _fluorite("Sn", "Mg", 6.82),
+    "LiCdP": _half_heusler("Li", "Cd", "P", 6.10),
+    "CsCaF3": _perovskite("Cs", "Ca", "F", 4.55),
+    "BaZrO3": _perovskite("Ba", "Zr", "O", 4.23),
+    "ZrNiSn": _half_heusler("Zr", "Sn", "Ni", 6.15),
+    "HfN": _rock_salt("Hf", "N", 4.53),
+    "LiMgSb": _half_heusler("Li", "Mg", "Sb", 6.62),
+    "RbZnF3": _perovskite("Rb", "Zn", "F", 4.15),
+    "Mg3NAs": _perovskite("As", "N", "Mg", 4.22),
+    "ScNiSb": _half_heusler("Sc", "Sb", "Ni", 6.08),
+    "BaLiH3": _perovskite("Ba", "Li", "H", 4.02),
+    "LiCdAs": _half_heusler("Li", "Cd", "As", 6.26),
+    "BaSnO3": _perovskite("Ba", "Sn", "O", 4.16),
+    "CsCdF3": _perovskite("Cs", "Cd", "F", 4.50),
+    "PtAl2": _fluorite("Pt", "Al", 5.93),
+    "TiCoSb": _half_heusler("Ti", "Sb", "Co", 5.88),
+    "Ca3NBi": _perovskite("Bi", "N", "Ca", 4.89),
+    "ZrN": _rock_salt("Zr", "N", 4.59),
+    "BaHfO3": _perovskite("Ba", "Hf", "O", 4.20),
+    "Mg3NSb": _perovskite("Sb", "N", "Mg", 4.35),
+    "LiMgBi": _half_heusler("Li", "Mg", "Bi", 6.74),
+    "TiNiSn": _half_heusler("Ti", "Sn", "Ni", 5.95),
+    "CsCaCl3": _perovskite("Cs", "Ca", "Cl", 5.42),
+    "CoSi2": _fluorite("Co", "Si", 5.38),
+    "Ca3NSb": _perovskite("Sb", "N", "Ca", 4.85),
+    "NbFeSb": _half_heusler("Nb", "Sb", "Fe", 5.96),
+    "MgAg": _caesium_chloride("Mg", "Ag", 3.32),
+}
+
+CRYSTALS_OF: dict[str, dict[str, Structure]] = {
+    "chgnet": CRYSTALS,
+    "phonoscreen": _UNLIKE_PROTOTYPES,
+}
+"""By potential: `CRYSTALS`, or where it learned most of them, others whose compositions it did
+not."""

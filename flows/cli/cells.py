@@ -10,6 +10,7 @@ import typer
 from flows.cli.app import ExitCode, Json, app, database_uri, selected_materials
 from flows.cli.options import Calculator, Query, TimeLimit, Workers
 from flows.cli.output import err, out, print_json, print_lines, print_paths
+from screening.calculators import DEFAULT_CALCULATOR
 
 if TYPE_CHECKING:
     from flows.labelling_settings import LabellingSettings
@@ -76,7 +77,7 @@ def _list_cells(context: typer.Context, *, as_json: Json = False) -> None:
 def label_command(  # noqa: PLR0913 - every option is an argument
     *,
     query: Query = None,
-    calculator: Calculator = "chgnet",
+    calculator: Calculator = DEFAULT_CALCULATOR,
     n_cells: Count = 6,
     smallest: Smallest = 0.01,
     largest: Largest = 0.05,

@@ -33,6 +33,7 @@ from flows.cli.routing import (
     Questions,
     Tolerance,
 )
+from screening.calculators import DEFAULT_CALCULATOR
 
 if TYPE_CHECKING:
     from flows.launch.queues import Destination
@@ -50,7 +51,7 @@ def launch(  # noqa: PLR0913 - every option is an argument
         str, typer.Option("--on", help="local, fireworks or jobflow-remote.")
     ] = "local",
     query: Query = None,
-    calculator: Calculator = "chgnet",
+    calculator: Calculator = DEFAULT_CALCULATOR,
     question: Questions = None,
     tolerance: Tolerance = None,
     at: At = None,

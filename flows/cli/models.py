@@ -25,6 +25,7 @@ from flows.cli.potentials import (
     StartFrom,
     train_mace,
 )
+from screening.calculators import DEFAULT_CALCULATOR
 
 if TYPE_CHECKING:
     from flows.predicting import PredictingReport
@@ -226,7 +227,7 @@ def search(  # noqa: PLR0913 - every option is an argument
     volume: Annotated[float, typer.Option(help="Mean volume of the cells in cubic ångström.")],
     count: Annotated[int, typer.Option(min=1, help="How many crystals are drawn.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Other crystals for another one.")] = 0,
-    calculator: Calculator = "chgnet",
+    calculator: Calculator = DEFAULT_CALCULATOR,
     workers: Workers = None,
     settings: Annotated[
         Path | None,

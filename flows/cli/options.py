@@ -15,7 +15,7 @@ Calculator = Annotated[
     typer.Option(
         "--calculator",
         "-c",
-        help="chgnet, phonoscreen, mace:NAME, mace:FILE, gpaw, espresso, or an ASE calculator by "
+        help="phonoscreen, chgnet, mace:NAME, mace:FILE, gpaw, espresso, or an ASE calculator by "
         "import path such as 'ase.calculators.emt.EMT'; several, separated by commas, make a "
         "committee. To screen and plan, also a trained model: rf-ifc:FILE, ldml:FILE or "
         "alignn:FILE.",

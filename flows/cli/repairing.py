@@ -11,6 +11,7 @@ import typer
 from flows.cli.app import ExitCode, Json, app, database_uri
 from flows.cli.options import Calculator, Query, Workers
 from flows.cli.output import err, out, print_json, print_lines
+from screening.calculators import DEFAULT_CALCULATOR
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def repair(  # noqa: PLR0913 - every option is an argument
     ] = None,
     *,
     query: Query = None,
-    calculator: Calculator = "chgnet",
+    calculator: Calculator = DEFAULT_CALCULATOR,
     workers: Workers = None,
     amplitudes: Annotated[
         str | None,

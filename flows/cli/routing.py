@@ -23,6 +23,7 @@ from flows.cli.options import (
     Temperatures,
 )
 from flows.cli.output import err, out, print_json, print_lines, print_rankings
+from screening.calculators import DEFAULT_CALCULATOR
 
 if TYPE_CHECKING:
     from flows.local import Crew
@@ -99,7 +100,7 @@ def plan(  # noqa: PLR0913 - every option is an argument
     ] = None,
     *,
     query: Query = None,
-    calculator: Calculator = "chgnet",
+    calculator: Calculator = DEFAULT_CALCULATOR,
     question: Questions = None,
     tolerance: Tolerance = None,
     at: At = None,

@@ -45,6 +45,7 @@ from flows.cli.routing import (
     Tolerance,
     run_routed,
 )
+from screening.calculators import DEFAULT_CALCULATOR
 from screening.errors import NotFoundError, SettingError
 
 __all__ = ["wanted_materials"]
@@ -57,7 +58,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
     ] = None,
     *,
     query: Query = None,
-    calculator: Calculator = "chgnet",
+    calculator: Calculator = DEFAULT_CALCULATOR,
     workers: Workers = None,
     no_relax: NoRelax = False,
     adaptive: Adaptive = False,

@@ -10,6 +10,7 @@ from jobflow import Flow, Job, Maker, OnMissing
 
 from flows.jobs import build_summaries_job, import_job, screen_batch_job
 from flows.resources import Resource, resource_for, tagged
+from screening.calculators import DEFAULT_CALCULATOR
 
 __all__ = ["ImportMaker", "ScreenBatchMaker", "ScreenMaker", "SummaryMaker"]
 
@@ -43,7 +44,7 @@ class ScreenBatchMaker(Maker):
     """
 
     name: str = "screen a batch"
-    calculator: str = "chgnet"
+    calculator: str = DEFAULT_CALCULATOR
     settings: dict[str, Any] = field(default_factory=dict)
 
     def make(self, database_uri: str, material_ids: Sequence[str]) -> Job:

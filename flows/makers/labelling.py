@@ -12,6 +12,7 @@ from flows.events import Outcome
 from flows.labelling_jobs import label_batch_job, labelling_report_job
 from flows.potential_jobs import train_potentials_job
 from flows.resources import Resource, resource_for, tagged
+from screening.calculators import DEFAULT_CALCULATOR
 
 if TYPE_CHECKING:
     from flows.catalogue import WorkList
@@ -36,7 +37,7 @@ class LabelBatchMaker(Maker):
     """
 
     name: str = "label cells"
-    calculator: str = "chgnet"
+    calculator: str = DEFAULT_CALCULATOR
     settings: dict[str, Any] = field(default_factory=dict)
 
     def make(self, database_uri: str, material_ids: Sequence[str]) -> Job:

@@ -11,6 +11,7 @@ from jobflow import Flow, Maker
 from flows.jobs import decide_job
 from flows.makers.batch import ScreenBatchMaker, SummaryMaker
 from flows.resources import Resource, tagged
+from screening.calculators import DEFAULT_CALCULATOR
 from screening.errors import SettingError
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class RoutedScreenMaker(Maker):
     """
 
     name: str = "routed screen"
-    ladder: list[dict[str, Any]] = field(default_factory=lambda: [{"calculator": "chgnet"}])
+    ladder: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"calculator": DEFAULT_CALCULATOR}]
+    )
     questions: list[str] = field(default_factory=list)
     alpha: float = 0.1
     max_calculations: int | None = None

@@ -20,6 +20,7 @@ from flows.trained_jobs import (
     train_on_minima_job,
 )
 from flows.training import TrainingTask
+from screening.calculators import DEFAULT_CALCULATOR
 from screening.settings import ScreeningSettings
 
 __all__ = ["PredictMaker", "RandomSearchMaker", "TrainMaker"]
@@ -143,7 +144,7 @@ class RandomSearchMaker(Maker):
     count: int = 300
     seed: int = 0
     batch_size: int = 50
-    calculator: str = "chgnet"
+    calculator: str = DEFAULT_CALCULATOR
     settings: dict[str, Any] = field(default_factory=dict)
     train_maker: TrainMaker | None = field(default_factory=TrainMaker)
     predict_maker: PredictMaker = field(default_factory=PredictMaker)

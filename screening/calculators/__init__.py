@@ -1,7 +1,7 @@
 """Named force calculators behind one interface.
 
-``load_calculator("chgnet")`` is the offline default; MACE models come by name or by file
-with its digest, and any ASE calculator by its import path. Whatever they return is checked
+``load_calculator(DEFAULT_CALCULATOR)`` works offline; MACE models come by name or by file with
+their digest, and any ASE calculator by its import path. Whatever they return is checked
 before anybody sees it. Nothing heavy is imported before a calculator is loaded.
 """
 
@@ -17,9 +17,10 @@ from screening.calculators.interface import (
     ForceCalculator,
     ForceEngine,
 )
-from screening.calculators.specification import load_calculator
+from screening.calculators.specification import DEFAULT_CALCULATOR, load_calculator
 
 __all__ = [
+    "DEFAULT_CALCULATOR",
     "MAX_FORCE_EV_PER_ANGSTROM",
     "CheckedCalculator",
     "Committee",

@@ -1,7 +1,7 @@
 """From the text a user types to a calculator.
 
+    phonoscreen                          the small MACE that is installed with the project: default
     chgnet                               packaged weights 0.3.0 (also chgnet:r2scan)
-    phonoscreen                          the small MACE that is installed with the project
     mace:/path/file.psm                  a potential that was trained here; @SHA256 if wanted
     mace:medium                          a published model, downloaded once
     mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
@@ -25,7 +25,16 @@ from screening.calculators.committee import Committee
 from screening.calculators.interface import ForceCalculator
 from screening.errors import ModelRefusedError, SettingError
 
-__all__ = ["is_first_principles", "load_calculator", "parse_call", "split_members"]
+__all__ = [
+    "DEFAULT_CALCULATOR",
+    "is_first_principles",
+    "load_calculator",
+    "parse_call",
+    "split_members",
+]
+
+DEFAULT_CALCULATOR = "phonoscreen"
+"""What computes where nobody says: it is installed with the project and works offline."""
 
 _MAX_LENGTH = 4000
 _SOLVE_FOR_ELECTRONS = {
@@ -44,7 +53,7 @@ def load_calculator(spec: str) -> ForceCalculator:
     Parameters
     ----------
     spec
-        ``chgnet``, ``phonoscreen``, ``mace:NAME``, ``mace:FILE.psm``, ``mace:FILE@SHA256``,
+        ``phonoscreen``, ``chgnet``, ``mace:NAME``, ``mace:FILE.psm``, ``mace:FILE@SHA256``,
         ``gpaw(key=value)``, ``espresso(key=value)``, ``module.path.Class(key=value)`` or
         several of them with commas between.
 
