@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -136,7 +137,11 @@ def _path(harmonic: Harmonic) -> list[_Segment]:
         [int(site.specie.Z) for site in primitive],
     )
     try:
-        found = seekpath.get_path_orig_cell(cell, symprec=harmonic.symmetry.tolerance)
+        with warnings.catch_warnings():
+            # of a cell between two lattices, or nearly a repeated one: any path serves its bands
+            warnings.simplefilter("ignore", seekpath.EdgeCaseWarning)
+            warnings.simplefilter("ignore", seekpath.SupercellWarning)
+            found = seekpath.get_path_orig_cell(cell, symprec=harmonic.symmetry.tolerance)
     except (ValueError, KeyError, seekpath.hpkot.SymmetryDetectionError) as error:
         raise CellError(
             f"no band path is known: {error}", subject=primitive.composition.reduced_formula

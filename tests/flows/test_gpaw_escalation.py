@@ -49,7 +49,8 @@ def phonoscreen(uri, *arguments):
 
 def test_what_the_potential_cannot_settle_goes_to_gpaw(folder):
     uri = f"sqlite:///{folder}/screen.db"
-    asked = ["--question", "free-energy", "--tolerance", "60", "--fallback", GPAW]
+    asked = ["--calculator", "chgnet", "--question", "free-energy", "--tolerance", "60"]
+    asked += ["--fallback", GPAW]
     asked += ["--fallback-settings", str(folder / "dft.json"), "--workers", "1"]
     report = phonoscreen(uri, "screen", str(folder / "crystals"), *asked)
     with open_database(uri) as database:

@@ -168,3 +168,17 @@ def test_batched_bands_are_those_of_the_segments_one_by_one(crystal, pair_potent
         alone = frequencies_at(harmonic, q_points, q_points[-1] - q_points[0])
         found = bands.frequencies_thz[start:end]
         np.testing.assert_allclose(found * np.abs(found), alone * np.abs(alone), atol=1e-9)
+
+
+def test_the_path_of_a_repeated_cell_goes_through_its_own_reciprocal_lattice(
+    crystals, pair_potential
+):
+    once = crystals["rocksalt"]
+    twice = once.make_supercell([2, 1, 1], in_place=False)
+    bands = band_structure(harmonic_of(twice, pair_potential), 0.1)
+    single = band_structure(harmonic_of(once, pair_potential), 0.1)
+    np.testing.assert_allclose(bands.distances_per_angstrom, single.distances_per_angstrom)
+    every = np.sort(single.frequencies_thz, axis=1)
+    for found, expected in zip(bands.frequencies_thz, every, strict=True):
+        nearest = np.abs(found[:, None] - expected).min(axis=0)
+        assert nearest.max() < 0.05  # THz: folded bands hold those of the single cell
