@@ -1,8 +1,8 @@
 """A second check of potentials: heat capacities of other binaries, unlike those of PhononDB.
 
 Of each potential the same crystals are computed: drawn from the compositions that none of them is
-known to have learned from, and where the card of a trained potential does not list what it
-learned from, from the reserved ones alone. The cells are those of DFT.
+known to have learned from, nor its frequency scale, and where the card of a trained potential does
+not list what it learned from, from the reserved ones alone. The cells are those of DFT.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks_models import DISPLACEMENT_ANGSTROM, RESERVED, Potential, compositions_trained_on
+from networks_models import DISPLACEMENT_ANGSTROM, RESERVED, Potential, compositions_used_by
 from phonondb import line_in_mass_and_volume
 from references import HeatCapacity, read_heat_capacities
 from report import Figure
@@ -54,13 +54,13 @@ def heat_capacity_figures(
 def chosen_crystals(
     crystals: Sequence[HeatCapacity], potentials: Sequence[Potential], count: int, seed: int
 ) -> list[HeatCapacity]:
-    """Draw one crystal of each composition that no potential trained here learned from."""
+    """Draw one crystal of each composition that no potential trained here has to do with."""
     trained = [one for one in potentials if one.model is not None]
-    learned = [compositions_trained_on(one.model) for one in trained]
-    if any(one is None for one in learned):
+    used = [compositions_used_by(one.model) for one in trained]
+    if any(one is None for one in used):
         kept = [one for one in crystals if one.composition in RESERVED]
     else:
-        seen = {name for one in learned if one is not None for name in one}
+        seen = {name for one in used if one is not None for name in one}
         kept = [one for one in crystals if one.composition not in seen]
     drawn = np.random.default_rng(seed).permutation(len(kept))
     first = {kept[index].composition: index for index in drawn[::-1].tolist()}

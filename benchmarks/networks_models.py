@@ -25,6 +25,7 @@ __all__ = [
     "Potential",
     "PotentialPhonons",
     "compositions_trained_on",
+    "compositions_used_by",
     "load_potential",
     "training_figures",
 ]
@@ -96,6 +97,13 @@ def compositions_trained_on(model: TrainedModel | None) -> frozenset[str] | None
     split = {} if model is None else model.card.get("split", {})
     names = split.get("training_groups")
     return None if names is None else frozenset(map(str, names))
+
+
+def compositions_used_by(model: TrainedModel | None) -> frozenset[str] | None:
+    """Return what a potential learned from and its frequency scale was fitted to; None unknown."""
+    learned = compositions_trained_on(model)
+    scale = None if model is None else frequency_scale_of(model)
+    return learned if learned is None or scale is None else learned.union(scale.compositions)
 
 
 def training_figures(potential: Potential, compositions: Sequence[str]) -> list[Figure]:

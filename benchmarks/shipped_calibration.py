@@ -4,7 +4,8 @@ A potential and GPAW (PBE) relax the crystals of ``calibration_crystals.py`` and
 phonons, into a database that is resumed where it exists; the potential also predicts the crystals
 of ``unstable.py``, whose dynamical instability is known from the literature. None of the
 compositions is one of the public reference sets that accuracy is measured on, and none is one that
-the potential learned. With ``--out`` the calibration is written where the package finds it.
+the potential learned, or its frequency scale. With ``--out`` the calibration is written where the
+package finds it.
 
 GPAW takes one to ten minutes a crystal on one core.
 
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from calibration_crystals import CRYSTALS_OF
-from networks_models import compositions_trained_on, load_potential
+from networks_models import compositions_used_by, load_potential
 from pymatgen.core import Structure
 from report import Figure, parser, publish
 from unstable import UNSTABLE
@@ -53,7 +54,7 @@ def main() -> int:
     crew = Crew(workers=options.workers)
     potential = load_potential(options.potential)
     name = potential.calculator.name
-    learned = compositions_trained_on(potential.model) or frozenset()
+    learned = compositions_used_by(potential.model) or frozenset()
     offered = CRYSTALS_OF[options.potential]
     chosen = not_learned(offered, learned)
     n_learned = len(offered) - len(chosen)

@@ -25,7 +25,7 @@ __all__ = [
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 SHIPPED_POTENTIALS: Mapping[str, str] = MappingProxyType(
-    {"phonoscreen-small": "c5608fe52c9ba751b7819dbff728c92e3229e31764c975c7dcae254b3cd1bb0a"}
+    {"phonoscreen-small": "942420b4aa8dfb238818d0296508397c73a230aefe447c77f667264c3ffedfda"}
 )
 """SHA-256 of the file ``weights/NAME.psm``, by the name of the potential."""
 

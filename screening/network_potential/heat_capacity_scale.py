@@ -175,7 +175,7 @@ def fit_scale_to_heat_capacities(
         kind="heat_capacity",
         source=source,
         n_crystals=len(kept),
-        n_compositions=rows.n_groups,
+        compositions=rows.groups,
         n_left_out=len(curves) - len(kept),
         left_out_weight=float(np.mean([one.dropped_weight for one in kept])),
         rms_before=before,

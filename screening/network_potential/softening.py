@@ -64,8 +64,10 @@ class FrequencyScale:
         ``frequencies`` or ``heat_capacity``: what it was fitted to.
     source
         What data, in words.
-    n_crystals, n_compositions
-        Crystals that it was fitted to, and how many compositions they are of.
+    n_crystals
+        Number of crystals that it was fitted to.
+    compositions
+        Their reduced formulas, in alphabetical order.
     n_left_out
         Crystals that could not be used, for too many low or imaginary modes.
     left_out_weight
@@ -88,7 +90,7 @@ class FrequencyScale:
     kind: ScaleKind
     source: str
     n_crystals: int
-    n_compositions: int
+    compositions: tuple[str, ...]
     n_left_out: int
     left_out_weight: float
     rms_before: float
@@ -115,6 +117,11 @@ class FrequencyScale:
                 subject="kind",
                 hint=f"Choose one of {', '.join(get_args(ScaleKind))}",
             )
+
+    @property
+    def n_compositions(self) -> int:
+        """How many compositions its crystals are of."""
+        return len(self.compositions)
 
     @property
     def energy_factor(self) -> float:
@@ -149,7 +156,7 @@ class FrequencyScale:
                 kind=state["kind"],
                 source=str(state["source"]),
                 n_crystals=int(state["n_crystals"]),
-                n_compositions=int(state["n_compositions"]),
+                compositions=tuple(map(str, state["compositions"])),
                 n_left_out=int(state["n_left_out"]),
                 left_out_weight=float(state["left_out_weight"]),
                 rms_before=float(state["rms_before"]),
@@ -174,21 +181,24 @@ class CompositionWeights:
         Shape (crystal,); those of one composition add up to one.
     members
         Which composition every crystal is of, shape (crystal,).
+    groups
+        Reduced formulas of the compositions, in alphabetical order.
     """
 
     weights: FloatArray
     members: NDArray[np.int64]
+    groups: tuple[str, ...]
 
     @classmethod
     def of(cls, groups: Sequence[str]) -> CompositionWeights:
         """Make them of the reduced formulas of the crystals."""
-        _, members, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        return cls(frozen_array(1.0 / counts[members]), members)
+        names, members, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        return cls(frozen_array(1.0 / counts[members]), members, tuple(names.tolist()))
 
     @property
     def n_groups(self) -> int:
         """Number of compositions."""
-        return int(self.members.max()) + 1
+        return len(self.groups)
 
     def resampled(self, count: int, seed: int) -> Iterator[FloatArray]:
         """Yield weights of compositions drawn with replacement, shape (crystal,) each."""
@@ -249,7 +259,7 @@ def fit_frequency_scale(
         kind="frequencies",
         source=source,
         n_crystals=int(used.sum()),
-        n_compositions=rows.n_groups,
+        compositions=rows.groups,
         n_left_out=int((~used).sum()),
         left_out_weight=float(np.mean(1.0 - kept)),
         rms_before=before,

@@ -26,7 +26,7 @@ from stores.model_files import write_model
 from stores.models import load_model, store_model
 
 FACTOR = 1.2
-SCALE = FrequencyScale(FACTOR, "frequencies", "made up", 1, 1, 0, 0.0, 1.0, 0.0)
+SCALE = FrequencyScale(FACTOR, "frequencies", "made up", 1, ("NaCl",), 0, 0.0, 1.0, 0.0)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_a_trained_potential_is_its_network(model):
 def test_the_frequency_scale_multiplies_energies_by_its_square(model):
     from screening.network_potential.softening import FrequencyScale, with_frequency_scale
 
-    scale = FrequencyScale(1.1, "frequencies", "made up", 9, 9, 0, 0.0, 1.0, 0.5)
+    scale = FrequencyScale(1.1, "frequencies", "made up", 9, ("NaCl",), 0, 0.0, 1.0, 0.5)
     scaled = load_trained_potential(with_frequency_scale(model, scale))
     plain = load_trained_potential(model)
     for one, other in zip(evaluated(scaled), evaluated(plain), strict=True):

@@ -170,7 +170,7 @@ def test_held_out_cells_calibrate(uncertainty, model):
 
 
 def test_the_frequency_scale_scales_forces_and_spread(uncertainty, informed):
-    scale = FrequencyScale(1.2, "frequencies", "springs", 5, 5, 0, 0.0, 1.0, 0.5)
+    scale = FrequencyScale(1.2, "frequencies", "springs", 5, ("NaCl",), 0, 0.0, 1.0, 0.5)
     cell = salt_cell(63)
     before = uncertainty.ForceUncertainty(informed).of(cell)
     after = uncertainty.ForceUncertainty(with_frequency_scale(informed, scale)).of(cell)

@@ -91,6 +91,7 @@ def test_crystals_with_too_many_imaginary_modes_are_left_out_and_counted():
     crystals[2] = with_imaginary_modes(crystals[2], 6)
     scale = fit_scale_to_heat_capacities(crystals, "springs", settings)
     assert (scale.n_crystals, scale.n_left_out, scale.n_compositions) == (5, 1, 5)
+    assert scale.compositions == tuple(sorted({x.group for i, x in enumerate(crystals) if i != 2}))
     assert scale.factor == pytest.approx(1.3, rel=1e-5)
     with pytest.raises(TrainingSetError):
         fit_scale_to_heat_capacities(crystals[2:3], "springs", settings)

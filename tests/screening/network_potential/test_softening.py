@@ -46,6 +46,7 @@ def test_a_known_factor_is_recovered_exactly():
     assert scale.rms_after == pytest.approx(0.0, abs=1e-6)
     assert scale.std == pytest.approx(0.0, abs=1e-12)
     assert (scale.n_crystals, scale.n_compositions, scale.left_out_weight) == (6, 3, 0.0)
+    assert scale.compositions == tuple(sorted({one.group for one in soft_pairs([1.35] * 6)}))
 
 
 def test_identical_spectra_need_no_scale():
