@@ -13,10 +13,11 @@ from references import read_records
 from report import Figure
 
 from screening.calculators import ForceCalculator, load_calculator
-from screening.calculators.shipped import WEIGHTS_FOLDER, shipped_name
+from screening.calculators.shipped import shipped_potential
 from screening.model_files import read_model
 from screening.network_potential.softening import frequency_scale_of
 from screening.phonons import PhononSettings
+from screening.shipped_models import WEIGHTS_FOLDER
 from screening.trained_model import TrainedModel
 
 __all__ = [
@@ -84,7 +85,7 @@ def load_potential(spec: str) -> Potential:
 
 def _model_file(spec: str) -> Path | None:
     """Where the model is stored, None where the potential is of no model of ours."""
-    shipped = shipped_name(spec)
+    shipped = shipped_potential(spec)
     if shipped is not None:
         return WEIGHTS_FOLDER / f"{shipped}.psm"
     family, _, rest = spec.partition(":")

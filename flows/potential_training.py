@@ -175,7 +175,8 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
         expressed here.
     """
     from screening.calculators.mace import published_names
-    from screening.calculators.shipped import read_shipped, shipped_name
+    from screening.calculators.shipped import shipped_potential
+    from screening.shipped_models import read_shipped
     from stores.model_files import read_model
     from stores.models import list_models, load_model
 
@@ -191,8 +192,8 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
         model = read_model(path, pinned["digits"] if pinned else "")
     elif text != bare and f"mace:{bare}" not in names and bare in published_names():
         return _foundation(bare)
-    elif f"mace:{bare}" not in names and (shipped := shipped_name(text)) is not None:
-        model = read_shipped(shipped)
+    elif f"mace:{bare}" not in names and (shipped := shipped_potential(text)) is not None:
+        model = read_shipped("mace", shipped)
     else:
         model = load_model(database, f"mace:{bare}")
     if model.method != METHOD:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flows.trained import METHODS, TrainedMethod, is_trained, method_of, trained_method
 from screening.errors import NotFoundError, SettingError
+from screening.shipped_models import read_shipped, shipped_name
 from screening.trained_model import METHOD_PREFIXES, model_name
 from stores.connect import Database
 from stores.documents.model import version_of
@@ -21,9 +22,10 @@ _MOST_LISTED = 10
 
 
 def find_model(database: Database, method: str, text: str | None) -> TrainedModel:
-    """Return the model that a user means: a stored one, a file, or the only one there is.
+    """Return the model that a user means: a stored one, a file, one that is installed.
 
-    A stored model goes before a file of the same name, which may lie in any folder.
+    A stored model goes before a file of the same name, which may lie in any folder, and both
+    before the model of this name that is installed with the project.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
     method
         Name of the method, which the model must belong to.
     text
-        ``NAME``, ``NAME@VERSION`` or a file; None for the only one of the method.
+        ``NAME``, ``NAME@VERSION`` or a file; ``phonoscreen`` or its name for the one that is
+        installed; None for the only one of the method, or where none is stored the installed one.
 
     Raises
     ------
@@ -47,17 +50,20 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
 
     wanted = trained_method(method)
     _check_method(text or "")
-    if text is None:
-        model = load_model(database, _only_model(database, wanted))
+    name = _only_model(database, wanted) if text is None else text
+    whole = name if is_trained(name) else f"{wanted.name}:{name}"
+    is_stored = any(whole in {one.name, one.model_id} for one in list_models(database))
+    shipped = shipped_name(wanted.name, whole.partition(":")[2])
+    if not is_stored and Path(name).is_file():
+        model = read_model(Path(name))
+    elif not is_stored and shipped is not None:
+        model = read_shipped(wanted.name, shipped)
     else:
-        name = text if is_trained(text) else f"{wanted.name}:{text}"
-        is_stored = any(name in {one.name, one.model_id} for one in list_models(database))
-        is_file = not is_stored and Path(text).is_file()
-        model = read_model(Path(text)) if is_file else load_model(database, name)
+        model = load_model(database, whole)
     if model.method != wanted.method:
         raise SettingError(
             f"is a model of {method_of(model).name}, not of {wanted.name}",
-            subject=text or model.name,
+            subject=name,
             hint=f"Use --method {method_of(model).name}",
         )
     return model
@@ -113,10 +119,16 @@ def _check_method(text: str) -> None:
 
 
 def _only_model(database: Database, method: TrainedMethod) -> str:
-    """Return the name of the only model of a method, whose newest version counts."""
+    """Return the name of the only model of a method, whose newest version counts.
+
+    Where none is stored it is the one that is installed with the project.
+    """
     from stores.models import list_models
 
     found = {one.name for one in list_models(database) if one.provenance.method == method.method}
+    installed = shipped_name(method.name, "phonoscreen")
+    if not found and installed is not None:
+        return installed
     if not found:
         raise NotFoundError(
             f"no model of {method.name} is stored",

@@ -23,6 +23,7 @@ from flows.dos_training import (
 from flows.entropy_training import check_entropy_settings, train_entropies
 from screening.errors import ModelRefusedError, SettingError
 from screening.predictors.interface import Predictor
+from screening.shipped_models import read_shipped, shipped_name
 from screening.trained_model import METHOD_PREFIXES
 
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ def load_trained(spec: str, settings: ScreeningSettings | None = None) -> Traine
     Parameters
     ----------
     spec
-        Method, file, and where wanted the start of the file's SHA-256.
+        Method, file, and where wanted the start of the file's SHA-256; in the place of the file
+        the name of a model that is installed with the project, or ``phonoscreen``.
     settings
         Of the thermodynamics and the criterion of stability; None for the defaults.
 
@@ -224,7 +226,10 @@ def load_trained(spec: str, settings: ScreeningSettings | None = None) -> Traine
             subject=spec,
             hint=f"Write {method.name}:FILE or {method.name}:FILE@SHA256",
         )
-    model = read_model(Path(file), digest)
+    shipped = None if digest else shipped_name(method.name, file)
+    model = (
+        read_model(Path(file), digest) if shipped is None else read_shipped(method.name, shipped)
+    )
     if model.method != method.method:
         raise ModelRefusedError(
             f"holds a model of the method {model.method}, not {method.method}", subject=file
@@ -234,9 +239,11 @@ def load_trained(spec: str, settings: ScreeningSettings | None = None) -> Traine
 
 def trained_file(spec: str) -> Path | None:
     """Return the file of a trained model or potential; None for anything else."""
-    file = _file_and_digest(spec)[0]
-    is_one = is_trained(spec) or (spec.startswith("mace:") and file.endswith(_MODEL_ENDING))
-    return Path(file) if is_one and file else None
+    file, digest = _file_and_digest(spec)
+    method = spec.partition(":")[0].strip()
+    is_one = is_trained(spec) or (method == "mace" and file.endswith(_MODEL_ENDING))
+    is_shipped = not digest and shipped_name(method, file) is not None
+    return Path(file) if is_one and file and not is_shipped else None
 
 
 def _file_and_digest(spec: str) -> tuple[str, str]:

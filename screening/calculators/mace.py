@@ -27,7 +27,7 @@ import numpy as np
 from screening.calculators.checks import CheckedCalculator
 from screening.calculators.interface import IndexArray
 from screening.calculators.mace_package import default_type, import_mace
-from screening.calculators.shipped import SHIPPED_POTENTIALS, load_shipped
+from screening.calculators.shipped import load_shipped
 from screening.calculators.trained_mace import load_trained_file
 from screening.digest import digest_of
 from screening.errors import (
@@ -38,6 +38,7 @@ from screening.errors import (
     TooLargeError,
 )
 from screening.prediction import FloatArray
+from screening.shipped_models import shipped_name
 
 __all__ = [
     "MaceEngine",
@@ -183,8 +184,9 @@ def load_mace(text: str) -> CheckedCalculator:
     ModelUnavailableError
         If the package is missing, or the model must be downloaded and cannot be.
     """
-    if text in SHIPPED_POTENTIALS:
-        return load_shipped(text)
+    shipped = shipped_name("mace", text)
+    if shipped is not None:
+        return load_shipped(shipped)
     trained = _TRAINED.fullmatch(text)
     if trained:
         path = Path(trained["path"]).expanduser()

@@ -85,9 +85,8 @@ def _load_one(spec: str) -> ForceCalculator:
         return load_chgnet(rest if colon else DEFAULT_VERSION)
     if family == "mace" or spec == "phonoscreen":
         from screening.calculators.mace import load_mace
-        from screening.calculators.shipped import DEFAULT_POTENTIAL
 
-        return load_mace(rest if colon else DEFAULT_POTENTIAL)
+        return load_mace(rest if colon else DEFAULT_CALCULATOR)
     path, options = parse_call(spec)
     if path == "gpaw":
         from screening.calculators.gpaw import load_gpaw

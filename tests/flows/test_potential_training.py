@@ -29,7 +29,6 @@ from flows.potential_training import (
     train_potentials,
 )
 from flows.stored_models import model_named
-from screening.calculators.shipped import read_shipped
 from screening.errors import (
     ElementNotInModelError,
     InconsistentDataError,
@@ -39,6 +38,7 @@ from screening.errors import (
     TrainingSetError,
 )
 from screening.network_potential.rattling import RattlingSettings
+from screening.shipped_models import read_shipped
 from screening.trained_model import TrainedModel
 from stores.connect import open_database
 from stores.model_files import read_model, write_model
@@ -189,7 +189,7 @@ def test_a_training_starts_from_stored_weights_or_those_of_a_file(uri, tmp_path)
 
 
 def test_a_training_starts_from_the_potential_that_is_installed(uri):
-    installed = read_shipped("phonoscreen-small")
+    installed = read_shipped("mace", "phonoscreen-small")
     with open_database(uri) as database:
         for text in ("phonoscreen", "mace:phonoscreen-small"):
             assert starting_model(database, text).digest == installed.digest

@@ -7,11 +7,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from screening.calculators import load_calculator
-from screening.calculators.shipped import SHIPPED_POTENTIALS, WEIGHTS_FOLDER, load_shipped
+from screening.calculators.shipped import load_shipped
 from screening.harmonic import frequencies_at
 from screening.model_files import read_model
 from screening.network_potential.softening import frequency_scale_of
 from screening.phonons import PhononSettings, compute_forces, harmonic_from_forces
+from screening.shipped_models import SHIPPED_MODELS, WEIGHTS_FOLDER
 
 pytest.importorskip("careful_mace")
 PHONONDB = Path(__file__).parents[4] / "shared" / "data" / "phonondb_pbe.json.gz"
@@ -40,7 +41,7 @@ def modes_thz(structure, potential, q_points, supercell):
 
 
 def test_every_potential_that_is_named_can_be_loaded():
-    for name in SHIPPED_POTENTIALS:
+    for name in SHIPPED_MODELS["mace"]:
         found = load_shipped(name)
         assert len(found.elements) > 60
         assert found.notes

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from small_networks import ELEMENTS, cells, network
 
-from screening.calculators import check_elements, load_calculator, shipped
+from screening import shipped_models
+from screening.calculators import check_elements, load_calculator
 from screening.calculators.shipped import load_shipped
 from screening.calculators.specification import is_first_principles
 from screening.calculators.trained_mace import (
@@ -145,8 +146,8 @@ def test_a_file_needs_no_digest_and_may_have_one(model, tmp_path):
 def test_the_shipped_potential_is_the_one_that_is_named(model, tmp_path, monkeypatch):
     data = model_bytes(model)
     digest = hashlib.sha256(data).hexdigest()
-    monkeypatch.setattr(shipped, "WEIGHTS_FOLDER", tmp_path)
-    monkeypatch.setitem(vars(shipped), "SHIPPED_POTENTIALS", {"phonoscreen-small": digest})
+    monkeypatch.setattr(shipped_models, "WEIGHTS_FOLDER", tmp_path)
+    monkeypatch.setattr(shipped_models, "SHIPPED_MODELS", {"mace": {"phonoscreen-small": digest}})
     with pytest.raises(ModelUnavailableError, match="weights cannot be read"):
         load_calculator("mace:phonoscreen-small")
     (tmp_path / "phonoscreen-small.psm").write_bytes(data)

@@ -1,0 +1,92 @@
+"""Trained models that are installed with the project, each with the SHA-256 of its file.
+
+What they learned, and what they did not, stands on their cards and in ``weights/README.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from screening.errors import ModelCorruptError, ModelRefusedError, ModelUnavailableError
+from screening.model_files import model_from_bytes
+from screening.trained_model import TrainedModel
+
+__all__ = ["SHIPPED_MODELS", "WEIGHTS_FOLDER", "read_shipped", "shipped_name"]
+
+_DEFAULT = "phonoscreen"
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+"""Where the files ``NAME.psm`` are."""
+
+SHIPPED_MODELS: Mapping[str, Mapping[str, str]] = {
+    "mace": {
+        "phonoscreen-small": "942420b4aa8dfb238818d0296508397c73a230aefe447c77f667264c3ffedfda",
+    },
+}
+"""SHA-256 of each file, by method and name; the first of a method is its default."""
+
+
+def shipped_name(method: str, text: str) -> str | None:
+    """Return the name of the installed model that a user means, None for any other.
+
+    Parameters
+    ----------
+    method
+        As in `SHIPPED_MODELS`.
+    text
+        Its name, or ``phonoscreen`` for the default of the method.
+
+    Examples
+    --------
+    >>> shipped_name("mace", "phonoscreen"), shipped_name("mace", "medium")
+    ('phonoscreen-small', None)
+    """
+    known = SHIPPED_MODELS.get(method, {})
+    if text == _DEFAULT:
+        return next(iter(known), None)
+    return text if text in known else None
+
+
+def read_shipped(method: str, name: str) -> TrainedModel:
+    """Read a model that is installed with the project.
+
+    Parameters
+    ----------
+    method, name
+        As in `SHIPPED_MODELS`.
+
+    Raises
+    ------
+    ModelRefusedError
+        If there is no such model.
+    ModelUnavailableError
+        If its file is not installed.
+    ModelCorruptError
+        If the file is another one.
+    """
+    known = SHIPPED_MODELS.get(method, {})
+    if name not in known:
+        raise ModelRefusedError(
+            f"no {method} model {name!r} is installed with the project",
+            subject=method,
+            hint=f"Installed are {', '.join(known) or 'none of this method'}",
+        )
+    path = WEIGHTS_FOLDER / f"{name}.psm"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"its weights cannot be read: {error.strerror or error}",
+            subject=f"{method}:{name}",
+            hint="Install phonoscreen again",
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != known[name]:
+        raise ModelCorruptError(
+            f"SHA-256 is {found}, expected {known[name]}",
+            subject=path.name,
+            hint="The file is damaged or was replaced: install phonoscreen again",
+        )
+    return model_from_bytes(data, path.name)
