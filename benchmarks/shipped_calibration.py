@@ -42,7 +42,7 @@ from stores.connect import Database, open_database
 from stores.query import by_field
 
 REFERENCE = "gpaw(ecut_ev=350, relaxation_ecut_ev=600, kpoint_spacing_per_angstrom=0.4)"
-REFERENCE_SUPERCELL = {"min_length_angstrom": 7.0, "min_atoms": 16, "max_atoms": 32}
+REFERENCE_SUPERCELL = {"min_length_angstrom": 7.0, "min_atoms": 16, "max_atoms": 40}
 ALPHA = 0.1
 
 
