@@ -31,10 +31,11 @@ def draw(details: Mapping[str, Any], folder: Path) -> Iterator[Path]:
     density = details.get("density", {})
     if density.get("overfit"):
         yield _draw_densities(density["overfit"], folder)
-    rows = {name: one for name, one in density.items() if name.startswith("rows")}
+    tables = {**density, **details.get("ensemble", {})}
+    rows = {name: one for name, one in tables.items() if name.startswith("rows")}
     if rows:
         yield _draw_rows(rows, folder)
-    shares = {name: one for name, one in density.items() if name.startswith("coverage")}
+    shares = {name: one for name, one in tables.items() if name.startswith("coverage")}
     if shares:
         yield _draw_coverage(shares, folder)
     if details.get("training", {}).get("committee"):

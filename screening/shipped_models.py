@@ -22,7 +22,7 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 SHIPPED_MODELS: Mapping[str, Mapping[str, str]] = {
     "mace": {
-        "phonoscreen-small": "942420b4aa8dfb238818d0296508397c73a230aefe447c77f667264c3ffedfda",
+        "phonoscreen-small": "f5c83d54747e25d23a8c99cf7f92fc7cdb15859e9a2411b33af1e32e029d627b",
     },
 }
 """SHA-256 of each file, by method and name; the first of a method is its default."""

@@ -242,7 +242,7 @@ def made_labels():
 
 
 def test_the_mean_and_the_neighbours_know_other_compositions_alone(modules):
-    rows = modules("networks_density_model").leave_one_out(made_labels(), PAPER_GRID)
+    rows = modules("networks_ensemble").leave_one_out(made_labels(), PAPER_GRID)
     assert set(rows) == {"zero", "mean", "nearest_neighbours"}
     wasserstein = {name: row["wasserstein_thz"] for name, row in rows.items()}
     assert 0.0 < wasserstein["nearest_neighbours"] < wasserstein["mean"] < wasserstein["zero"]

@@ -1,0 +1,182 @@
+"""The ensemble that is installed: on compositions it never saw, and against DFT.
+
+Its labels are phonons by the potential that is installed. Stored ones of compositions that were set
+aside before the training tell what it knows of its labels, and how often its intervals hold them;
+the baselines learn from all the others. The crystals of PhononDB tell what it knows of DFT: its
+row holds the error of the labels as well, and rows of potentials say how large such an error is.
+There the mean and the nearest neighbours are those of the other compositions, by DFT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from density_labels import read_labels
+from networks_density import (
+    LEAST_PER_SECOND,
+    REQUIRED,
+    coverage_figures,
+    coverage_of,
+    deviations,
+    dos_labels,
+    ratio_figures,
+    throughput,
+)
+from networks_models import RESERVED, PotentialPhonons
+from report import Figure
+
+from screening.model_files import read_model
+from screening.network_dos.baseline_rows import baseline_rows
+from screening.network_dos.baselines import MeanDensity, NearestNeighbours, ZeroDensity
+from screening.network_dos.grid import FrequencyGrid
+from screening.network_dos.labels import DosLabel, label_of_mesh
+from screening.network_dos.model import DensityOfStatesModel, PredictedDos
+from screening.network_dos.scalar_model import label_curves
+from screening.network_dos.scores import SCORE_TEMPERATURES_K, dos_scores
+from screening.prediction import FloatArray
+from screening.shipped_models import read_shipped
+
+__all__ = ["ensemble_figures", "leave_one_out", "potential_histograms"]
+
+STORED = Path(__file__).parent / "data" / "densities-phonoscreen.npz"
+
+
+def ensemble_figures(
+    path: Path | None, phonons: PotentialPhonons
+) -> tuple[list[Figure], dict[str, Any]]:
+    """Score a stored ensemble, by default the installed one, on stored labels and against DFT."""
+    trained = read_shipped("alignn", "phonoscreen-dos") if path is None else read_model(path)
+    model, name = DensityOfStatesModel.from_trained(trained, "cpu"), f"alignn:{trained.name}"
+    split = trained.card["split"]
+    learned = frozenset(x for part in ("learning", "calibration") for x in split[part])
+    figures, details = _on_stored(model, learned, name)
+    against, behind = _against_dft(model, learned, name, phonons)
+    return [*figures, *against], {**details, **behind}
+
+
+def _on_stored(
+    model: DensityOfStatesModel, learned: frozenset[str], name: str
+) -> tuple[list[Figure], dict[str, Any]]:
+    """Score on labels of the kind it learned, of compositions that were set aside."""
+    stored = read_labels(STORED)
+    labels, groups = list(stored.unseen), {one.group for one in stored.unseen}
+    predicted = model.predict([one.structure for one in labels])
+    grid, seed = model.settings.grid, model.settings.seed
+    rows = {
+        "network": _row(predicted.histograms.mean(axis=1), labels, grid),
+        **baseline_rows(stored.learned, labels, grid, seed),
+    }
+    at = f"{name}, compositions set aside"
+    coverage = coverage_of(model, labels)
+    return [
+        Figure(f"{at}: crystals", len(labels), "", ">= 50"),
+        Figure(f"{at}: compositions", len(groups), ""),
+        Figure(f"{at}: compositions it has seen", len(groups & learned), "", "<= 0"),
+        Figure(f"{at}: refused as unlike", _refused(model, predicted), "crystals"),
+        *ratio_figures(rows, at, REQUIRED),
+        *coverage_figures([coverage], at, deviations(labels, grid), required=True),
+    ], {"rows, installed ensemble": rows, "coverage, installed ensemble": coverage.counts}
+
+
+def _against_dft(
+    model: DensityOfStatesModel, learned: frozenset[str], name: str, phonons: PotentialPhonons
+) -> tuple[list[Figure], dict[str, Any]]:
+    """Score on the crystals of PhononDB."""
+    grid = model.settings.grid
+    labels, n_outside = dos_labels(phonons.data, grid)
+    potentials = potential_histograms(phonons, grid)
+    known = [one for one in labels if _is_known(one, model, potentials)]
+    seen = {one.group for one in known} & learned
+    figures = [
+        Figure(f"{name}: reserved compositions it has seen", len(learned & RESERVED), "", "<= 0"),
+        Figure(f"{name}, DFT: crystals", len(known), ""),
+        Figure(f"{name}, DFT: left out, modes outside", n_outside, "crystals"),
+        Figure(f"{name}, DFT: left out, unknown or failed", len(labels) - len(known), "crystals"),
+        Figure(f"{name}, DFT: compositions it has seen", len(seen), "", "<= 0"),
+    ]
+    if not known or model.settings.architecture.with_prior:
+        return figures, {}
+    rows, refused = _rows(model, known, potentials)
+    coverage = coverage_of(model, known)
+    per_second, _ = throughput(known, model.settings)
+    return [
+        *figures,
+        Figure(f"{name}, DFT: refused as unlike", refused, "crystals"),
+        *ratio_figures(rows, f"{name}, DFT"),
+        *coverage_figures([coverage], f"{name}, DFT", deviations(known, grid), required=False),
+        Figure(f"{name}: one member", per_second, "crystals/s", f">= {LEAST_PER_SECOND:g}"),
+    ], {"rows, installed, DFT": rows, "coverage, installed, DFT": coverage.counts}
+
+
+def _refused(model: DensityOfStatesModel, predicted: PredictedDos) -> int:
+    return int((model.novelty(predicted) > 1.0).sum())
+
+
+def _is_known(
+    label: DosLabel, model: DensityOfStatesModel, potentials: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Whether the model knows its elements and no potential failed on it."""
+    known = _elements(label) <= set(model.elements)
+    return known and all(label.material_id in found for found in potentials.values())
+
+
+def _rows(
+    model: DensityOfStatesModel,
+    labels: Sequence[DosLabel],
+    potentials: Mapping[str, Mapping[str, FloatArray]],
+) -> tuple[dict[str, dict[str, float | int | None]], int]:
+    """Score the ensemble and all baselines, and count crystals that it would refuse."""
+    grid = model.settings.grid
+    predicted = model.predict([one.structure for one in labels])
+    rows = {"network": _row(predicted.histograms.mean(axis=1), labels, grid)}
+    rows |= leave_one_out(labels, grid)
+    for name, found in potentials.items():
+        rows[name] = _row(np.array([found[one.material_id] for one in labels]), labels, grid)
+    return rows, _refused(model, predicted)
+
+
+def _elements(label: DosLabel) -> set[int]:
+    return {int(site.specie.Z) for site in label.structure}
+
+
+def potential_histograms(
+    phonons: PotentialPhonons, grid: FrequencyGrid
+) -> dict[str, dict[str, FloatArray]]:
+    """Densities of states of each potential by crystal, where the potential did not fail."""
+    found: dict[str, dict[str, FloatArray]] = {}
+    for potential in phonons.potentials:
+        run = phonons.run(potential)
+        found[potential.name] = {
+            reference.name: label_of_mesh(
+                reference.primitive, outcome.pair.predicted, reference.name, grid
+            ).histogram
+            for reference, outcome in zip(run.references, run.outcomes, strict=True)
+        }
+    return found
+
+
+def leave_one_out(
+    labels: Sequence[DosLabel], grid: FrequencyGrid
+) -> dict[str, dict[str, float | int | None]]:
+    """Score the mean and the neighbours of the other compositions, and no modes at all."""
+    guesses: dict[str, list[FloatArray]] = {"mean": [], "nearest_neighbours": []}
+    for one in labels:
+        others = [x for x in labels if x.group != one.group]
+        guesses["mean"] += list(MeanDensity.fit(others, grid).predict([one.structure]))
+        near = NearestNeighbours.fit(others, grid)
+        guesses["nearest_neighbours"] += list(near.predict([one.structure]))
+    zero = ZeroDensity(grid).predict([one.structure for one in labels])
+    rows = {"zero": _row(zero, labels, grid)}
+    return rows | {name: _row(np.array(one), labels, grid) for name, one in guesses.items()}
+
+
+def _row(
+    histograms: FloatArray, labels: Sequence[DosLabel], grid: FrequencyGrid
+) -> dict[str, float | int | None]:
+    curves = label_curves(labels, grid, SCORE_TEMPERATURES_K)
+    atoms = [one.n_atoms for one in labels]
+    reference = np.array([one.histogram for one in labels])
+    return dos_scores(histograms, reference, grid, atoms, curves=curves).row()
