@@ -22,7 +22,7 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 SHIPPED_MODELS: Mapping[str, Mapping[str, str]] = {
     "mace": {
-        "phonoscreen-small": "f5c83d54747e25d23a8c99cf7f92fc7cdb15859e9a2411b33af1e32e029d627b",
+        "phonoscreen-small": "da87c09ac2bbcb3631f2255edabddb892097e947e60732efa6188b428ad0fecd",
     },
 }
 """SHA-256 of each file, by method and name; the first of a method is its default."""

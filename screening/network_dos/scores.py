@@ -61,8 +61,10 @@ class DosScores:
         Of each crystal, shape (crystal,).
     stability
         By the rule for weight below zero.
-    n_thermal
-        Number of crystals that are stable in both, of which thermodynamics is compared.
+    n_thermal, n_called_unstable
+        Number of crystals that are stable in the reference, of which thermodynamics is compared,
+        and how many of them the prediction calls unstable: they count like the others, by the
+        modes that it has above zero.
     thermal
         Errors of thermodynamic functions by the name of the quantity, per atom.
     """
@@ -78,6 +80,7 @@ class DosScores:
     wasserstein_thz_by_crystal: FloatArray
     stability: StabilityScores
     n_thermal: int
+    n_called_unstable: int
     thermal: Mapping[str, RegressionScores]
 
     @property
@@ -102,6 +105,7 @@ class DosScores:
             "median_wasserstein_thz": self.median_wasserstein_thz,
             "recall_of_instability": self.stability.recall_of_instability,
             "n_thermal": self.n_thermal,
+            "n_called_unstable": self.n_called_unstable,
         } | thermal_row(self.thermal)
 
 
@@ -159,7 +163,7 @@ def dos_scores(
     ours, theirs = _to_maximum(found.histograms), _to_maximum(truth.histograms)
     by_crystal = np.abs(ours - theirs).mean(axis=1)
     distances = wasserstein_thz(found.histograms, truth.histograms, grid)
-    both = np.flatnonzero(found.stable & truth.stable & truth.suitable)
+    compared = np.flatnonzero(truth.stable & truth.suitable)
     return DosScores(
         count=len(truth),
         mae=float(by_crystal.mean()),
@@ -171,8 +175,9 @@ def dos_scores(
         mae_by_crystal=frozen_array(by_crystal),
         wasserstein_thz_by_crystal=frozen_array(distances),
         stability=stability_scores(_verdicts(found.stable), _verdicts(truth.stable)),
-        n_thermal=len(both),
-        thermal=thermal_scores(_curves(found), curves or _curves(truth), both),
+        n_thermal=len(compared),
+        n_called_unstable=int((~found.stable[compared]).sum()),
+        thermal=thermal_scores(_curves(found), curves or _curves(truth), compared),
     )
 
 

@@ -93,16 +93,18 @@ def test_given_curves_are_what_is_compared_with() -> None:
     )
 
 
-def test_thermodynamics_is_compared_where_both_are_stable() -> None:
+def test_thermodynamics_is_compared_where_the_reference_is_stable() -> None:
     predicted, reference = REFERENCE.copy(), REFERENCE.copy()
     predicted[0, 2] = 2.0
     reference[1, 2] = 2.0
     scores = dos_scores(predicted, reference, PAPER_GRID, ATOMS)
-    assert scores.n_thermal == 2
+    assert (scores.n_thermal, scores.n_called_unstable) == (3, 1)
     assert scores.stability.unstable_missed == scores.stability.stable_missed == 1
-    nowhere = dos_scores(np.eye(len(PAPER_GRID))[[0] * 4], REFERENCE, PAPER_GRID, ATOMS)
-    assert nowhere.n_thermal == 0
-    assert not nowhere.thermal
+    below = np.eye(len(PAPER_GRID))[[0] * 4]
+    evading = dos_scores(below, REFERENCE, PAPER_GRID, ATOMS)
+    assert (evading.n_thermal, evading.n_called_unstable) == (4, 4)
+    assert evading.thermal["entropy_300k_mev_per_k_per_atom"].skill < 0.0
+    assert not dos_scores(REFERENCE, below, PAPER_GRID, ATOMS).thermal
 
 
 def test_the_order_of_crystals_does_not_matter() -> None:
