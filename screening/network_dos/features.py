@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from pymatgen.core import Element, Structure
 
+from screening.electronegativity import pauling_electronegativity
 from screening.linear_entropy.masses import natural_masses_amu
 from screening.prediction import FloatArray
 
@@ -31,7 +32,6 @@ FEATURES = (
 """Names of the features, in their order."""
 
 _BOND_TOLERANCE = 1.25
-_NOBLE_GAS_ELECTRONEGATIVITY = 4.5  # Pauling gives none to He, Ne, Ar; above fluorine
 
 
 def structure_features(structures: Sequence[Structure]) -> FloatArray:
@@ -69,11 +69,9 @@ def _features(structure: Structure) -> list[float]:
 def _of_element(number: int) -> tuple[float, float, float]:
     """Electronegativity, electrons outside the noble-gas core, row."""
     element = Element.from_Z(number)
-    value = element.data.get("X")
-    negativity = float(str(value)) if value else _NOBLE_GAS_ELECTRONEGATIVITY
     cores = (0, 2, 10, 18, 36, 54, 86)
     core = max(one for one in cores if one < number)
-    return negativity, float(number - core), float(element.row)
+    return pauling_electronegativity(number), float(number - core), float(element.row)
 
 
 def _surroundings(structure: Structure) -> tuple[float, float]:

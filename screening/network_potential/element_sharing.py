@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from screening.electronegativity import pauling_electronegativity
 from screening.network_potential.settings import MaceArchitecture
 from screening.prediction import FloatArray
 
 __all__ = ["ElementSharing", "element_similarity"]
 
 _COMMON = 0.2  # share that all elements have in common, of what is shared
-_NOBLE_GAS_ELECTRONEGATIVITY = 4.5  # Pauling gives none to He, Ne, Ar; above fluorine
 _BLOCKS = "spdf"
 _F_BLOCK_GROUP = 3
 _P_BLOCK_OFFSET = 10  # so that Al and Sc, Ga and Al stand in one column
@@ -63,12 +63,10 @@ def _place(number: int) -> list[float]:
     from pymatgen.core import Element
 
     element = Element.from_Z(number)
-    value = element.data.get("X")
-    negativity = float(str(value)) if value else _NOBLE_GAS_ELECTRONEGATIVITY
     group = {"p": element.group - _P_BLOCK_OFFSET, "f": _F_BLOCK_GROUP}
     blocks = [float(element.block == one) / 0.8 for one in _BLOCKS]
     return [
-        negativity / 0.5,
+        pauling_electronegativity(number) / 0.5,
         float(covalent_radii[number]) / 0.3,
         element.row / 2.0,
         group.get(element.block, element.group) / 2.5,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from screening.electronegativity import pauling_electronegativity
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
 from screening.units import BOLTZMANN_MEV_PER_K, PLANCK_MEV_PER_THZ
 
@@ -44,7 +45,6 @@ _SCALES: Mapping[str, tuple[float, float]] = {
     "elements": (2.0, 2.0),  # number of different elements
 }
 _BOND_TOLERANCE = 1.25  # of the shortest distance at each atom
-_NOBLE_GAS_ELECTRONEGATIVITY = 4.5  # Pauling gives none to He, Ne, Ar; above fluorine
 _REFERENCE_TEMPERATURE_K = 300.0
 _CLASSES = {
     "hydride": {"H"},
@@ -65,8 +65,9 @@ def chemistry_class(composition: Composition) -> str:
     >>> chemistry_class(Composition("GaAs")), chemistry_class(Composition("Cu3Au"))
     ('pnictide', 'metal')
     """
-    symbols = [element.symbol for element in composition.elements]
-    anion = max(symbols, key=lambda symbol: (_electronegativity(symbol), symbol))
+    anion = max(
+        (pauling_electronegativity(element.Z), element.symbol) for element in composition.elements
+    )[1]
     return next((name for name, members in _CLASSES.items() if anion in members), "metal")
 
 
@@ -111,7 +112,7 @@ def _values(structure: Structure, curves: Thermodynamics) -> dict[str, float]:
     elements = composition.elements
     weights = np.array([composition.get_atomic_fraction(element) for element in elements])
     symbols = [element.symbol for element in elements]
-    negativity = np.array([_electronegativity(symbol) for symbol in symbols])
+    negativity = np.array([pauling_electronegativity(element.Z) for element in elements])
     mass = math.exp(float(weights @ np.log([float(Element(x).atomic_mass) for x in symbols])))
     mean = float(weights @ negativity)
     raw = {
@@ -128,14 +129,6 @@ def _values(structure: Structure, curves: Thermodynamics) -> dict[str, float]:
 def _scaled(name: str, value: float) -> float:
     centre, scale = _SCALES[name]
     return (value - centre) / scale
-
-
-def _electronegativity(symbol: str) -> float:
-    """Pauling electronegativity."""
-    from pymatgen.core import Element
-
-    value = Element(symbol).data.get("X")
-    return float(str(value)) if value else _NOBLE_GAS_ELECTRONEGATIVITY
 
 
 def _coordination(structure: Structure) -> float:
