@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
-from screening.errors import ElementNotInModelError, SettingError
+from screening.errors import ElementNotInModelError, OutOfDomainError, SettingError
 from screening.linear_entropy.masses import natural_masses_amu
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "GraphBuilder",
     "batch_of",
     "batches_by_size",
+    "check_bonds",
     "check_elements",
     "element_features",
 ]
@@ -220,6 +221,27 @@ def check_elements(structures: Sequence[Structure], elements: Sequence[int]) -> 
                 subject=structure.composition.reduced_formula,
                 hint="Use another model, or a potential that knows the element",
             )
+
+
+def check_bonds(structure: Structure, bond_cutoff_angstrom: float) -> None:
+    """Refuse a crystal with an atom that has no neighbour within reach of the network.
+
+    Of such an atom it would know the element alone.
+
+    Raises
+    ------
+    OutOfDomainError
+        Names the crystal and the reach.
+    """
+    bonded = structure.get_neighbor_list(bond_cutoff_angstrom)[0]
+    alone = np.setdiff1d(np.arange(len(structure)), bonded)
+    if len(alone):
+        raise OutOfDomainError(
+            f"{structure[int(alone[0])].specie.symbol} has no neighbour within "
+            f"{bond_cutoff_angstrom:g} Å, as far as the network sees",
+            subject=structure.composition.reduced_formula,
+            hint="Use a potential, or a network of a longer bond_cutoff_angstrom",
+        )
 
 
 def batches_by_size(sizes: Sequence[int], largest: int, most: int) -> Iterator[list[int]]:

@@ -22,7 +22,7 @@ import numpy as np
 from screening.digest import digest_of
 from screening.errors import ModelRefusedError, OutOfDomainError, ScreeningError
 from screening.network_dos.estimates import CURVES, Estimates, estimates_of
-from screening.network_dos.graphs import check_elements
+from screening.network_dos.graphs import check_bonds, check_elements
 from screening.network_dos.model import DOS_NETWORK, DensityOfStatesModel, PredictedDos
 from screening.network_dos.numbers import spectral_properties
 from screening.prediction import (
@@ -183,8 +183,10 @@ class DensityOfStatesNetwork:
         return [found[place] for place in range(len(crystals))]
 
     def _checked(self, crystal: Crystal, meter: Meter) -> FloatArray | None:
-        """Refuse unknown elements, then ask the potential where there is one."""
+        """Refuse what the network cannot see, then ask the potential where there is one."""
         check_elements([crystal.structure], self._model.elements)
+        architecture = self._model.settings.architecture
+        check_bonds(crystal.structure, architecture.bond_cutoff_angstrom)
         if self._prior is None:
             return None
         return self._prior.histogram(crystal.structure, meter, crystal.material_id)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
-from screening.errors import ElementNotInModelError, SettingError
+from screening.errors import ElementNotInModelError, OutOfDomainError, SettingError
 from screening.network_dos.graphs import (
     GraphBuilder,
     batch_of,
     batches_by_size,
+    check_bonds,
     check_elements,
     element_features,
 )
@@ -108,3 +109,11 @@ def test_unknown_elements_are_named(crystals) -> None:
 def test_cutoffs_that_cannot_be_are_refused(cutoffs) -> None:
     with pytest.raises(SettingError):
         GraphBuilder(*cutoffs)
+
+
+def test_an_atom_without_a_neighbour_in_reach_is_refused(crystals) -> None:
+    check_bonds(crystals["rocksalt"], 5.0)
+    caesium = Structure(Lattice.cubic(6.14), ["Cs", "Cs"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    check_bonds(caesium, 5.4)
+    with pytest.raises(OutOfDomainError, match="Cs has no neighbour within 5 Å"):
+        check_bonds(caesium, 5.0)
