@@ -145,13 +145,20 @@ def potential_settings(task: PotentialTask) -> MaceTrainingSettings:
             subject="--epochs",
             hint="Give each stage an epoch at least",
         )
-    shares = [stage.epochs / settings.n_epochs for stage in settings.stages[:-1]]
-    counts = [max(1, round(task.epochs * share)) for share in shares]
-    counts.append(max(1, task.epochs - sum(counts)))
+    counts = _shared_out(task.epochs, [stage.epochs for stage in settings.stages])
     stages = [
         replace(stage, epochs=count) for stage, count in zip(settings.stages, counts, strict=True)
     ]
     return replace(settings, stages=tuple(stages))
+
+
+def _shared_out(n_epochs: int, usual: Sequence[int]) -> list[int]:
+    """Share out epochs to stages in proportion to what is usual, one to each at least."""
+    counts: list[int] = []
+    for index, own in enumerate(usual[:-1]):
+        room = n_epochs - sum(counts) - (len(usual) - 1 - index)  # one for each that follows
+        counts.append(min(room, max(1, round(n_epochs * (own / sum(usual))))))
+    return [*counts, n_epochs - sum(counts)]
 
 
 def starting_model(database: Database, text: str) -> TrainedModel | None:

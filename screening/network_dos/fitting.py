@@ -154,8 +154,8 @@ class MemberTraining:
                 f"the loss became {loss:.3g} in training and {watched:.3g} on held-out "
                 f"compositions after {self.epoch} passes",
                 subject=f"seed {self._seed}",
-                hint="Lower the learning rate, or look for labels that are wrong; a checkpoint, "
-                "where one is kept, holds the last good state",
+                hint="Lower the learning rate and train again from the beginning, or look for "
+                "labels that are wrong",
             )
         self.epoch += 1
         self.history.append([loss, watched])

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from screening.errors import ModelCorruptError, TooLargeError, TrainingDivergedError
+from screening.errors import ModelCorruptError, TrainingDivergedError
 from screening.network_potential.averaging import RunningMean
 from screening.network_potential.batches import CellTensors, batch_of, batches, partners
 from screening.network_potential.element_sharing import ElementSharing
 from screening.network_potential.forward import NetworkForward
+from screening.network_potential.halving import in_parts
 from screening.network_potential.losses import loss_terms, predict, total_loss
 from screening.network_potential.settings import LossWeights, MaceTrainingSettings
 from screening.network_potential.validation import force_scores, held_out_forces
-from screening.out_of_memory import is_out_of_memory
 from screening.prediction import FloatArray
 
 __all__ = ["TrainingRun"]
@@ -151,8 +151,9 @@ class TrainingRun:
             raise TrainingDivergedError(
                 f"the loss is {done.loss} in step {self.steps + 1} of epoch {self.epoch + 1}",
                 subject="training",
-                hint="Continue from the last checkpoint with a lower learning rate, or look for"
-                " cells with wrong labels",
+                hint="Train again from the start with a lower learning rate, or look for cells with"
+                " wrong labels; a checkpoint of an earlier epoch becomes a potential by the same"
+                " training with a time limit (max_seconds) that is over",
             )
         self._optimiser.step()
         self._sharing.push()
@@ -162,30 +163,22 @@ class TrainingRun:
 
     def _backward(self, cells: Sequence[CellTensors], weights: LossWeights) -> _Step:
         """Find the gradient of the loss of a batch, in smaller parts where memory runs out."""
-        while True:
-            self._sharing.zero_grad()
-            try:
-                return self._gradient(cells, weights)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self.parts >= len(partners(cells)):
-                    raise TooLargeError(
-                        f"a cell of {max(map(len, cells))} atoms does not fit into memory",
-                        subject="training",
-                        hint="Leave out the largest cells, or take a smaller network",
-                    ) from error
-                self.parts *= 2
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+        counts = _counts(cells, partners(cells))
+        done, self.parts = in_parts(
+            cells, self.parts, self.device, lambda parts: self._gradient(parts, counts, weights)
+        )
+        return done
 
-    def _gradient(self, cells: Sequence[CellTensors], weights: LossWeights) -> _Step:
-        groups = partners(cells)
-        counts = _counts(cells, groups)
+    def _gradient(
+        self,
+        parts: Sequence[Sequence[CellTensors]],
+        counts: dict[str, float],
+        weights: LossWeights,
+    ) -> _Step:
+        self._sharing.zero_grad()
         done = _Step(count=1)
-        for part in np.array_split(np.arange(len(groups)), min(self.parts, len(groups))):
-            chunk = [cells[index] for one in part for index in groups[one]]
-            batch = batch_of(chunk).to(self.device)
+        for cells in parts:
+            batch = batch_of(cells).to(self.device)
             found = predict(self.forward, batch, training=True)
             terms = loss_terms(found, batch, self.settings.loss)
             partial = total_loss(terms, counts, weights)
@@ -204,12 +197,13 @@ class TrainingRun:
         ]
         return np.concatenate(found).astype(np.float64)
 
-    def scores(self, cells: Sequence[CellTensors]) -> dict[str, float]:
-        """Score the mean weights; empty where there are no cells."""
-        if not cells:
-            return {}
+    def score(self, cells: Sequence[CellTensors]) -> None:
+        """Add the scores of the mean weights to the last epoch, where they are missing."""
+        if not (cells and self.history) or "forces_mae" in self.history[-1]:
+            return
         with self.mean.applied():
-            return force_scores(self.forward, cells, self.settings.batch_atoms, self.device)
+            found = force_scores(self.forward, cells, self.settings.batch_atoms, self.device)
+        self.history[-1] |= found
 
     def parity(self, cells: Sequence[CellTensors]) -> dict[str, Any]:
         """Return forces by the mean weights beside the labels; empty where there are no cells."""

@@ -270,11 +270,13 @@ def _train(
     should_stop: Callable[[], bool] | None,
 ) -> None:
     """Run epochs until the training is over."""
+    run.score(tensors[1])  # the epoch of a checkpoint, which is written before its scores
     while not run.is_over:
         learned = run.run_epoch(tensors[0])
-        run.history.append({"epoch": run.epoch, **learned, **run.scores(tensors[1])})
+        run.history.append({"epoch": run.epoch, **learned})
         if checkpoint is not None:
             checkpoint.write(Checkpoint({**identity, **run.header()}, run.arrays()))
+        run.score(tensors[1])
         if progress is not None:
             progress(_said(run.history[-1]), run.epoch, run.settings.n_epochs)
         if should_stop is not None and should_stop():

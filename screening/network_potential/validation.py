@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from screening.network_potential.batches import Batch, CellTensors, batch_of, batches, partners
 from screening.network_potential.forward import NetworkForward
+from screening.network_potential.halving import in_parts
 from screening.network_potential.losses import Predicted, loss_terms, predict
 
 __all__ = ["force_scores", "held_out_forces"]
 
 _MOST_POINTS = 1000
+_Found = TypeVar("_Found")
 
 
 def force_scores(
@@ -40,11 +42,19 @@ def force_scores(
         ``relative`` and ``relative_hessian``, the relative losses of forces and of the parts
         odd in the displacement, which are about 0.9 for predicting none; ``energy_mae`` in eV
         per atom and ``stress_mae`` in eV/Å^3 where they are known.
+
+    Raises
+    ------
+    TooLargeError
+        If one cell, or pair of cells, alone does not fit into memory.
     """
+
+    def own(batch: Batch) -> dict[str, float]:
+        return _sums(predict(forward, batch), batch)
+
     sums: dict[str, float] = {}
-    for chunk in batches(cells, batch_atoms, partners(cells)):
-        batch = batch_of(chunk).to(device)
-        for name, value in _sums(predict(forward, batch), batch).items():
+    for found in _of_batches(own, cells, batch_atoms, device):
+        for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value
     return _means(sums)
 
@@ -64,17 +74,42 @@ def held_out_forces(
     dict
         ``unit``, ``reference`` and ``predicted``, of all components, or of 1000 that are spread
         evenly over the cells.
+
+    Raises
+    ------
+    TooLargeError
+        As for `force_scores`.
     """
-    reference, predicted = [], []
-    for chunk in batches(cells, batch_atoms, partners(cells)):
-        batch = batch_of(chunk).to(device)
-        reference.append(batch.forces.flatten())
-        predicted.append(predict(forward, batch).forces.flatten())
-    whole = [torch.cat(one).cpu().numpy() for one in (reference, predicted)]
+
+    def both(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return batch.forces.flatten(), predict(forward, batch).forces.flatten()
+
+    found = _of_batches(both, cells, batch_atoms, device)
+    whole = [torch.cat(one).cpu().numpy() for one in zip(*found, strict=True)]
     size = len(whole[0])
     kept = np.linspace(0, size - 1, min(size, _MOST_POINTS)).round().astype(int)
     shown = [one[kept].round(6).tolist() for one in whole]
     return {"unit": "eV/Å", "reference": shown[0], "predicted": shown[1]}
+
+
+def _of_batches(
+    compute: Callable[[Batch], _Found],
+    cells: Sequence[CellTensors],
+    batch_atoms: int,
+    device: torch.device,
+) -> list[_Found]:
+    """Compute something of all cells, in smaller batches once memory has run out."""
+    found: list[_Found] = []
+    n_parts = 1
+    for chunk in batches(cells, batch_atoms, partners(cells)):
+        new, n_parts = in_parts(
+            chunk,
+            n_parts,
+            device,
+            lambda parts: [compute(batch_of(one).to(device)) for one in parts],
+        )
+        found += new
+    return found
 
 
 def _sums(found: Predicted, batch: Batch) -> dict[str, float]:

@@ -21,6 +21,7 @@ from screening.errors import (
     TrainingSetError,
 )
 from screening.network_potential import run as running
+from screening.network_potential import validation
 from screening.network_potential.batches import batch_of, cell_tensors
 from screening.network_potential.checkpoint import Checkpoint, CheckpointFile
 from screening.network_potential.forward import NetworkForward
@@ -33,6 +34,7 @@ from screening.network_potential.settings import (
     TrainingStage,
 )
 from screening.network_potential.training import train_potential
+from screening.network_potential.validation import force_scores
 
 TINY = replace(
     MACE_PRESETS["tiny"],
@@ -185,31 +187,76 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_checkpoint(
     cells, tmp_path, monkeypatch
 ):
     file = CheckpointFile(tmp_path / "last.npz")
-    train_potential(cells, TINY, "salts", checkpoint=file, should_stop=lambda: True)
+    early = train_potential(cells, TINY, "salts", checkpoint=file, should_stop=lambda: True)
     before = file.path.read_bytes()
     honest = running.total_loss
-    monkeypatch.setattr(running, "total_loss", lambda *given: honest(*given) * float("nan"))
-    with pytest.raises(TrainingDivergedError, match="epoch 2") as stopped:
-        train_potential(cells, TINY, "salts", checkpoint=file)
-    assert stopped.value.hint
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "total_loss", lambda *given: honest(*given) * float("nan"))
+        with pytest.raises(TrainingDivergedError, match="epoch 2") as stopped:
+            train_potential(cells, TINY, "salts", checkpoint=file)
+    assert "max_seconds" in stopped.value.hint
     assert file.path.read_bytes() == before
+    over = replace(TINY, max_seconds=1e-9)
+    kept = train_potential(cells, over, "salts", checkpoint=file)
+    assert same(kept, early)
+    assert kept.card["n_epochs"] == 1
 
 
-def test_a_batch_without_room_is_halved_and_retried(cells, model, monkeypatch):
-    sizes = []
+class Cramped:
+    """Predicts where there is room for 2 cells, and remembers how many it was asked for."""
 
-    def cramped(forward, batch, *, training=False):
-        sizes.append(batch.n_cells)
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, forward, batch, *, training=False):
+        self.sizes.append(batch.n_cells)
         if batch.n_cells > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return predict(forward, batch, training=training)
 
-    monkeypatch.setattr(running, "predict", cramped)
+
+def test_a_batch_without_room_is_halved_and_retried(cells, model, monkeypatch):
+    steps, scores = Cramped(), Cramped()
+    monkeypatch.setattr(running, "predict", steps)
+    monkeypatch.setattr(validation, "predict", scores)
     found = train_potential(cells, TINY, "salts")
-    assert sizes[:3] == [4, 2, 2]
-    assert 4 not in sizes[1:]
+    assert steps.sizes[:3] == [4, 2, 2]
+    assert 4 not in steps.sizes[1:]
+    assert scores.sizes == [4, 2, 2] * 5  # after each of 4 epochs, and for the picture
     for name, wanted in model.arrays.items():
         np.testing.assert_allclose(found.arrays[name], wanted, rtol=1e-3, atol=2e-4)
+    assert found.card["scores"] == pytest.approx(model.card["scores"], rel=1e-3)
+
+
+def test_scores_are_the_same_in_parts(cells, model, monkeypatch):
+    monkeypatch.setattr(validation, "predict", Cramped())
+    found = train_potential(cells, TINY, "salts")
+    assert same(found, model)
+    for one, wanted in zip(found.card["history"], model.card["history"], strict=True):
+        assert one == pytest.approx(wanted, rel=1e-5)
+    forces, wanted = (one.card["parity"]["forces"] for one in (found, model))
+    assert forces["reference"] == wanted["reference"]
+    assert forces["predicted"] == pytest.approx(wanted["predicted"], abs=2e-6)
+
+
+def test_scores_that_fail_do_not_cost_their_epoch(cells, model, tmp_path, monkeypatch):
+    file = CheckpointFile(tmp_path / "last.npz")
+    scored = []
+
+    def second_fails(*given):
+        scored.append(given)
+        if len(scored) == 2:
+            raise TooLargeError("no room", subject="training", hint="Take a smaller network")
+        return force_scores(*given)
+
+    monkeypatch.setattr(running, "force_scores", second_fails)
+    with pytest.raises(TooLargeError):
+        train_potential(cells, TINY, "salts", checkpoint=file)
+    assert file.read().header["epoch"] == 2
+    whole = train_potential(cells, TINY, "salts", checkpoint=file)
+    assert whole.digest == model.digest
+    assert whole.card["history"] == model.card["history"]
+    assert len(scored) == 5  # of 4 epochs, one of them twice
 
 
 def test_a_cell_that_does_not_fit_alone_is_refused(cells, monkeypatch):
