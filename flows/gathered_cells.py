@@ -1,4 +1,8 @@
-"""Cells with forces to train on: those that a filter selects, and those of files."""
+"""Cells with forces to train on: those that a filter selects, and those of files.
+
+Energies of different methods have different zeros: all cells that are learned together are of
+one source. A frame that does not name its source has the name of its file as source.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,17 @@ from typing import Any
 
 from flows.catalogue import materials_where
 from flows.labelled_files import read_cell_files
-from screening.errors import NotFoundError, QueryError
+from screening.errors import NotFoundError, QueryError, TrainingSetError
 from screening.network_potential.labelled_cells import LabelledCell
 from stores.connect import Database
 from stores.query import parse_filter
-from stores.training_cells import stored_cells
+from stores.training_cells import StoredCells, stored_cells
 
 __all__ = ["GatheredCells", "gathered_cells"]
 
 _OF_ANY_CELL = ("formula_reduced", "chemsys", "elements", "n_elements", "calculator")
+_MOST_LISTED = 6
+_TO_NAME = "'phonoscreen cells import FILE --source NAME' says it of frames that do not"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +38,7 @@ class GatheredCells:
     n_from_phonons, n_from_files
         How many are displaced cells of stored phonons, and how many come from files.
     left_out
-        Number of documents that cannot be used, by reason.
+        Number of documents, and of cells of files, that cannot be used, by reason.
     """
 
     cells: tuple[LabelledCell, ...]
@@ -69,7 +75,7 @@ def gathered_cells(
     query
         Filter on structures or summaries; empty for all.
     source
-        What labelled the stored cells; empty where there is only one.
+        What labelled the cells, of files also; empty where there is only one.
     files
         Extended xyz files with further cells. With files and neither query nor source, nothing
         else is taken.
@@ -79,31 +85,73 @@ def gathered_cells(
     QueryError
         If the filter cannot be read.
     TrainingSetError
-        If stored cells were labelled by several and none is named, or none by the one named.
+        If the cells were labelled by several and none is named, or no stored cell, or none of
+        the files, by the one named.
     NotFoundError
         If there are no cells.
     ScreeningError
         If a file, or a frame of it, cannot be used; names both.
     """
-    found: list[LabelledCell] = []
-    for one in files:
-        read = read_cell_files(database, [one])
-        for refused in read.rejections:
-            raise refused
-        found += [cell for cells in read.sets for cell in cells.labelled()]
-    n_from_files, n_from_phonons, left_out = len(found), 0, {}
+    found, left_out = _of_files(database, files, source)
+    n_from_files, n_from_phonons = len(found), 0
     if query or source or not files:
-        names = materials_where(database, query)
-        stored = stored_cells(database, names, source, others=_others(query))
+        stored = _of_database(database, query, source, is_optional=bool(found) and not query)
         found += stored.cells
-        n_from_phonons, left_out = stored.n_from_phonons, dict(stored.left_out)
+        n_from_phonons, left_out = stored.n_from_phonons, left_out | dict(stored.left_out)
     if not found:
         raise NotFoundError(
             "no cell with forces matches",
             subject=query or "training set",
             hint="Make some with 'phonoscreen cells label'",
         )
-    return GatheredCells(tuple(found), n_from_phonons, n_from_files, left_out)
+    gathered = GatheredCells(tuple(found), n_from_phonons, n_from_files, left_out)
+    if not source and len(gathered.sources) > 1:
+        raise TrainingSetError(
+            f"the cells were labelled by several, which do not mix: {_listed(gathered.sources)}",
+            subject="--source",
+            hint=f"Name the one to learn from with --source; {_TO_NAME}",
+        )
+    return gathered
+
+
+def _of_files(
+    database: Database, files: Sequence[Path], source: str
+) -> tuple[list[LabelledCell], dict[str, int]]:
+    """Read the cells of files, those by one source where it is named, and count the others."""
+    found: list[LabelledCell] = []
+    for one in files:
+        read = read_cell_files(database, [one])
+        for refused in read.rejections:
+            raise refused
+        found += [cell for cells in read.sets for cell in cells.labelled()]
+    # a file does not know the digest that may stand behind the name of a stored source
+    names = {source, source.rpartition("@")[0] or source}
+    others = Counter(cell.source for cell in found if source and cell.source not in names)
+    kept = [cell for cell in found if cell.source not in others]
+    if found and not kept:
+        raise TrainingSetError(
+            f"no cell of the files was labelled by {source}",
+            subject="--source",
+            hint=f"There are labels by {_listed(others)}; {_TO_NAME}",
+        )
+    return kept, {f"cell of a file, by {name}": count for name, count in sorted(others.items())}
+
+
+def _of_database(database: Database, query: str, source: str, *, is_optional: bool) -> StoredCells:
+    """Read stored cells; where they are optional, those by other sources need not be in the way."""
+    names = materials_where(database, query)
+    try:
+        return stored_cells(database, names, source, others=_others(query))
+    except TrainingSetError as error:
+        if not is_optional:
+            raise
+        return StoredCells((), source, 0, {f"stored cells: {error.message}. {error.hint}": 1})
+
+
+def _listed(sources: Mapping[str, int]) -> str:
+    most = Counter(sources).most_common()
+    listed = ", ".join(f"{name} ({count})" for name, count in most[:_MOST_LISTED])
+    return f"{listed} and {len(most) - _MOST_LISTED} others" if most[_MOST_LISTED:] else listed
 
 
 def _others(query: str) -> dict[str, Any] | None:

@@ -15,33 +15,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.catalogue import in_chunks
-from flows.potential_scale import ScaledPotential, corrected_potential, potential_named
-from screening.errors import ScreeningError, SettingError, TrainingSetError
-from stores.connect import Database, open_database
+from flows.potential_scale import (
+    UNKNOWN,
+    ScaledPotential,
+    corrected_potential,
+    learned_compositions,
+    potential_named,
+    reason_to_leave_out,
+)
+from screening.errors import ScreeningError, TrainingSetError
+from stores.connect import open_database
 from stores.importers.heat_capacities import GivenHeatCapacity, read_heat_capacities
-from stores.models import SOURCE_IDS, store_model
-from stores.query import in_values
+from stores.models import store_model
 
 if TYPE_CHECKING:
     from screening.calculators import ForceCalculator
     from screening.network_potential.heat_capacity_scale import HeatCapacityCrystal
     from screening.phonons import PhononSettings
-    from screening.trained_model import TrainedModel
 
-__all__ = [
-    "HeatCapacityTask",
-    "compositions_of",
-    "learned_compositions",
-    "scale_potential_to_heat_capacities",
-]
+__all__ = ["HeatCapacityTask", "scale_potential_to_heat_capacities"]
 
 Progress = Callable[[str, int, int], None]
 
 _COMPUTING = "computing phonons"
-_LEARNED = "its composition was learned from"
-_RESERVED = "its composition is reserved"
-_UNKNOWN = "what the potential learned from is not known: nothing was left out for it"
 
 
 @dataclass(frozen=True)
@@ -65,32 +61,6 @@ class HeatCapacityTask:
     unit: str = "J/mol/K"
     temperature_k: float = 300.0
     exclude: frozenset[str] = frozenset()
-
-
-def compositions_of(text: str) -> frozenset[str]:
-    """Read formulas, separated by commas or blanks, or a text file of them.
-
-    Raises
-    ------
-    SettingError
-        If one is no formula, or the file cannot be read.
-
-    Examples
-    --------
-    >>> sorted(compositions_of("Na2Cl2, MgO"))
-    ['MgO', 'NaCl']
-    """
-    from pymatgen.core import Composition
-
-    try:
-        words = Path(text).read_text(encoding="utf-8") if text and Path(text).is_file() else text
-        return frozenset(
-            Composition(one, strict=True).reduced_formula for one in words.replace(",", " ").split()
-        )
-    except (OSError, ValueError) as error:
-        raise SettingError(
-            f"{error}", subject="exclude", hint="Give formulas such as NaCl,MgO, or a text file"
-        ) from error
 
 
 def scale_potential_to_heat_capacities(
@@ -153,28 +123,12 @@ def scale_potential_to_heat_capacities(
         )
     source = f"heat capacities at {task.temperature_k:g} K of {Path(task.file).name}"
     scale = fit_scale_to_heat_capacities(
-        crystals, source if learned is not None else f"{source}; {_UNKNOWN}", fit
+        crystals, source if learned is not None else f"{source}; {UNKNOWN}", fit
     )
     model = corrected_potential(stored, scale)
     with open_database(database_uri) as database:
         model_id = store_model(database, model)
     return ScaledPotential(model_id, model, scale, dict(left_out), time.monotonic() - started)
-
-
-def learned_compositions(database: Database, model: TrainedModel) -> frozenset[str] | None:
-    """Return the reduced formulas that a potential learned from; None where it is not known.
-
-    The card says so, or the materials that it names are looked up. Compositions that were held
-    out of the training do not count.
-    """
-    split = model.card.get("split", {})
-    if "training_groups" in split:
-        return frozenset(split["training_groups"])
-    found: set[str] = set()
-    for names in in_chunks(tuple(model.card.get(SOURCE_IDS, ()))):
-        rows = database.structures.query(in_values("material_id", names), ["formula_reduced"])
-        found.update(row["formula_reduced"] for row in rows)
-    return frozenset(found.difference(split.get("held_out_groups", ()))) if found else None
 
 
 def _not_excluded(
@@ -185,9 +139,9 @@ def _not_excluded(
 ) -> list[GivenHeatCapacity]:
     found = []
     for one in crystals:
-        formula = one.crystal.formula
-        if formula in reserved or formula in learned:
-            left_out[_RESERVED if formula in reserved else _LEARNED] += 1
+        reason = reason_to_leave_out(reserved, learned, one.crystal.formula)
+        if reason:
+            left_out[reason] += 1
         else:
             found.append(one)
     return found

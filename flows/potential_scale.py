@@ -3,6 +3,9 @@
 The potential computes the same displaced supercells that the reference computed, as they are:
 its frequencies are compared with those of the reference at the same wave vectors of the same
 crystal. The corrected potential is stored as a new version.
+
+What the potential learned from says nothing about how far it is off elsewhere, and what is
+reserved stays unseen: both are left out, by composition.
 """
 
 from __future__ import annotations
@@ -10,17 +13,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.catalogue import materials_where
+from flows.catalogue import in_chunks, materials_where
 from flows.stored_models import model_named
-from screening.errors import ModelRefusedError, NotFoundError, ScreeningError, TrainingSetError
+from screening.errors import (
+    ModelRefusedError,
+    NotFoundError,
+    ScreeningError,
+    SettingError,
+    TrainingSetError,
+)
 from screening.network_potential.phonon_pairs import PhononPair
 from screening.network_potential.softening import fit_frequency_scale, with_frequency_scale
 from screening.trained_model import METHOD_PREFIXES
 from stores.connect import Database, open_database
+from stores.models import SOURCE_IDS, store_model
+from stores.query import in_values
 from stores.training import TrainingPhonons, TrainingReport, training_phonons
 
 if TYPE_CHECKING:
@@ -29,12 +42,30 @@ if TYPE_CHECKING:
     from screening.prediction import ForceData
     from screening.trained_model import TrainedModel
 
-__all__ = ["ScaledPotential", "corrected_potential", "potential_named", "scale_potential"]
+__all__ = [
+    "UNKNOWN",
+    "ScaledPotential",
+    "compositions_of",
+    "corrected_potential",
+    "learned_compositions",
+    "potential_named",
+    "reason_to_leave_out",
+    "scale_potential",
+]
 
 Progress = Callable[[str, int, int], None]
 
 _COMPARING = "comparing phonons"
+_LEARNED = "its composition was learned from"
+_RESERVED = "its composition is reserved"
+_INCLUDED = "what the potential learned from was not left out"
 _NOTE = "scores are of forces without the frequency scale"
+_TO_FORCES = "Give phonons with the forces of displaced supercells"
+_TO_LEARNED = "Give phonons of other compositions, or include those it learned: --include-learned"
+_NOTE_OF_SCALE = "frequencies are multiplied by"
+
+UNKNOWN = "what the potential learned from is not known: nothing was left out for it"
+"""Said of a scale, where it is so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +97,9 @@ def scale_potential(
     query: str = "",
     source: str = "",
     progress: Progress | None = None,
+    *,
+    exclude: frozenset[str] = frozenset(),
+    include_learned: bool = False,
 ) -> ScaledPotential:
     """Learn the scale of a stored potential and store the corrected one.
 
@@ -81,6 +115,10 @@ def scale_potential(
         Whose phonons are right; empty where there is only one.
     progress
         Told how many crystals are done.
+    exclude
+        Reduced formulas of the compositions that are reserved.
+    include_learned
+        Whether compositions that the potential learned from are compared too.
 
     Raises
     ------
@@ -89,20 +127,23 @@ def scale_potential(
     ModelRefusedError
         If the model is no potential.
     TrainingSetError
-        If several sources match and none is named, or no crystal can be compared.
+        If several sources match and none is named, or no crystal is left to compare.
     SettingError
         If the best factor is not between 0.4 and 2.5.
     """
     from screening.calculators.trained_mace import load_trained_potential
-    from stores.models import store_model
 
     started = time.monotonic()
     with open_database(database_uri) as database:
         stored = potential_named(database, name)
         report = TrainingReport()
         calculator = load_trained_potential(with_frequency_scale(stored, None))
-        pairs = _pairs(database, query, source, calculator, report, progress)
-        scale = fit_frequency_scale(pairs, f"phonons by {report.source}")
+        learned = frozenset() if include_learned else learned_compositions(database, stored)
+        why_not = partial(reason_to_leave_out, exclude, learned or frozenset())
+        pairs = _pairs(database, query, source, calculator, why_not, report, progress)
+        parts = [f"phonons by {report.source}"]
+        parts += [_INCLUDED] if include_learned else [UNKNOWN] if learned is None else []
+        scale = fit_frequency_scale(pairs, "; ".join(parts))
         model = corrected_potential(stored, scale)
         model_id = store_model(database, model)
     return ScaledPotential(
@@ -136,15 +177,63 @@ def potential_named(database: Database, name: str) -> TrainedModel:
 
 def corrected_potential(stored: TrainedModel, scale: FrequencyScale) -> TrainedModel:
     """Return a potential with a scale, in place of any other, also on its card."""
-    notes = [one for one in stored.card.get("notes", ()) if one != _NOTE]
+    notes = [
+        one
+        for one in stored.card.get("notes", ())
+        if one != _NOTE and not one.startswith(_NOTE_OF_SCALE)
+    ]
     card = {**stored.card, "frequency_scale": scale.as_dict()}
-    card["notes"] = [scale.note, _NOTE, *notes[_n_old(notes) :]]
+    card["notes"] = [scale.note, _NOTE, *notes]
     return replace(with_frequency_scale(stored, scale), card=card)
 
 
-def _n_old(notes: list[str]) -> int:
-    """Count the notes of an earlier scale, which stand first."""
-    return int(bool(notes) and notes[0].startswith("frequencies are multiplied by"))
+def compositions_of(text: str) -> frozenset[str]:
+    """Read formulas, separated by commas or blanks, or a text file of them.
+
+    Raises
+    ------
+    SettingError
+        If one is no formula, or the file cannot be read.
+
+    Examples
+    --------
+    >>> sorted(compositions_of("Na2Cl2, MgO"))
+    ['MgO', 'NaCl']
+    """
+    from pymatgen.core import Composition
+
+    try:
+        words = Path(text).read_text(encoding="utf-8") if text and Path(text).is_file() else text
+        return frozenset(
+            Composition(one, strict=True).reduced_formula for one in words.replace(",", " ").split()
+        )
+    except (OSError, ValueError) as error:
+        raise SettingError(
+            f"{error}", subject="exclude", hint="Give formulas such as NaCl,MgO, or a text file"
+        ) from error
+
+
+def learned_compositions(database: Database, model: TrainedModel) -> frozenset[str] | None:
+    """Return the reduced formulas that a potential learned from; None where it is not known.
+
+    The card says so, or the materials that it names are looked up. Compositions that were held
+    out of the training do not count.
+    """
+    split = model.card.get("split", {})
+    if "training_groups" in split:
+        return frozenset(split["training_groups"])
+    found: set[str] = set()
+    for names in in_chunks(tuple(model.card.get(SOURCE_IDS, ()))):
+        rows = database.structures.query(in_values("material_id", names), ["formula_reduced"])
+        found.update(row["formula_reduced"] for row in rows)
+    return frozenset(found.difference(split.get("held_out_groups", ()))) if found else None
+
+
+def reason_to_leave_out(reserved: frozenset[str], learned: frozenset[str], formula: str) -> str:
+    """Say why a composition is left out of a fit; empty where it is not."""
+    if formula in reserved:
+        return _RESERVED
+    return _LEARNED if formula in learned else ""
 
 
 def _pairs(
@@ -152,6 +241,7 @@ def _pairs(
     query: str,
     source: str,
     calculator: ForceCalculator,
+    why_not: Callable[[str], str],
     report: TrainingReport,
     progress: Progress | None,
 ) -> list[PhononPair]:
@@ -163,7 +253,10 @@ def _pairs(
     n_found = report.n_asked - sum(report.counts.values())
     for phonons in found:
         try:
-            pairs.append(_pair(phonons, calculator))
+            if reason := why_not(phonons.formula):
+                report.skip(phonons.material_id, reason)
+            else:
+                pairs.append(_pair(phonons, calculator))
         except ScreeningError as error:
             report.skip(phonons.material_id, f"{error.code}: {error.message}")
         if progress is not None:
@@ -173,7 +266,7 @@ def _pairs(
         raise TrainingSetError(
             f"no crystal can be compared: {reasons}",
             subject=report.source,
-            hint="Give phonons with the forces of displaced supercells",
+            hint=_TO_LEARNED if _LEARNED in reasons else _TO_FORCES,
         )
     return pairs
 

@@ -42,8 +42,14 @@ Exclude = Annotated[
     str | None,
     typer.Option(
         metavar="FORMULAS",
-        help="With --heat-capacities: compositions that are reserved, as 'NaCl,MgO' or a text "
-        "file of them; those that the potential learned from are left out anyway.",
+        help="Compositions that are reserved, as 'NaCl,MgO' or a text file of them; those that "
+        "the potential learned from are left out anyway.",
+    ),
+]
+IncludeLearned = Annotated[
+    bool,
+    typer.Option(
+        "--include-learned", help="Of phonons: compositions that the potential learned from too."
     ),
 ]
 
@@ -56,7 +62,6 @@ class _CapacityOptions:
     per: str | None = None
     unit: str | None = None
     temperature_k: float | None = None
-    exclude: str | None = None
     settings: Path | None = None
 
     def given(self) -> dict[str, Any]:
@@ -65,13 +70,15 @@ class _CapacityOptions:
             "per": self.per,
             "unit": self.unit,
             "temperature": self.temperature_k,
-            "exclude": self.exclude,
             "settings": self.settings,
         }
 
 
 def _scale_from_file(
-    name: str, options: _CapacityOptions, progress: Callable[[str, int, int], None]
+    name: str,
+    options: _CapacityOptions,
+    exclude: frozenset[str],
+    progress: Callable[[str, int, int], None],
 ) -> ScaledPotential:
     """Learn the scale of a potential from the heat capacities of a file.
 
@@ -81,18 +88,14 @@ def _scale_from_file(
         As `flows.potential_heat_capacities.scale_potential_to_heat_capacities` says.
     """
     from flows.options import screening_settings
-    from flows.potential_heat_capacities import (
-        HeatCapacityTask,
-        compositions_of,
-        scale_potential_to_heat_capacities,
-    )
+    from flows.potential_heat_capacities import HeatCapacityTask, scale_potential_to_heat_capacities
 
     task = HeatCapacityTask(
         file=str(options.file),
         per=options.per or "",
         unit=options.unit or "J/mol/K",
         temperature_k=300.0 if options.temperature_k is None else options.temperature_k,
-        exclude=compositions_of(options.exclude or ""),
+        exclude=exclude,
     )
     phonons = screening_settings(options.settings).phonons
     return scale_potential_to_heat_capacities(database_uri(), name, task, progress, phonons)
@@ -111,6 +114,7 @@ def scale_command(  # noqa: PLR0913 - every option is an argument
     unit: Unit = None,
     temperature: Temperature = None,
     exclude: Exclude = None,
+    include_learned: IncludeLearned = False,
     settings: Annotated[
         Path | None,
         typer.Option("--settings", help="With --heat-capacities: JSON file of the science."),
@@ -123,22 +127,34 @@ def scale_command(  # noqa: PLR0913 - every option is an argument
     with --heat-capacities, phonons of the crystals of a file, as they are there.
     """
     from flows import tables
-    from flows.potential_scale import scale_potential
+    from flows.potential_scale import compositions_of, scale_potential
     from flows.progress import StageProgress
     from flows.training import check_options
 
-    options = _CapacityOptions(heat_capacities, per, unit, temperature, exclude, settings)
+    options = _CapacityOptions(heat_capacities, per, unit, temperature, settings)
+    of_phonons = {
+        "query": query,
+        "source": source or None,
+        "include-learned": include_learned or None,
+    }
+    reserved = compositions_of(exclude or "")
     if heat_capacities is None:
         check_options("a scale from phonons", (), options.given())
     else:
-        check_options(
-            "a scale from heat capacities", (), {"query": query, "source": source or None}
-        )
+        check_options("a scale from heat capacities", (), of_phonons)
     with StageProgress(err, "crystals") as progress:
         if heat_capacities is None:
-            done = scale_potential(database_uri(), name, query or "", source, progress)
+            done = scale_potential(
+                database_uri(),
+                name,
+                query or "",
+                source,
+                progress,
+                exclude=reserved,
+                include_learned=include_learned,
+            )
         else:
-            done = _scale_from_file(name, options, progress)
+            done = _scale_from_file(name, options, reserved, progress)
     if as_json:
         print_json(tables.payload_scaled(done))
     else:

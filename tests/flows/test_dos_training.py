@@ -7,11 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
+from flows.catalogue import materials_where
 from flows.dos_training import DosLesson, density_predictor, density_settings, train_densities
+from flows.local import Crew
 from flows.plots import plot_density
+from flows.run import screen
 from flows.trained import METHODS
 from flows.training import TrainingTask, train
+from screening.anharmonic import ForceConstants
 from screening.errors import (
     ModelRefusedError,
     NonFiniteForcesError,
@@ -20,9 +25,10 @@ from screening.errors import (
 )
 from screening.network_dos.grid import PAPER_GRID, WIDE_GRID
 from screening.prediction import DensityOfStates, SpectralProperties, frozen_array
+from screening.supercell import SupercellSettings
 from screening.trained_model import TrainedModel
 from stores.connect import open_database
-from stores.training import training_phonons
+from stores.training import TrainingPhonons, training_phonons
 
 TRAINER = "screening.network_dos.training.train_density_of_states"
 
@@ -70,6 +76,54 @@ def test_modes_outside_the_grid_are_left_out_with_the_reason(lessons, tmp_path):
     assert {one["reason"] for one in model.card["rejected"]} == {
         "modes outside the grid of the model"
     }
+
+
+def _single_cell(edge_angstrom: float, force_ev_per_angstrom: float | None) -> TrainingPhonons:
+    """Rock salt in a cell that is not repeated; the positions of its atoms do not matter."""
+    cell = Structure(Lattice.cubic(edge_angstrom), ["Na", "Cl"], [[0.0] * 3, [0.5] * 3])
+    spring = 2.0 * np.eye(3)
+    constants = ForceConstants(
+        primitive=cell,
+        supercell_matrix=np.eye(3, dtype=np.int64),
+        supercell_scaled_positions=cell.frac_coords,
+        supercell_numbers=np.array(cell.atomic_numbers),
+        second_order_ev_per_angstrom2=np.array([[spring, -spring], [-spring, spring]]),
+    )
+    return TrainingPhonons(
+        "one", "a" * 64, "NaCl", "by hand", 1, None, force_ev_per_angstrom, None, constants
+    )
+
+
+def test_a_single_cell_is_learned_where_it_is_as_large_as_supercells_are():
+    label, enough = METHODS["alignn"].label, SupercellSettings().min_length_angstrom
+    for accepted in (0.009, None):
+        assert label(_single_cell(enough + 0.01, accepted)).modes.frequencies_thz.shape[1] == 6
+    with pytest.raises(TrainingSetError, match="not repeated") as caught:
+        label(_single_cell(enough - 0.01, 0.0))
+    assert "supercell" in caught.value.hint
+    with pytest.raises(TrainingSetError, match="not at rest"):
+        label(_single_cell(enough + 0.01, 0.02))
+
+
+@pytest.mark.usefixtures("kept")
+def test_phonons_of_cells_that_were_not_repeated_are_left_out(uri, names, maker, quick, tmp_path):
+    """As those of a search are; supercells of the same source are learned alone."""
+    single = SupercellSettings(min_length_angstrom=1.0, min_atoms=1, max_atoms=4)
+    alone = replace(quick, phonons=replace(quick.phonons, supercell=single))
+    task = TrainingTask("alignn", settings={"checkpoints": str(tmp_path)})
+    with open_database(uri, read_only=True) as database:
+        copper = materials_where(database, "chemsys = Cu")
+    for settings, chosen in ((alone, copper), (quick, sorted(set(names) - set(copper)))):
+        maker.settings = settings.as_dict()
+        screen(uri, chosen, maker, crew=Crew(workers=0))
+    with open_database(uri) as database:
+        done = train(database, task)
+        with pytest.raises(TrainingSetError, match=r"not repeated.*\(2\)") as caught:
+            train(database, replace(task, material_ids=copper))
+    assert set(done.training_ids) == set(names) - set(copper)
+    [(reason, count)] = done.left_out.items()
+    assert ("not repeated" in reason, count) == (True, len(copper))
+    assert caught.value.hint == METHODS["alignn"].advice
 
 
 def test_another_training_never_meets_this_checkpoint(lessons, kept, tmp_path):
@@ -141,6 +195,10 @@ def test_a_file_of_jarvis_is_learned_in_place_of_the_database(uri, kept, tmp_pat
         other = replace(task, method="ldml", settings={})
         with pytest.raises(SettingError, match="no option of ldml"):
             train(database, other)
+        for chosen in ({"query": "x = 1"}, {"source": "gpaw"}, {"material_ids": ()}):
+            with pytest.raises(SettingError, match="training from a file") as caught:
+                train(database, replace(task, **chosen))
+            assert next(iter(chosen)).replace("_", "-") in caught.value.subject
         file.write_text("[]")
         with pytest.raises(TrainingSetError, match="nothing to learn"):
             train(database, task)

@@ -9,12 +9,7 @@ from pymatgen.core import Lattice, Structure
 from tiny_networks import tiny_model
 
 from flows.cli import ExitCode
-from flows.potential_heat_capacities import (
-    HeatCapacityTask,
-    compositions_of,
-    learned_compositions,
-    scale_potential_to_heat_capacities,
-)
+from flows.potential_heat_capacities import HeatCapacityTask, scale_potential_to_heat_capacities
 from screening.calculators import load_calculator
 from screening.errors import ModelRefusedError, ParseError, SettingError, TrainingSetError
 from screening.harmonic import harmonic_from_forces, mesh_frequencies
@@ -131,28 +126,6 @@ def test_what_numbers_are_per_must_be_said_and_is_checked(uri, file, small_phono
         scale_potential_to_heat_capacities(uri, "x", HeatCapacityTask(str(file), "cell"))
 
 
-def test_what_a_potential_learned_from_is_looked_up(uri, potential, screened):
-    from stores.models import SOURCE_IDS
-
-    with open_database(uri, read_only=True) as database:
-        assert learned_compositions(database, potential) == {"Ni"}
-        assert learned_compositions(database, replace(potential, card={})) is None
-        rows = database.structures.query({}, ["material_id", "formula_reduced"])
-        formulas = {row["material_id"]: row["formula_reduced"] for row in rows}
-        card = {SOURCE_IDS: list(screened), "split": {"held_out_groups": ["Cu"]}}
-        found = learned_compositions(database, replace(potential, card=card))
-    assert found == set(formulas.values()) - {"Cu"}
-
-
-def test_compositions_are_read_from_text_or_a_file(tmp_path):
-    path = tmp_path / "reserved.txt"
-    path.write_text("Na2Cl2\nMgO, CuCu\n")
-    assert compositions_of(str(path)) == {"NaCl", "MgO", "Cu"}
-    assert compositions_of("") == frozenset()
-    with pytest.raises(SettingError):
-        compositions_of("Xyz7")
-
-
 @pytest.mark.usefixtures("potential")
 def test_the_command(phonoscreen, file, tmp_path):
     settings = tmp_path / "settings.json"
@@ -164,5 +137,6 @@ def test_the_command(phonoscreen, file, tmp_path):
     for said in ("its composition was learned from", "meV/K/atom", "heat.json.gz"):
         assert said in " ".join(out.split())
     assert phonoscreen(*base)[0] == ExitCode.WRONG_USAGE
-    assert phonoscreen(*base, "--per", "cell", "--query", "a = b")[0] == ExitCode.WRONG_USAGE
+    for foreign in (("--query", "a = b"), ("--include-learned",)):
+        assert phonoscreen(*base, "--per", "cell", *foreign)[0] == ExitCode.WRONG_USAGE
     assert phonoscreen("models", "scale", "tiny", "--per", "cell")[0] == ExitCode.WRONG_USAGE

@@ -12,9 +12,14 @@ from flows.cli import ExitCode
 from flows.imports import import_structures
 from flows.local import Crew
 from flows.makers import ScreenBatchMaker
-from flows.potential_scale import scale_potential
+from flows.potential_scale import (
+    compositions_of,
+    corrected_potential,
+    learned_compositions,
+    scale_potential,
+)
 from flows.run import screen
-from screening.errors import ModelRefusedError, NotFoundError, TrainingSetError
+from screening.errors import ModelRefusedError, NotFoundError, SettingError, TrainingSetError
 from screening.network_potential.softening import (
     FrequencyScale,
     frequency_scale_of,
@@ -23,10 +28,11 @@ from screening.network_potential.softening import (
 from screening.trained_model import TrainedModel
 from stores.connect import open_database
 from stores.model_files import write_model
-from stores.models import load_model, store_model
+from stores.models import SOURCE_IDS, load_model, store_model
 
 FACTOR = 1.2
 SCALE = FrequencyScale(FACTOR, "frequencies", "made up", 1, ("NaCl",), 0, 0.0, 1.0, 0.0)
+LEARNED = {"split": {"training_groups": ["NaCl"], "held_out_groups": ["CsCl"]}}
 
 
 @pytest.fixture
@@ -77,6 +83,58 @@ def test_a_second_scale_replaces_the_first(uri):
     assert sum("are multiplied by" in one for one in second.model.card["notes"]) == 1
 
 
+def test_all_notes_of_earlier_scales_go_wherever_they_stand():
+    other = replace(SCALE, factor=1.1)
+    notes = ["labels are made up", other.note, "kept", SCALE.note]
+    model = replace(tiny_model(), card={"notes": notes})
+    newest = replace(SCALE, factor=1.3)
+    found = corrected_potential(model, newest).card["notes"]
+    unscaled = "scores are of forces without the frequency scale"
+    assert found == [newest.note, unscaled, "labels are made up", "kept"]
+    assert corrected_potential(replace(model, card={"notes": found}), newest).card["notes"] == found
+
+
+def test_compositions_that_were_learned_or_are_reserved_are_left_out(uri, potential):
+    with open_database(uri) as database:
+        store_model(database, replace(potential, name="taught", card=LEARNED))
+    done = scale_potential(uri, "taught", exclude=frozenset({"Na"}))
+    assert done.scale.compositions == ("CsCl",)
+    assert done.left_out == {
+        "its composition is reserved": 1,
+        "its composition was learned from": 1,
+    }
+    assert "learned" not in done.scale.source
+    both = scale_potential(uri, "taught", exclude=frozenset({"Na"}), include_learned=True)
+    assert both.scale.compositions == ("CsCl", "NaCl")
+    assert both.left_out == {"its composition is reserved": 1}
+    assert both.scale.source.endswith("what the potential learned from was not left out")
+    with pytest.raises(TrainingSetError, match="learned from") as caught:
+        scale_potential(uri, "taught", query="chemsys = Cl-Na")
+    assert "--include-learned" in caught.value.hint
+    unknown = scale_potential(uri, "tiny", query="chemsys = Cl-Na").scale.source
+    assert "not known" in unknown
+
+
+def test_what_a_potential_learned_from_is_looked_up(uri, screened):
+    with open_database(uri, read_only=True) as database:
+        assert learned_compositions(database, replace(tiny_model(), card=LEARNED)) == {"NaCl"}
+        assert learned_compositions(database, tiny_model()) is None
+        rows = database.structures.query({}, ["material_id", "formula_reduced"])
+        formulas = {row["material_id"]: row["formula_reduced"] for row in rows}
+        card = {SOURCE_IDS: list(screened), "split": {"held_out_groups": ["Cu"]}}
+        found = learned_compositions(database, replace(tiny_model(), card=card))
+    assert found == set(formulas.values()) - {"Cu"}
+
+
+def test_compositions_are_read_from_text_or_a_file(tmp_path):
+    path = tmp_path / "reserved.txt"
+    path.write_text("Na2Cl2\nMgO, CuCu\n")
+    assert compositions_of(str(path)) == {"NaCl", "MgO", "Cu"}
+    assert compositions_of("") == frozenset()
+    with pytest.raises(SettingError):
+        compositions_of("Xyz7")
+
+
 @pytest.mark.usefixtures("potential")
 def test_what_has_no_scale_or_no_phonons_is_refused(uri, names):
     entropy = TrainedModel(
@@ -105,5 +163,11 @@ def test_the_command(phonoscreen):
     assert code == ExitCode.DONE
     assert "frequencies are multiplied by" in out
     assert "1.2000" in out
+    code, out, _ = phonoscreen("models", "scale", "tiny", "--exclude", "Na,CsCl", "--json")
+    assert (code, json.loads(out)["frequency_scale"]["compositions"]) == (ExitCode.DONE, ["NaCl"])
+    assert json.loads(out)["left_out"] == {"its composition is reserved": 2}
+    code, out, _ = phonoscreen("models", "scale", "tiny", "--include-learned", "--json")
+    assert "was not left out" in json.loads(out)["frequency_scale"]["source"]
+    assert code == ExitCode.DONE
     code, out, _ = phonoscreen("models", "show", "tiny")
     assert "frequencies are multiplied by 1.2000" in " ".join(out.split())

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +275,43 @@ def test_files_alone_are_trained_on_alone(uri, tmp_path):
 
 
 @pytest.mark.usefixtures("labelled")
+def test_cells_of_files_are_of_the_source_of_all_others(uri, tmp_path):
+    with open_database(uri) as database:
+        cells = gathered_cells(database).cells
+        own, pbe, both = (tmp_path / f"{name}.extxyz" for name in ("own", "pbe", "both"))
+        others = [replace(cell, source="PBE") for cell in cells[4:6]]
+        for file, some in ((own, cells[:4]), (pbe, others), (both, [*cells[:4], *others])):
+            write_labelled_cells(some, file)
+        for query, files in (("", [own, pbe]), ("", [both]), ("chemsys = Cu", [pbe])):
+            with pytest.raises(TrainingSetError, match="do not mix") as caught:
+                gathered_cells(database, query, files=files)
+            assert {"PBE", EMT} <= set(re.findall(r"[\w.]+", caught.value.message))
+            assert "--source" in caught.value.hint
+        chosen = gathered_cells(database, source="PBE", files=[both])  # no stored cell is by PBE
+        assert chosen.sources == {"PBE": 2}
+        assert (chosen.n_from_files, chosen.left_out[f"cell of a file, by {EMT}"]) == (2, 4)
+        mixed = gathered_cells(database, "chemsys = Cu", EMT, [both])
+        assert (mixed.sources, mixed.n_from_files) == ({EMT: 8}, 4)
+        assert mixed.left_out == {"cell of a file, by PBE": 2}
+        with pytest.raises(TrainingSetError, match="no cell of the files was labelled by PBE"):
+            gathered_cells(database, source="PBE", files=[own])
+        with pytest.raises(TrainingSetError, match="no cell was labelled by PBE"):
+            gathered_cells(database, "chemsys = Cu", "PBE", [pbe])
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_file_that_names_no_source_is_its_own_one(uri, tmp_path):
+    with open_database(uri) as database:
+        nameless = [replace(one, source="") for one in gathered_cells(database).cells[:2]]
+        files = [write_labelled_cells(nameless, tmp_path / name) for name in ("a.xyz", "b.xyz")]
+        assert gathered_cells(database, files=files[:1]).sources == {"a.xyz": 2}
+        with pytest.raises(TrainingSetError, match=r"a\.xyz \(2\), b\.xyz \(2\)") as caught:
+            gathered_cells(database, files=files)
+        assert "cells import" in caught.value.hint
+        assert gathered_cells(database, source="b.xyz", files=files).sources == {"b.xyz": 2}
+
+
+@pytest.mark.usefixtures("labelled")
 def test_a_bad_frame_stops_a_training_and_is_named(uri, tmp_path):
     with open_database(uri) as database:
         file = write_labelled_cells(gathered_cells(database).cells[:2], tmp_path / "a.extxyz")
@@ -286,6 +325,14 @@ def test_epochs_are_shared_out_to_stages():
     assert [one.epochs for one in whole.stages] == [150, 50]
     few = potential_settings(PotentialTask(preset="paper", epochs=8))
     assert [one.epochs for one in few.stages] == [6, 2]
+    for n_epochs in range(2, 20):
+        own = potential_settings(PotentialTask(preset="paper", epochs=n_epochs))
+        assert own.n_epochs == n_epochs
+    own = potential_settings(PotentialTask(preset="paper", epochs=2))
+    assert [one.epochs for one in own.stages] == [1, 1]
+    stages = [{"epochs": 1}, {"epochs": 98}, {"epochs": 1}]
+    uneven = PotentialTask(settings={"stages": stages}, epochs=4)
+    assert [one.epochs for one in potential_settings(uneven).stages] == [1, 2, 1]
     channels = PotentialTask(settings={"architecture": {"channels": 8}, "seed": 3})
     assert potential_settings(channels).architecture.channels == 8
     assert potential_settings(channels).seed == 3

@@ -100,7 +100,7 @@ def test_the_entropy_of_a_cell_that_is_not_repeated_is_that_of_its_zone_centre(s
     assert label.log_determinant == pytest.approx(exact, abs=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["rf-ifc", "ldml"])  # others learn no single cell
 def test_a_crystal_that_is_not_at_rest_is_refused_and_one_of_unknown_forces_is_not(method, springs):
     label = METHODS[method].label
     for known in (0.02, 0.3):

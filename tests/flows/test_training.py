@@ -15,6 +15,7 @@ from flows.trained import METHODS
 from flows.training import (
     TrainingTask,
     _chemistry,
+    _metrics,
     read_training_settings,
     train,
     train_and_store,
@@ -52,6 +53,21 @@ def test_the_model_is_stored_with_its_training_set_and_scores(uri):
         (name, "stiffness_ev_per_angstrom2") for name in ("mae", "rmse", "skill")
     }
     assert stored.state["settings"] == {"variant": "x"}
+
+
+def test_scores_are_of_as_many_as_were_held_out(uri):
+    model = train_and_store(uri, TrainingTask("rf-ifc")).model
+    assert {(one.data_set, one.n_samples) for one in _metrics(model)} == {("held-out folds", 4)}
+    scores = {"network": {"wasserstein_thz": 2.2, "mae": 0.06, "count": 2}}
+    thermal = {"free_energy_300k_mev_per_atom": {"mae": 1.0, "rmse": 1.0, "mad": 2.0, "count": 1}}
+    densities = {"n_held_out": 2, "scores": scores, "thermodynamics": thermal}
+    found = {one.quantity: one for one in _metrics(replace(model, card=densities))}
+    assert {one.data_set for one in found.values()} == {"compositions held out"}
+    assert {name: one.n_samples for name, one in found.items()} == {
+        "wasserstein_thz": 2,
+        "mae": 2,
+        "free_energy_300k_mev_per_atom": 1,
+    }
 
 
 @pytest.mark.parametrize(
