@@ -108,7 +108,7 @@ def density_summary(card: Mapping[str, Any]) -> str:
 
 
 def density_notes(card: Mapping[str, Any]) -> list[str]:
-    """Say what the rows do not: stability, refusals, history and the published figures."""
+    """Say what the rows do not: stability, history and the published figures."""
     own, paper = card["scores"][_NETWORK], card.get("paper") or {}
     below = own.get("fraction_below_published")
     found = []
@@ -122,9 +122,6 @@ def density_notes(card: Mapping[str, Any]) -> list[str]:
             f"curves of an error below 0.086: {_PERCENT * below:.0f} %, as published of 14,000 "
             f"compounds with random splits {_PERCENT * paper['fraction_below_0p086']:.0f} %"
         )
-    found.append(
-        f"held-out crystals that would be refused: {_PERCENT * card['held_out_refused']:.0f} %"
-    )
     best = [one["best_epoch"] for one in card.get("member_histories", ())]
     if best:
         found.append(f"best epochs of the members: {', '.join(map(str, best))}")

@@ -62,6 +62,7 @@ DOS_OPTIONS: Mapping[str, str] = MappingProxyType(
 _PRESET, _CHECKPOINTS, _PRIOR = "preset", "checkpoints", "prior"
 _DEFAULT_PRESET = "small"
 _OUTSIDE = "modes outside the grid of the model"
+_NOT_REPEATED = "the cell is small and was not repeated: modes beside the zone centre are not known"
 _DIGITS = 12
 
 
@@ -113,11 +114,19 @@ def lesson_of(phonons: TrainingPhonons, harmonic: Harmonic) -> DosLesson:
     Raises
     ------
     TrainingSetError
-        If the atoms are not at rest.
+        If the cell was not repeated and is not as large as supercells are, so that a mesh would
+        be interpolated from its zone centre; if the atoms are not at rest.
     """
     from screening.harmonic import mesh_frequencies
     from screening.hessians import TrainingTolerances
+    from screening.predictors.assembly import knows_zone_centre_alone
 
+    if knows_zone_centre_alone(harmonic):
+        raise TrainingSetError(
+            _NOT_REPEATED,
+            subject=phonons.material_id,
+            hint="Compute its phonons with a supercell",
+        )
     largest = phonons.residual_force_ev_per_angstrom
     if largest is not None and largest > TrainingTolerances().residual_force_ev_per_angstrom:
         raise TrainingSetError(

@@ -102,6 +102,8 @@ class TrainedMethod:
         left out, by reason; None where there are no such files.
     check
         Raises where settings cannot be used, before anything is read.
+    advice
+        What to do where none of the phonons can be learned from.
     """
 
     name: str
@@ -114,6 +116,7 @@ class TrainedMethod:
     on_mesh: Callable[[TrainedModel, ScreeningSettings | None], TrainedPredictor] | None = None
     labels_of_file: Callable[[Path], tuple[Sequence[Any], Mapping[str, int]]] | None = None
     check: Callable[[Mapping[str, Any]], object] = dict  # takes any
+    advice: str = "Use relaxed crystals without imaginary modes"
 
 
 def trained_method(name: str) -> TrainedMethod:
@@ -368,6 +371,7 @@ METHODS: dict[str, TrainedMethod] = {
         density_predictor,
         labels_of_file=jarvis_lessons,
         check=density_settings,
+        advice="Use relaxed crystals with phonons of supercells",
     ),
 }
 """The methods by the names that users type."""

@@ -193,7 +193,8 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
     Raises
     ------
     SettingError
-        If there is no such method, or a setting or the name cannot be used.
+        If there is no such method, or a setting or the name cannot be used; if materials are
+        chosen, where a file is learned.
     QueryError
         If the filter cannot be read.
     NotFoundError
@@ -210,6 +211,7 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
         model_name(method.method, task.name)
     report = TrainingReport()
     if task.file:
+        _check_file_alone(task)
         lessons = _lessons_of_file(Path(task.file), method, report)
         return _stored(database, task, method, lessons, report, progress, started)
     names = materials_where(database, task.query)
@@ -250,6 +252,13 @@ def _stored(
         left_out=report.counts,
         wall_seconds=time.monotonic() - started,
     )
+
+
+def _check_file_alone(task: TrainingTask) -> None:
+    """Refuse to choose among the records of a file: all are learned."""
+    chosen = {"query": task.query or None, "source": task.source or None}
+    given = {**chosen, "material-ids": task.material_ids}
+    check_options("a training from a file", (), given)
 
 
 def _lessons_of_file(
@@ -298,7 +307,7 @@ def _lessons(
         raise TrainingSetError(
             f"nothing can be learned from the phonons of {len(names)} materials: {said}",
             subject=report.source,
-            hint="Use relaxed crystals without imaginary modes",
+            hint=method.advice,
         )
     return lessons
 
@@ -357,13 +366,14 @@ def _with_origin(
 
 def _metrics(model: TrainedModel) -> list[MetricRecord]:
     """Return the scores of a card as records that can be searched for."""
+    is_set_aside = "n_held_out" in model.card  # else each is held out in turn
     return [
         MetricRecord(
             name=name,
             quantity=score.name,
             value=getattr(score, name),
-            data_set="held-out folds",
-            n_samples=model.n_training_samples,
+            data_set="compositions held out" if is_set_aside else "held-out folds",
+            n_samples=score.n_structures or model.n_training_samples,
         )
         for score in score_rows(model.card)
         for name in _METRICS

@@ -29,7 +29,7 @@ from screening.quantities import Property
 from screening.uncertainty.conformal import conformal_quantile, fewest_groups
 from screening.uncertainty.own_intervals import OwnCalibration, quantiles_at_risks, risks_with
 
-__all__ = ["Calibration", "calibrate", "held_out_coverage"]
+__all__ = ["Calibration", "calibrate", "check_stable", "held_out_coverage"]
 
 _TINY = np.finfo(np.float64).tiny
 _FEWEST_GROUPS = 2
@@ -223,6 +223,29 @@ def _chosen(values: Sequence[str], mask: NDArray[np.bool_]) -> list[str]:
     return [one for one, is_in in zip(values, mask, strict=True) if is_in]
 
 
+def check_stable(truth: Truth, groups: Sequence[str], alpha: float) -> None:
+    """Refuse a calibration set of too few stable crystals; no prediction is needed to know.
+
+    Parameters
+    ----------
+    truth, groups, alpha
+        As in `calibrate`.
+
+    Raises
+    ------
+    TrainingSetError
+        If stable crystals are of too few compositions for intervals with ends.
+    """
+    found = len(set(_chosen(groups, truth.has_thermodynamics)))
+    needed = fewest_groups(alpha)
+    if found < needed:
+        raise TrainingSetError(
+            f"stable crystals of {found} compositions to calibrate on, {needed} are needed",
+            subject="training",
+            hint="Give more stable crystals, or a larger calibration_fraction",
+        )
+
+
 def calibrate(
     estimates: Estimates, truth: Truth, groups: Sequence[str], alpha: float
 ) -> Calibration:
@@ -242,17 +265,11 @@ def calibrate(
     Raises
     ------
     TrainingSetError
-        If stable crystals are of too few compositions for intervals with ends.
+        As `check_stable` says.
     """
+    check_stable(truth, groups, alpha)
     scores = _scores(estimates, truth)
     own = _chosen(groups, scores.thermal)
-    needed = fewest_groups(alpha)
-    if len(set(own)) < needed:
-        raise TrainingSetError(
-            f"stable crystals of {len(set(own))} compositions to calibrate on, {needed} are needed",
-            subject="training",
-            hint="Give more stable crystals, or a larger calibration_fraction",
-        )
     risks = [one for one in risks_with(alpha) if len(set(own)) >= fewest_groups(one)]
     quantiles = {}
     for name in CURVES:

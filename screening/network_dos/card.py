@@ -12,7 +12,6 @@ import numpy as np
 from screening.metrics import regression_scores
 from screening.network_dos.baseline_rows import baseline_rows
 from screening.network_dos.calibration import held_out_coverage
-from screening.network_dos.domain import Domain
 from screening.network_dos.estimates import Estimates, Truth
 from screening.network_dos.labels import DosLabel
 from screening.network_dos.model import PredictedDos
@@ -75,7 +74,6 @@ def model_card(
     held_out: HeldOut,
     split: Split,
     settings: DosNetworkSettings,
-    domain: Domain,
 ) -> dict[str, Any]:
     """Collect what people should know, as plain JSON.
 
@@ -89,8 +87,6 @@ def model_card(
         Compositions of both.
     settings
         What the ensemble was trained with.
-    domain
-        What it vouches for.
     """
     labels, grid = held_out.labels, settings.grid
     reference = np.array([one.histogram for one in labels])
@@ -103,7 +99,6 @@ def model_card(
         curves=label_curves(labels, grid, SCORE_TEMPERATURES_K),
     )
     both = held_out.truth.has_thermodynamics & held_out.estimates.properties.stable
-    novelty = domain.novelty(held_out.predicted.latent, held_out.predicted.histograms)
     return {
         "reference": "doi:10.1103/PhysRevMaterials.7.023803",
         "sources": sorted({one.source for one in (*learned, *labels)}),
@@ -124,7 +119,6 @@ def model_card(
                 held_out.estimates, held_out.truth, held_out.groups, settings.alpha
             ),
         },
-        "held_out_refused": float((novelty > 1.0).mean()),
         "n_stable_in_both": int(both.sum()),
         "parity": _parity(held_out),
         "paper": dict(PAPER_FIGURES),

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from screening.digest import digest_of
 from screening.errors import ElementNotInModelError, ModelRefusedError, TrainingSetError
-from screening.network_dos.calibration import calibrate
+from screening.network_dos.calibration import calibrate, check_stable
 from screening.network_dos.card import HeldOut, model_card
 from screening.network_dos.domain import fit_domain
-from screening.network_dos.estimates import estimates_of, truth_of
+from screening.network_dos.estimates import Truth, estimates_of, truth_of
 from screening.network_dos.fitting import MemberTraining, Sample
 from screening.network_dos.graphs import GraphBuilder, element_features
 from screening.network_dos.labels import DosLabel, check_labels, labels_digest
@@ -88,10 +88,13 @@ def train_density_of_states(
     split = split_labels(ordered, settings)
     set_aside = set(split.calibration)
     learned = [one for one in ordered if one.group not in set_aside]
+    unseen = [one for one in ordered if one.group in set_aside]
+    truth = truth_of(unseen, settings.grid)
+    check_stable(truth, [one.group for one in unseen], settings.alpha)  # before all the work
     members = _Members(learned, split, settings, labels_digest(ordered), progress, checkpoint)
     weights = members.train()
     ensemble = Ensemble(settings, weights, element_features())
-    held_out = _held_out(ensemble, [one for one in ordered if one.group in set_aside], settings)
+    held_out = _held_out(ensemble, unseen, truth, settings)
     calibration = calibrate(held_out.estimates, held_out.truth, held_out.groups, settings.alpha)
     seen = ensemble.predict([one.structure for one in learned], _priors(learned))
     domain = fit_domain(
@@ -112,7 +115,7 @@ def train_density_of_states(
             "domain": domain.as_dict(),
         },
         card={
-            **model_card(learned, held_out, split, settings, domain),
+            **model_card(learned, held_out, split, settings),
             "history": members.histories,
             "wall_seconds": round(time.monotonic() - started, 1),
         },
@@ -150,12 +153,12 @@ def _priors(labels: Sequence[DosLabel]) -> FloatArray | None:
 
 
 def _held_out(
-    ensemble: Ensemble, labels: Sequence[DosLabel], settings: DosNetworkSettings
+    ensemble: Ensemble, labels: Sequence[DosLabel], truth: Truth, settings: DosNetworkSettings
 ) -> HeldOut:
     structures = [one.structure for one in labels]
     predicted = ensemble.predict(structures, _priors(labels))
     estimates = estimates_of(predicted.histograms, structures, settings.grid)
-    return HeldOut(labels, predicted, estimates, truth_of(labels, settings.grid))
+    return HeldOut(labels, predicted, estimates, truth)
 
 
 class _Members:

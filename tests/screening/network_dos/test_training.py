@@ -66,6 +66,7 @@ def test_the_card_holds_scores_beside_all_baselines(trained) -> None:
     assert {"mad", "skill", "mae"} <= set(next(iter(card["thermodynamics"].values())))
     assert len(card["history"]) == len(card["seeds"]) == 2
     assert card["sources"] == ["made"]
+    assert "held_out_refused" not in card  # the limit was set on the same crystals
 
 
 def test_predictions_are_modes_of_each_member(model, made_labels) -> None:
@@ -216,6 +217,22 @@ def test_training_sets_that_are_too_small_or_do_not_fit_are_refused(
     labels = [replace(made_labels[0], structure=heavy), *made_labels[1:]]
     with pytest.raises(ElementNotInModelError, match="no features of Lr"):
         train_density_of_states(labels, tiny_settings, "heavy")
+
+
+def test_too_few_stable_crystals_are_noticed_before_any_member_is_trained(
+    made_labels, tiny_settings, monkeypatch
+) -> None:
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(MemberTraining, "run_epoch", never)
+    with pytest.raises(AssertionError):
+        train_density_of_states(made_labels, tiny_settings, "stable")
+    imaginary = 6.0 * np.eye(66)[0]  # of two atoms, in the lowest bin
+    unstable = [replace(one, histogram=0.5 * (one.histogram + imaginary)) for one in made_labels]
+    with pytest.raises(TrainingSetError, match="stable crystals of 0 compositions") as caught:
+        train_density_of_states(unstable, tiny_settings, "unstable")
+    assert "calibration_fraction" in caught.value.hint
 
 
 def damaged(trained: TrainedModel, **changes) -> TrainedModel:
