@@ -168,8 +168,8 @@ def main() -> int:
         print(f"{what}: {len(part)} crystals, {len({one.group for one in part})} compositions")
     if options.model is not None:
         chosen = [one.material_id for one in stored.learned]
-        given = {name: value for name, value in vars(options).items() if name in _SETTINGS}
-        given = {name: value for name, value in given.items() if value is not None}
+        asked = {name: getattr(options, name) for name in _SETTINGS}
+        given = {name: value for name, value in asked.items() if value is not None}
         write_model(options.model, train_ensemble(options.db, options.source, chosen, given))
     return 0
 

@@ -54,6 +54,7 @@ __all__ = [
     "density_figures",
     "deviations",
     "dos_labels",
+    "knows",
     "ratio_figures",
     "throughput",
     "unseen_compositions",
@@ -326,7 +327,7 @@ def unseen_compositions(
 
 def coverage_of(model: DensityOfStatesModel, labels: Sequence[DosLabel]) -> Coverage:
     """Say whether the 90 % intervals at 300 K hold the truth of crystals."""
-    known = [one for one in labels if _knows(model, one)]
+    known = [one for one in labels if knows(model, one)]
     structures, grid = [one.structure for one in known], model.settings.grid
     estimates = estimates_of(model.predict(structures).histograms, structures, grid)
     truth = truth_of(known, grid)
@@ -342,7 +343,8 @@ def coverage_of(model: DensityOfStatesModel, labels: Sequence[DosLabel]) -> Cove
     return Coverage(inside, widths, len(labels) - len(known))
 
 
-def _knows(model: DensityOfStatesModel, label: DosLabel) -> bool:
+def knows(model: DensityOfStatesModel, label: DosLabel) -> bool:
+    """Whether the model has learned all elements of a crystal."""
     return {int(site.specie.Z) for site in label.structure} <= set(model.elements)
 
 

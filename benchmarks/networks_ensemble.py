@@ -22,6 +22,7 @@ from networks_density import (
     coverage_of,
     deviations,
     dos_labels,
+    knows,
     ratio_figures,
     throughput,
 )
@@ -119,8 +120,7 @@ def _is_known(
     label: DosLabel, model: DensityOfStatesModel, potentials: Mapping[str, Mapping[str, Any]]
 ) -> bool:
     """Whether the model knows its elements and no potential failed on it."""
-    known = _elements(label) <= set(model.elements)
-    return known and all(label.material_id in found for found in potentials.values())
+    return knows(model, label) and all(label.material_id in found for found in potentials.values())
 
 
 def _rows(
@@ -136,10 +136,6 @@ def _rows(
     for name, found in potentials.items():
         rows[name] = _row(np.array([found[one.material_id] for one in labels]), labels, grid)
     return rows, _refused(model, predicted)
-
-
-def _elements(label: DosLabel) -> set[int]:
-    return {int(site.specie.Z) for site in label.structure}
 
 
 def potential_histograms(

@@ -23,7 +23,7 @@ from screening.errors import (
 from screening.hessians import TrainingTolerances
 from screening.prediction import Prediction
 from screening.units import EV_PER_ANGSTROM3_TO_GPA
-from stores.training import is_source
+from stores.training_sources import is_source
 
 if TYPE_CHECKING:
     from flows.trained import TrainedPredictor

@@ -19,11 +19,11 @@ from screening.network_potential.labelled_cells import LabelledCell
 from stores.connect import Database
 from stores.query import parse_filter
 from stores.training_cells import StoredCells, stored_cells
+from stores.training_sources import listed_counts
 
 __all__ = ["GatheredCells", "gathered_cells"]
 
 _OF_ANY_CELL = ("formula_reduced", "chemsys", "elements", "n_elements", "calculator")
-_MOST_LISTED = 6
 _TO_NAME = "'phonoscreen cells import FILE --source NAME' says it of frames that do not"
 
 
@@ -106,8 +106,9 @@ def gathered_cells(
         )
     gathered = GatheredCells(tuple(found), n_from_phonons, n_from_files, left_out)
     if not source and len(gathered.sources) > 1:
+        listed = listed_counts(gathered.sources)
         raise TrainingSetError(
-            f"the cells were labelled by several, which do not mix: {_listed(gathered.sources)}",
+            f"the cells were labelled by several, which do not mix: {listed}",
             subject="--source",
             hint=f"Name the one to learn from with --source; {_TO_NAME}",
         )
@@ -132,7 +133,7 @@ def _of_files(
         raise TrainingSetError(
             f"no cell of the files was labelled by {source}",
             subject="--source",
-            hint=f"There are labels by {_listed(others)}; {_TO_NAME}",
+            hint=f"There are labels by {listed_counts(others)}; {_TO_NAME}",
         )
     return kept, {f"cell of a file, by {name}": count for name, count in sorted(others.items())}
 
@@ -146,12 +147,6 @@ def _of_database(database: Database, query: str, source: str, *, is_optional: bo
         if not is_optional:
             raise
         return StoredCells((), source, 0, {f"stored cells: {error.message}. {error.hint}": 1})
-
-
-def _listed(sources: Mapping[str, int]) -> str:
-    most = Counter(sources).most_common()
-    listed = ", ".join(f"{name} ({count})" for name, count in most[:_MOST_LISTED])
-    return f"{listed} and {len(most) - _MOST_LISTED} others" if most[_MOST_LISTED:] else listed
 
 
 def _others(query: str) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from stores.connect import Database, open_database
 from stores.documents import PredictionDocument
 from stores.importers import ImportReport, Parsed, ReadLimits, import_structures, iter_blocks
 from stores.query import by_field, in_values
-from stores.training import source_of
+from stores.training_sources import source_of
 
 if TYPE_CHECKING:
     from screening.predictors.interface import Predictor

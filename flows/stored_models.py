@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from flows.trained import METHODS, TrainedMethod, is_trained, method_of, trained_method
 from screening.errors import NotFoundError, SettingError
-from screening.shipped_models import read_shipped, shipped_name
+from screening.shipped_models import INSTALLED, read_shipped, shipped_name
 from screening.trained_model import METHOD_PREFIXES, model_name
 from stores.connect import Database
 from stores.documents.model import version_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from screening.trained_model import TrainedModel
+    from stores.documents.model import ModelDocument
 
 __all__ = ["find_model", "model_named"]
 
@@ -50,9 +53,10 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
 
     wanted = trained_method(method)
     _check_method(text or "")
-    name = _only_model(database, wanted) if text is None else text
+    known = list_models(database)
+    name = _only_model(known, wanted) if text is None else text
     whole = name if is_trained(name) else f"{wanted.name}:{name}"
-    is_stored = any(whole in {one.name, one.model_id} for one in list_models(database))
+    is_stored = any(whole in {one.name, one.model_id} for one in known)
     shipped = shipped_name(wanted.name, whole.partition(":")[2])
     if not is_stored and Path(name).is_file():
         model = read_model(Path(name))
@@ -118,15 +122,13 @@ def _check_method(text: str) -> None:
         )
 
 
-def _only_model(database: Database, method: TrainedMethod) -> str:
+def _only_model(known: Sequence[ModelDocument], method: TrainedMethod) -> str:
     """Return the name of the only model of a method, whose newest version counts.
 
     Where none is stored it is the one that is installed with the project.
     """
-    from stores.models import list_models
-
-    found = {one.name for one in list_models(database) if one.provenance.method == method.method}
-    installed = shipped_name(method.name, "phonoscreen")
+    found = {one.name for one in known if one.provenance.method == method.method}
+    installed = shipped_name(method.name, INSTALLED)
     if not found and installed is not None:
         return installed
     if not found:

@@ -13,9 +13,10 @@ from screening.errors import ModelCorruptError, ModelRefusedError, ModelUnavaila
 from screening.model_files import model_from_bytes
 from screening.trained_model import TrainedModel
 
-__all__ = ["SHIPPED_MODELS", "WEIGHTS_FOLDER", "read_shipped", "shipped_name"]
+__all__ = ["INSTALLED", "SHIPPED_MODELS", "WEIGHTS_FOLDER", "read_shipped", "shipped_name"]
 
-_DEFAULT = "phonoscreen"
+INSTALLED = "phonoscreen"
+"""What users call the default model of any method."""
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the files ``NAME.psm`` are."""
@@ -44,7 +45,7 @@ def shipped_name(method: str, text: str) -> str | None:
     ('phonoscreen-small', None)
     """
     known = SHIPPED_MODELS.get(method, {})
-    if text == _DEFAULT:
+    if text == INSTALLED:
         return next(iter(known), None)
     return text if text in known else None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stores.builders.incremental import chunks
 from stores.documents.prediction import PredictionDocument
 from stores.query import in_values
-from stores.training import is_source
+from stores.training_sources import is_source
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -7,7 +7,6 @@ models are labels only where they are asked for by name.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from stores.builders.incremental import chunks
 from stores.documents.phonon import PhononDocument
 from stores.documents.prediction import PredictionDocument
 from stores.query import in_values
+from stores.training_sources import Sourced, counts_of_sources, listed_counts
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from screening.prediction import ForceData
     from stores.connect import Database  # brings the databases along
 
-__all__ = ["TrainingPhonons", "TrainingReport", "is_source", "source_of", "training_phonons"]
+__all__ = ["TrainingPhonons", "TrainingReport", "training_phonons"]
 
-_MOST_LISTED = 6
-_DIGITS = 12  # of a model's digest, where a name alone does not tell models apart
 _GIVEN = frozenset({GIVEN_CELLS, GIVEN_FORCES})
 _FORCES, _CONSTANTS = "forces", "force_constants"
 
@@ -107,41 +105,13 @@ class TrainingReport:
         return [head, *(f"{count} left out: {reason}" for reason, count in self.counts.items())]
 
 
-def source_of(model: str, model_digest: str) -> str:
-    """Name a source: the model, with the start of its digest where it has one."""
-    return f"{model}@{model_digest[:_DIGITS]}" if model_digest else model
-
-
-def is_source(text: str, model: str, model_digest: str) -> bool:
-    """Whether a text, with or without the start of a digest, may name this source.
-
-    Examples
-    --------
-    >>> is_source("chgnet:0.3.0", "chgnet:0.3.0", "c0ffee"), is_source("a@c0f", "a", "c0ffee")
-    (True, True)
-    """
-    name, _, digits = text.rpartition("@")
-    return model == text or (model == name and model_digest.startswith(digits))
-
-
-@dataclass(frozen=True)
-class _Candidate:
+@dataclass(frozen=True, kw_only=True)
+class _Candidate(Sourced):
     """A prediction with phonons."""
 
     material_id: str
     prediction_id: str
-    model: str
-    model_digest: str
     merit: tuple[Any, ...]
-
-    @property
-    def named(self) -> str:
-        """The model with the start of its digest, where it has one of its own."""
-        return source_of(self.model, self.model_digest)
-
-    def is_called(self, text: str) -> bool:
-        """Whether a user may mean this model."""
-        return is_source(text, self.model, self.model_digest)
 
 
 def training_phonons(
@@ -242,17 +212,9 @@ def _of_one_source(
 def _no_one_source(
     found: Sequence[_Candidate], model: str | None, n_asked: int, *, is_none: bool
 ) -> TrainingSetError:
-    """Say which sources there are, shortly where names tell them apart."""
-    digests: dict[str, set[str]] = {}
-    for one in found:
-        digests.setdefault(one.model, set()).add(one.model_digest)
-    pairs = {
-        (one.named if len(digests[one.model]) > 1 else one.model, one.material_id) for one in found
-    }
-    counts = Counter(name for name, _ in pairs)
-    most = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_MOST_LISTED]
-    listed = ", ".join(f"{name} ({count})" for name, count in sorted(most))
-    listed += f" and {len(counts) - len(most)} others" if len(counts) > len(most) else ""
+    """Say which sources there are, and of how many materials."""
+    one_each = {(one.material_id, one.named): one for one in found}
+    listed = listed_counts(counts_of_sources(list(one_each.values())))
     if is_none:
         return TrainingSetError(
             f"none of {n_asked} materials has phonons" + (f" of {model}" if model else ""),

@@ -21,7 +21,7 @@ from stores.builders.incremental import chunks
 from stores.documents.phonon import PhononDocument
 from stores.labelled_cells import cell_sets_of
 from stores.query import Criteria, and_, by_field, in_values
-from stores.training import source_of
+from stores.training_sources import Sourced, counts_of_sources, listed_counts
 
 if TYPE_CHECKING:
     from screening.anharmonic import DisplacedCells
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredCells", "cells_of_displaced", "cells_of_forces", "stored_cells"]
 
-_MOST_LISTED = 6
 _GIVEN = frozenset({GIVEN_CELLS, GIVEN_FORCES})
 _LABELS = "labelled_cells"
 _SAME_ANGSTROM = 1e-8
@@ -58,25 +57,13 @@ class StoredCells:
     left_out: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class _Candidate:
+@dataclass(frozen=True, kw_only=True)
+class _Candidate(Sourced):
     """A document with cells."""
 
     order: tuple[str, str]
     collection: str
     key: str
-    model: str
-    model_digest: str
-
-    @property
-    def named(self) -> str:
-        """The model with the start of its digest, where it has one of its own."""
-        return source_of(self.model, self.model_digest)
-
-    def is_called(self, text: str) -> bool:
-        """Whether a user may mean this model."""
-        name, _, digits = text.rpartition("@")
-        return self.model == text or (self.model == name and self.model_digest.startswith(digits))
 
 
 def stored_cells(
@@ -136,11 +123,11 @@ def _labelled(
         for row in database.labelled_cells.query(one, fields):
             name, digest = str(row["calculator"]), str(row["calculator_digest"])
             yield _Candidate(
-                (row["material_id"] or "~", row["labelled_cells_id"]),
-                _LABELS,
-                row["labelled_cells_id"],
-                name,
-                "" if digest == digest_of({"given": name}) else digest,
+                order=(row["material_id"] or "~", row["labelled_cells_id"]),
+                collection=_LABELS,
+                key=row["labelled_cells_id"],
+                model=name,
+                model_digest="" if digest == digest_of({"given": name}) else digest,
             )
 
 
@@ -161,31 +148,24 @@ def _phonons(database: Database, material_ids: Sequence[str]) -> Iterator[_Candi
             origin = row["provenance"]
             given = origin["method"] in _GIVEN
             yield _Candidate(
-                (row["material_id"], row["prediction_id"]),
-                "phonons",
-                row["prediction_id"],
-                str(origin["model"]),
-                "" if given else str(origin["model_digest"]),
+                order=(row["material_id"], row["prediction_id"]),
+                collection="phonons",
+                key=row["prediction_id"],
+                model=str(origin["model"]),
+                model_digest="" if given else str(origin["model_digest"]),
             )
 
 
 def _no_one_source(found: Sequence[_Candidate], source: str) -> TrainingSetError:
-    digests: dict[str, set[str]] = {}
-    for one in found:
-        digests.setdefault(one.model, set()).add(one.model_digest)
-    counts = Counter(
-        one.named if len(digests[one.model]) > 1 else one.model for one in found
-    ).most_common()
-    listed = ", ".join(f"{name} ({count})" for name, count in counts[:_MOST_LISTED])
-    more = f" and {len(counts) - _MOST_LISTED} others" if len(counts) > _MOST_LISTED else ""
+    listed = listed_counts(counts_of_sources(found))
     if source:
         return TrainingSetError(
             f"no cell was labelled by {source}",
             subject="--source",
-            hint=f"There are labels by {listed}{more}",
+            hint=f"There are labels by {listed}",
         )
     return TrainingSetError(
-        f"the cells were labelled by several, which do not mix: {listed}{more}",
+        f"the cells were labelled by several, which do not mix: {listed}",
         subject="--source",
         hint="Name the one to learn from with --source",
     )

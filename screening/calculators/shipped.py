@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from screening.calculators.checks import CheckedCalculator
 from screening.calculators.trained_mace import load_trained_potential
-from screening.shipped_models import read_shipped, shipped_name
+from screening.shipped_models import INSTALLED, read_shipped, shipped_name
 
 __all__ = ["load_shipped", "shipped_potential"]
 
@@ -22,10 +22,10 @@ def shipped_potential(spec: str) -> str | None:
     >>> shipped_potential("phonoscreen"), shipped_potential("mace:medium")
     ('phonoscreen-small', None)
     """
-    family, colon, name = spec.partition(":")
-    if not colon:
-        return shipped_name("mace", spec) if spec == "phonoscreen" else None
-    return shipped_name("mace", name) if family == "mace" else None
+    family, _, name = spec.partition(":")
+    if spec == INSTALLED or (family == "mace" and name):
+        return shipped_name("mace", name or spec)
+    return None
 
 
 def load_shipped(name: str) -> CheckedCalculator:

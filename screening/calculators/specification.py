@@ -24,6 +24,7 @@ from typing import Any
 from screening.calculators.committee import Committee
 from screening.calculators.interface import ForceCalculator
 from screening.errors import ModelRefusedError, SettingError
+from screening.shipped_models import INSTALLED
 
 __all__ = [
     "DEFAULT_CALCULATOR",
@@ -33,14 +34,14 @@ __all__ = [
     "split_members",
 ]
 
-DEFAULT_CALCULATOR = "phonoscreen"
+DEFAULT_CALCULATOR = INSTALLED
 """What computes where nobody says: it is installed with the project and works offline."""
 
 _MAX_LENGTH = 4000
 _SOLVE_FOR_ELECTRONS = {
     "chgnet": False,
     "mace": False,
-    "phonoscreen": False,
+    INSTALLED: False,
     "gpaw": True,
     "espresso": True,
 }
@@ -83,10 +84,10 @@ def _load_one(spec: str) -> ForceCalculator:
         from screening.calculators.chgnet import DEFAULT_VERSION, load_chgnet
 
         return load_chgnet(rest if colon else DEFAULT_VERSION)
-    if family == "mace" or spec == "phonoscreen":
+    if family == "mace" or spec == INSTALLED:
         from screening.calculators.mace import load_mace
 
-        return load_mace(rest if colon else DEFAULT_CALCULATOR)
+        return load_mace(rest if colon else INSTALLED)
     path, options = parse_call(spec)
     if path == "gpaw":
         from screening.calculators.gpaw import load_gpaw

@@ -15,6 +15,7 @@ from pymatgen.core import Element, Structure
 from screening.electronegativity import pauling_electronegativity
 from screening.linear_entropy.masses import natural_masses_amu
 from screening.prediction import FloatArray
+from screening.surroundings import surroundings_of
 
 __all__ = ["FEATURES", "structure_features"]
 
@@ -30,8 +31,6 @@ FEATURES = (
     "row",  # mean over atoms, of the periodic table
 )
 """Names of the features, in their order."""
-
-_BOND_TOLERANCE = 1.25
 
 
 def structure_features(structures: Sequence[Structure]) -> FloatArray:
@@ -51,15 +50,15 @@ def _features(structure: Structure) -> list[float]:
     numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
     masses = np.log(natural_masses_amu(numbers))
     negativity, electrons, rows = np.array([_of_element(int(one)) for one in numbers]).T
-    nearest, coordination = _surroundings(structure)
+    around = surroundings_of(structure)
     return [
         float(masses.mean()),
         float(masses.std()),
         float(np.log(structure.volume / len(structure))),
         float(negativity.mean()),
         float(negativity.std()),
-        nearest,
-        coordination,
+        float(np.log(around.nearest_angstrom).mean()),
+        around.coordination,
         float(electrons.mean()),
         float(rows.mean()),
     ]
@@ -72,17 +71,3 @@ def _of_element(number: int) -> tuple[float, float, float]:
     cores = (0, 2, 10, 18, 36, 54, 86)
     core = max(one for one in cores if one < number)
     return pauling_electronegativity(number), float(number - core), float(element.row)
-
-
-def _surroundings(structure: Structure) -> tuple[float, float]:
-    """Mean logarithm of the nearest distance in Å, and mean number of neighbours."""
-    radius = 3.0
-    while True:
-        centres, _, _, distances = structure.get_neighbor_list(radius)
-        nearest = np.full(len(structure), np.inf)
-        np.minimum.at(nearest, centres, distances)
-        if nearest.max() * _BOND_TOLERANCE <= radius:
-            break
-        radius *= 1.5
-    close = distances <= _BOND_TOLERANCE * nearest[centres]
-    return float(np.log(nearest).mean()), float(close.sum()) / len(structure)

@@ -17,6 +17,7 @@ import numpy as np
 
 from screening.electronegativity import pauling_electronegativity
 from screening.prediction import FloatArray, Thermodynamics, frozen_array
+from screening.surroundings import surroundings_of
 from screening.units import BOLTZMANN_MEV_PER_K, PLANCK_MEV_PER_THZ
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ _SCALES: Mapping[str, tuple[float, float]] = {
     "mass": (math.log(40.0), 0.8),  # ln of u
     "elements": (2.0, 2.0),  # number of different elements
 }
-_BOND_TOLERANCE = 1.25  # of the shortest distance at each atom
 _REFERENCE_TEMPERATURE_K = 300.0
 _CLASSES = {
     "hydride": {"H"},
@@ -80,7 +80,7 @@ def correction_features(structure: Structure, curves: Thermodynamics) -> FloatAr
 def domain_features(structure: Structure, curves: Thermodynamics) -> FloatArray:
     """Return what the domain is judged by, in the order of the names."""
     values = _values(structure, curves)
-    values["coordination"] = _scaled("coordination", _coordination(structure))
+    values["coordination"] = _scaled("coordination", surroundings_of(structure).coordination)
     return frozen_array([values[name] for name in DOMAIN_FEATURES])
 
 
@@ -129,16 +129,3 @@ def _values(structure: Structure, curves: Thermodynamics) -> dict[str, float]:
 def _scaled(name: str, value: float) -> float:
     centre, scale = _SCALES[name]
     return (value - centre) / scale
-
-
-def _coordination(structure: Structure) -> float:
-    """Mean number of neighbours within 1.25 times the nearest distance of each atom."""
-    radius = 3.0
-    while True:
-        centres, _, _, distances = structure.get_neighbor_list(radius)
-        nearest = np.full(len(structure), np.inf)
-        np.minimum.at(nearest, centres, distances)
-        if nearest.max() * _BOND_TOLERANCE <= radius:
-            break
-        radius *= 1.5
-    return float((distances <= _BOND_TOLERANCE * nearest[centres]).sum()) / len(structure)
