@@ -171,7 +171,7 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
     text
         ``NAME``, ``NAME@VERSION``, a file that 'models export' wrote, ``phonoscreen`` for the
         potential that is installed with the project, or a network that was trained elsewhere,
-        ``mace:FILE@SHA256`` or ``mace:medium`` and other published names.
+        ``mace:FILE@SHA256``, or ``mace:medium@SHA256`` and other published names.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def starting_model(database: Database, text: str) -> TrainedModel | None:
         if path.suffix != _MODEL_ENDING:
             return _foundation(bare)
         model = read_model(path, pinned["digits"] if pinned else "")
-    elif text != bare and f"mace:{bare}" not in names and bare in published_names():
+    elif text != bare and f"mace:{bare}" not in names and str(path) in published_names():
         return _foundation(bare)
     elif f"mace:{bare}" not in names and (shipped := shipped_potential(text)) is not None:
         model = read_shipped("mace", shipped)

@@ -66,7 +66,7 @@ def train(  # noqa: PLR0913 - every option is an argument
     ] = None,
     descriptor: Annotated[
         str | None,
-        typer.Option(help="Of ldml: afs, bso4, scattering or mace:NAME. [default: afs]"),
+        typer.Option(help="Of ldml: afs, bso4, scattering or mace:NAME@SHA256. [default: afs]"),
     ] = None,
     prior: Annotated[
         str | None,

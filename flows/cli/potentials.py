@@ -58,7 +58,7 @@ StartFrom = Annotated[
     str | None,
     typer.Option(
         help="Of mace: weights to start from: a stored model, FILE.psm, or a published network "
-        "as mace:FILE.model@SHA256 or mace:medium."
+        "as mace:FILE.model@SHA256 or mace:medium@SHA256."
     ),
 ]
 Checkpoints = Annotated[

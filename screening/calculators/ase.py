@@ -102,7 +102,7 @@ def _import(path: str) -> Any:
         raise ModelRefusedError(
             f"{path!r} names no calculator",
             subject="calculator",
-            hint="Use chgnet, mace:NAME, mace:FILE@SHA256, gpaw, espresso or "
+            hint="Use chgnet, mace:FILE@SHA256, mace:NAME@SHA256, gpaw, espresso or "
             "package.module.Class(key=value); vasp goes with --fallback alone",
         )
     try:

@@ -3,8 +3,9 @@
 A MACE file is a pickled module: reading it runs whatever it holds. A file is therefore read
 only when the specification carries the start of its SHA-256, which the first refusal prints;
 whoever types it vouches for the file. The bytes that were hashed are the bytes that are read.
+Published models are downloaded by the ``mace`` package from its own releases, which name no
+digests; they are files like any other.
 A potential that was trained here is a file of plain numbers, which needs no such care.
-Published names are downloaded by the ``mace`` package from its own releases.
 
 References
 ----------
@@ -169,16 +170,16 @@ def load_mace(text: str) -> CheckedCalculator:
     Parameters
     ----------
     text
-        What follows ``mace:``: a published name, ``phonoscreen-small`` for the potential that
-        is installed with the project, ``FILE.psm`` for one that was trained here, with
-        ``@SHA256`` or without, or ``FILE@SHA256`` with at least 16 digits for any other file.
-        Models with several heads need ``#head`` at the end.
+        What follows ``mace:``: ``phonoscreen-small`` for the potential that is installed with
+        the project, ``FILE.psm`` for one that was trained here, with ``@SHA256`` or without, or
+        ``NAME@SHA256`` for a published model and ``FILE@SHA256`` for any other file, both with
+        at least 16 digits. Models with several heads need ``#head`` at the end.
 
     Raises
     ------
     ModelRefusedError
-        If a file comes without its digest, the name is unknown, the file holds no MACE, or
-        the head is unknown or missing where there are several.
+        If a file or a published name comes without its digest, the name is unknown, the file
+        holds no MACE, or the head is unknown or missing where there are several.
     ModelCorruptError
         If the file's digest is another one.
     ModelUnavailableError
@@ -231,19 +232,26 @@ def read_mace_module(text: str) -> MaceModule:
         As `load_mace` says.
     """
     pinned = _PINNED.fullmatch(text)
-    if pinned:
-        path = Path(pinned["path"]).expanduser()
-        return _pinned_file(path, pinned["digits"].lower())
-    if _NAME.fullmatch(text) and not Path(text).is_file():
-        path = _published(text)
-        return _unpickled(_read(path), f"mace:{text}", path)
-    path = Path(text).expanduser()
-    found = hashlib.sha256(_read(path)).hexdigest()
-    raise ModelRefusedError(
-        f"a MACE file runs code when it is read; this one has the SHA-256 {found}",
-        subject=str(path),
-        hint=f"If you trust it, write mace:{path}@{found[:_MIN_DIGITS]}",
-    )
+    given = pinned["path"] if pinned else text
+    path = Path(given).expanduser()
+    is_published = _NAME.fullmatch(given) is not None and not path.is_file()
+    if is_published:
+        path = _published(given)
+    data = _read(path)
+    found = hashlib.sha256(data).hexdigest()
+    if pinned is None:
+        raise ModelRefusedError(
+            f"a MACE file runs code when it is read; this one has the SHA-256 {found}",
+            subject=str(path),
+            hint=f"If you trust it, write mace:{given}@{found[:_MIN_DIGITS]}",
+        )
+    if not found.startswith(pinned["digits"].lower()):
+        raise ModelCorruptError(
+            f"SHA-256 is {found}, expected {pinned['digits'].lower()}",
+            subject=str(path),
+            hint="The file is damaged or was replaced",
+        )
+    return _unpickled(data, f"mace:{given if is_published else path.name}", path)
 
 
 def published_names() -> list[str]:
@@ -282,19 +290,6 @@ def _published(name: str) -> Path:
             hint="Run once with a network, copy its file here and use mace:FILE@SHA256,"
             " or use chgnet, whose weights are installed",
         ) from error
-
-
-def _pinned_file(path: Path, digits: str) -> MaceModule:
-    """Read a file whose digest begins as the user says."""
-    data = _read(path)
-    found = hashlib.sha256(data).hexdigest()
-    if not found.startswith(digits):
-        raise ModelCorruptError(
-            f"SHA-256 is {found}, expected {digits}",
-            subject=str(path),
-            hint="The file is damaged or was replaced",
-        )
-    return _unpickled(data, f"mace:{path.name}", path)
 
 
 def _unpickled(data: bytes, name: str, path: Path) -> MaceModule:

@@ -3,13 +3,13 @@
     phonoscreen                          the small MACE that is installed with the project: default
     chgnet                               packaged weights 0.3.0 (also chgnet:r2scan)
     mace:/path/file.psm                  a potential that was trained here; @SHA256 if wanted
-    mace:medium                          a published model, downloaded once
+    mace:medium@0123456789abcdef         a published model, downloaded once, with its SHA-256
     mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
     ase.calculators.lj.LennardJones(rc=8.0, smooth=True)
-    mace:medium#NAME                     one head of a model that has several
+    mace:FILE@SHA256#NAME                one head of a model that has several
     gpaw(ecut_ev=500)                    density functional theory in plane waves
     espresso(pseudo_dir='/path', born=True)  the same with the pw.x and ph.x installed
-    chgnet,mace:medium                   a committee: the mean of its members
+    phonoscreen,chgnet                   a committee: the mean of its members
 
 Arguments are literals behind keywords: the text is parsed, never evaluated.
 """
@@ -54,7 +54,7 @@ def load_calculator(spec: str) -> ForceCalculator:
     Parameters
     ----------
     spec
-        ``phonoscreen``, ``chgnet``, ``mace:NAME``, ``mace:FILE.psm``, ``mace:FILE@SHA256``,
+        ``phonoscreen``, ``chgnet``, ``mace:FILE.psm``, ``mace:FILE@SHA256``, ``mace:NAME@SHA256``,
         ``gpaw(key=value)``, ``espresso(key=value)``, ``module.path.Class(key=value)`` or
         several of them with commas between.
 
@@ -200,7 +200,8 @@ def parse_call(spec: str) -> tuple[str, dict[str, Any]]:
         raise ModelRefusedError(
             f"cannot read {spec!r}: {error}",
             subject="calculator",
-            hint="Use chgnet, mace:NAME, mace:FILE@SHA256 or package.module.Class(key=literal)",
+            hint="Use chgnet, mace:FILE@SHA256, mace:NAME@SHA256 or "
+            "package.module.Class(key=literal)",
         ) from error
 
 

@@ -39,7 +39,7 @@ def foundation_potential(text: str) -> TrainedModel:
     ----------
     text
         What follows ``mace:``, as `screening.calculators.mace.read_mace_module` takes it: a
-        published name, or ``FILE@SHA256``.
+        published name or a file, with ``@SHA256``.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def foundation_potential(text: str) -> TrainedModel:
     Raises
     ------
     ModelRefusedError
-        If the file comes without its digest, or the network cannot be expressed here; the
+        If it comes without its digest, or the network cannot be expressed here; the
         subject is the part that cannot.
     ModelCorruptError, ModelUnavailableError
         If the file is another one, or is missing.

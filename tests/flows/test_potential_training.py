@@ -217,7 +217,9 @@ def test_a_training_starts_from_a_network_of_the_package(uri, tmp_path, monkeypa
     assert "not known" in " ".join(model.card["notes"])
     monkeypatch.setattr("screening.calculators.mace._published", lambda _: file)  # downloaded
     with open_database(uri) as database:
-        assert starting_model(database, "mace:medium").name == "medium"
+        with pytest.raises(ModelRefusedError, match="runs code"):
+            starting_model(database, "mace:medium")
+        assert starting_model(database, f"mace:medium@{digits}").name == "medium"
         with pytest.raises(NotFoundError):
             starting_model(database, "medium")
 

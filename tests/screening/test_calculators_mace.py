@@ -143,6 +143,19 @@ def test_unknown_names_and_missing_files() -> None:
         load_calculator("mace:https://example.org/x.model")
 
 
+def test_a_published_model_is_read_only_under_its_digest(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = _digest(model_file)[:16]
+    monkeypatch.setattr("screening.calculators.mace._published", lambda _: model_file)
+    with pytest.raises(ModelRefusedError, match="runs code") as caught:
+        load_calculator("mace:medium")
+    assert f"mace:medium@{digits}" in caught.value.hint
+    assert load_calculator(f"mace:medium@{digits}").name == "mace:medium"
+    with pytest.raises(ModelCorruptError, match="expected 0000"):
+        load_calculator(f"mace:medium@{'0' * 16}")
+
+
 def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_args: object, **_kwargs: object) -> None:
         raise OSError("no network")
