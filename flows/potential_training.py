@@ -12,10 +12,12 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.gathered_cells import GatheredCells, gathered_cells
+from flows.last_layers import with_own_last_layer
 from flows.trained import SOURCES
 from screening.digest import digest_of
 from screening.errors import ModelRefusedError, SettingError
@@ -39,6 +41,8 @@ __all__ = [
 
 EpochListener = Callable[[str, str, int, int], None]
 """Told the name of a model, what to know of an epoch, its number, and how many there are."""
+CellListener = Callable[[str, int, int], None]
+"""Told the name of a model, how many cells its last layer has seen, and how many there are."""
 
 METHOD = METHOD_PREFIXES["mace"]
 _MODEL_ENDING = ".psm"
@@ -79,6 +83,9 @@ class PotentialTask:
         Folder for what training has reached; empty for `default_checkpoints`.
     committee
         Number of models, each with a seed of its own.
+    last_layer
+        Whether to fit, after each training, the posterior of the last layer, which potentials
+        can be drawn from: ``mace:FILE.psm#4``.
     """
 
     query: str = ""
@@ -91,6 +98,7 @@ class PotentialTask:
     start_from: str = ""
     checkpoints: str = ""
     committee: int = 1
+    last_layer: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +227,10 @@ def _foundation(text: str) -> TrainedModel:
 
 
 def train_potentials(
-    database_uri: str, task: PotentialTask, listener: EpochListener | None = None
+    database_uri: str,
+    task: PotentialTask,
+    listener: EpochListener | None = None,
+    cell_listener: CellListener | None = None,
 ) -> PotentialTraining:
     """Train one potential, or a committee of them, and store each as soon as it is ready.
 
@@ -231,13 +242,15 @@ def train_potentials(
         What, and on what.
     listener
         Told of every epoch.
+    cell_listener
+        Told of every cell that a last layer is fitted to.
 
     Raises
     ------
     SettingError
         If a setting or the name cannot be used.
     ScreeningError
-        As `gathered_cells`, `starting_model` and
+        As `gathered_cells`, `starting_model`, `with_own_last_layer` and
         `screening.network_potential.training.train_potential` say.
     """
     started = time.monotonic()
@@ -261,10 +274,19 @@ def train_potentials(
     for own_name, own_settings in members:
         kept.append(folder / _checkpoint_name(gathered.cells, own_settings, own_name, start))
         model = _trained(gathered, own_settings, own_name, kept[-1], start, listener)
+        if task.last_layer:
+            seen = partial(cell_listener or _unheard, own_name)
+            model = with_own_last_layer(
+                database_uri, model, gathered.cells, own_settings.device, seen
+            )
         models[_stored(database_uri, model)] = model
     for one in kept:  # all of them at the end: a committee goes on with the member it was at
         one.unlink(missing_ok=True)
     return PotentialTraining(models, gathered, time.monotonic() - started)
+
+
+def _unheard(name: str, done: int, total: int) -> None:
+    del name, done, total
 
 
 def _with_seed(settings: MaceTrainingSettings, seed: int) -> MaceTrainingSettings:

@@ -58,6 +58,7 @@ SOURCES = "sources"
 
 _ONE_POINT_ANGSTROM = 1e-3  # a mesh of the zone centre alone
 _MODEL_ENDING = ".psm"
+_SAMPLES = re.compile(r"#[0-9]+\s*$")
 _FILE_DIGEST = re.compile(r"@([0-9a-fA-F]{8,64})$")
 
 
@@ -242,8 +243,8 @@ def load_trained(spec: str, settings: ScreeningSettings | None = None) -> Traine
 
 def trained_file(spec: str) -> Path | None:
     """Return the file of a trained model or potential; None for anything else."""
-    file, digest = _file_and_digest(spec)
     method = spec.partition(":")[0].strip()
+    file, digest = _file_and_digest(_SAMPLES.sub("", spec) if method == "mace" else spec)
     is_one = is_trained(spec) or (method == "mace" and file.endswith(_MODEL_ENDING))
     is_shipped = not digest and shipped_name(method, file) is not None
     return Path(file) if is_one and file and not is_shipped else None

@@ -19,6 +19,7 @@ from flows.cli.potentials import (
     Device,
     Epochs,
     HeldOut,
+    LastLayer,
     MaxSeconds,
     PotentialOptions,
     Preset,
@@ -92,6 +93,7 @@ def train(  # noqa: PLR0913 - every option is an argument
     committee: CommitteeSize = None,
     device: Device = None,
     held_out: HeldOut = None,
+    last_layer: LastLayer = False,
     settings: Annotated[
         Path | None, typer.Option("--settings", help="JSON file with settings of the training.")
     ] = None,
@@ -115,7 +117,16 @@ def train(  # noqa: PLR0913 - every option is an argument
 
     given = {"variant": variant, "descriptor": descriptor, "prior": prior, "jarvis": jarvis}
     options = PotentialOptions(
-        cells, preset, epochs, max_seconds, start_from, checkpoints, committee, device, held_out
+        cells,
+        preset,
+        epochs,
+        max_seconds,
+        start_from,
+        checkpoints,
+        committee,
+        device,
+        held_out,
+        last_layer,
     )
     if method == POTENTIAL:
         check_options(POTENTIAL, (), given)

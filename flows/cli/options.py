@@ -15,10 +15,10 @@ Calculator = Annotated[
     typer.Option(
         "--calculator",
         "-c",
-        help="phonoscreen, chgnet, mace:FILE, mace:NAME@SHA256, gpaw, espresso, or an ASE "
-        "calculator by import path such as 'ase.calculators.emt.EMT'; several, separated by "
-        "commas, make a committee. To screen and plan, also a trained model: rf-ifc:FILE, "
-        "ldml:FILE or alignn:FILE.",
+        help="phonoscreen, chgnet, mace:FILE, mace:FILE.psm#4 (four drawn potentials), "
+        "mace:NAME@SHA256, gpaw, espresso, or an ASE calculator by import path such as "
+        "'ase.calculators.emt.EMT'; several, separated by commas, make a committee. "
+        "To screen and plan, also a trained model: rf-ifc:FILE, ldml:FILE or alignn:FILE.",
     ),
 ]
 Workers = Annotated[

@@ -113,6 +113,8 @@ class TrainPotentialMaker(Maker):
     query, source, model_name, preset, settings, epochs, start_from, checkpoints, committee
         As in :class:`flows.potential_training.PotentialTask`. Workers that share no home need a
         folder for ``checkpoints`` that they do share to go on with each other's work.
+    last_layer
+        As there.
     """
 
     name: str = "train a potential"
@@ -125,6 +127,7 @@ class TrainPotentialMaker(Maker):
     start_from: str = ""
     checkpoints: str = ""
     committee: int = 1
+    last_layer: bool = False
 
     def make(self, database_uri: str, after: Sequence[Any] = ()) -> Job:
         """Return the job; ``after`` takes outputs of jobs that must have ended before."""
@@ -138,6 +141,7 @@ class TrainPotentialMaker(Maker):
             "start_from": self.start_from,
             "checkpoints": self.checkpoints,
             "committee": self.committee,
+            "last_layer": self.last_layer,
         }
         made = train_potentials_job(database_uri, task, list(after))
         made.name = self.name

@@ -13,7 +13,7 @@ from screening.digest import digest_of
 from screening.errors import SettingError
 from screening.prediction import FloatArray
 
-__all__ = ["Committee"]
+__all__ = ["Committee", "joined"]
 
 _MIN_MEMBERS = 2
 
@@ -26,6 +26,8 @@ class Committee:
     ----------
     members
         At least two calculators, no two with the same digest.
+    called
+        What the name says in place of the names of the members; empty for those.
 
     Raises
     ------
@@ -34,6 +36,7 @@ class Committee:
     """
 
     members: tuple[ForceCalculator, ...]
+    called: str = ""
 
     def __post_init__(self) -> None:
         if len({member.digest for member in self.members}) < max(_MIN_MEMBERS, len(self.members)):
@@ -45,8 +48,8 @@ class Committee:
 
     @cached_property
     def name(self) -> str:
-        """Names of the members, in the order given."""
-        return ",".join(member.name for member in self.members)
+        """What it is called, or the names of the members in the order given."""
+        return self.called or ",".join(member.name for member in self.members)
 
     @cached_property
     def digest(self) -> str:
@@ -96,6 +99,36 @@ class Committee:
         results = [member.energy_forces_stress(cell, positions, numbers) for member in self.members]
         energies, forces, stresses = zip(*results, strict=True)
         return float(np.mean(energies)), _mean(forces), _mean(stresses)
+
+
+def joined(parts: Sequence[ForceCalculator]) -> ForceCalculator:
+    """Make one calculator of several, each of which may be a committee itself.
+
+    Parameters
+    ----------
+    parts
+        One calculator, which is returned as it is, or several: their members together are then
+        the committee, so that the spread is that of all of them.
+
+    Raises
+    ------
+    SettingError
+        If two members are the same, or the parts have different numbers of members: the mean
+        would silently weigh one part more than another.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    own = [part.members or (part,) for part in parts]
+    if len({len(members) for members in own}) > 1:
+        said = ", ".join(f"{x.name} ({len(y)})" for x, y in zip(parts, own, strict=True))
+        raise SettingError(
+            f"the parts of a committee have different numbers of members: {said}",
+            subject="calculator",
+            hint="Draw as many potentials of each, such as mace:A.psm#4,mace:B.psm#4, or of none",
+        )
+    is_nested = any(part.members for part in parts)
+    members = tuple(one for some in own for one in some)
+    return Committee(members, called=",".join(part.name for part in parts) if is_nested else "")
 
 
 def _mean(arrays: Sequence[FloatArray]) -> FloatArray:

@@ -26,10 +26,15 @@ from typing import Any
 import numpy as np
 
 from screening.calculators.checks import CheckedCalculator
+from screening.calculators.committee import Committee
 from screening.calculators.interface import IndexArray
 from screening.calculators.mace_package import default_type, import_mace
 from screening.calculators.shipped import load_shipped
-from screening.calculators.trained_mace import load_trained_file
+from screening.calculators.trained_mace import (
+    load_sampled_potentials,
+    load_trained_file,
+    number_of_samples,
+)
 from screening.digest import digest_of
 from screening.errors import (
     ElementNotInModelError,
@@ -38,13 +43,16 @@ from screening.errors import (
     ModelUnavailableError,
     TooLargeError,
 )
+from screening.model_files import read_model
 from screening.prediction import FloatArray
-from screening.shipped_models import shipped_name
+from screening.shipped_models import read_shipped, shipped_name
+from screening.trained_model import TrainedModel
 
 __all__ = [
     "MaceEngine",
     "MaceModule",
     "load_mace",
+    "load_mace_or_samples",
     "model_heads",
     "published_names",
     "read_mace_module",
@@ -55,6 +63,7 @@ _MAX_BYTES = 4 * 1024**3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _HEAD = re.compile(r"(?P<rest>.+)#(?P<head>[^#@/]+)")
 _TRAINED = re.compile(r"(?P<path>.+\.psm)(?:@(?:sha256=)?(?P<digits>[0-9a-fA-F]{8,64}))?")
+_SAMPLED = re.compile(r"(?P<model>.+\.psm(?:@[^#]*)?|[^#]+)#(?P<count>.*)")
 _PINNED = re.compile(r"(?P<path>.+)@(?:sha256=)?(?P<digits>[0-9a-fA-F]{16,64})")
 
 
@@ -179,12 +188,20 @@ def load_mace(text: str) -> CheckedCalculator:
     ------
     ModelRefusedError
         If a file or a published name comes without its digest, the name is unknown, the file
-        holds no MACE, or the head is unknown or missing where there are several.
+        holds no MACE, the head is unknown or missing where there are several, or the text names
+        several potentials, as `load_mace_or_samples` takes it.
     ModelCorruptError
         If the file's digest is another one.
     ModelUnavailableError
         If the package is missing, or the model must be downloaded and cannot be.
     """
+    sampled = _sampled(text)
+    if sampled is not None:
+        raise ModelRefusedError(
+            "names several potentials where one is needed",
+            subject=f"mace:{text}",
+            hint=f"Leave #{sampled['count']} out",
+        )
     shipped = shipped_name("mace", text)
     if shipped is not None:
         return load_shipped(shipped)
@@ -207,6 +224,49 @@ def load_mace(text: str) -> CheckedCalculator:
         digest=own if several else found.sha256,
         elements=frozenset(engine.numbers),
     )
+
+
+def load_mace_or_samples(text: str) -> CheckedCalculator | Committee:
+    """Load a MACE model, or potentials that are drawn around one.
+
+    Parameters
+    ----------
+    text
+        As `load_mace` takes it. What was trained here may end in ``#4``: then four potentials are
+        drawn from the posterior of its last layer.
+
+    Raises
+    ------
+    SettingError
+        If what follows ``#`` is no number that can be drawn.
+    ModelRefusedError
+        If a potential that was trained here carries no last layer.
+    ModelCorruptError, ModelUnavailableError
+        As `load_mace` says.
+    """
+    sampled = _sampled(text)
+    if sampled is None:
+        return load_mace(text)
+    count = number_of_samples(sampled["count"])
+    return load_sampled_potentials(_own_model(sampled["model"]), count)
+
+
+def _sampled(text: str) -> re.Match[str] | None:
+    """Tell the number behind a potential that was trained here from a head of other models."""
+    found = None if _TRAINED.fullmatch(text) else _SAMPLED.fullmatch(text)
+    if found is None:
+        return None
+    is_own = shipped_name("mace", found["model"]) or _TRAINED.fullmatch(found["model"])
+    return found if is_own else None
+
+
+def _own_model(text: str) -> TrainedModel:
+    shipped = shipped_name("mace", text)
+    if shipped is not None:
+        return read_shipped("mace", shipped)
+    trained = _TRAINED.fullmatch(text)
+    assert trained is not None
+    return read_model(Path(trained["path"]).expanduser(), (trained["digits"] or "").lower())
 
 
 @dataclass(frozen=True, eq=False)

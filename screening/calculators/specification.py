@@ -3,6 +3,9 @@
     phonoscreen                          the small MACE that is installed with the project: default
     chgnet                               packaged weights 0.3.0 (also chgnet:r2scan)
     mace:/path/file.psm                  a potential that was trained here; @SHA256 if wanted
+    mace:/path/file.psm#4                a committee of four potentials, drawn around it from the
+                                         posterior of its last layer ('train mace --last-layer');
+                                         their mean is the potential itself
     mace:medium@0123456789abcdef         a published model, downloaded once, with its SHA-256
     mace:/path/file.model@0123456789abcdef  a file, with the start of its SHA-256
     ase.calculators.lj.LennardJones(rc=8.0, smooth=True)
@@ -21,7 +24,7 @@ import re
 from functools import cache
 from typing import Any
 
-from screening.calculators.committee import Committee
+from screening.calculators.committee import joined
 from screening.calculators.interface import ForceCalculator
 from screening.errors import ModelRefusedError, SettingError
 from screening.shipped_models import INSTALLED
@@ -54,16 +57,18 @@ def load_calculator(spec: str) -> ForceCalculator:
     Parameters
     ----------
     spec
-        ``phonoscreen``, ``chgnet``, ``mace:FILE.psm``, ``mace:FILE@SHA256``, ``mace:NAME@SHA256``,
-        ``gpaw(key=value)``, ``espresso(key=value)``, ``module.path.Class(key=value)`` or
-        several of them with commas between.
+        ``phonoscreen``, ``chgnet``, ``mace:FILE.psm``, ``mace:FILE.psm#4``,
+        ``mace:FILE@SHA256``, ``mace:NAME@SHA256``, ``gpaw(key=value)``,
+        ``espresso(key=value)``, ``module.path.Class(key=value)`` or several of them with commas
+        between.
 
     Raises
     ------
     SettingError
         If the text cannot be read.
     ModelRefusedError
-        If it names nothing usable, or a file without its digest.
+        If it names nothing usable, a file without its digest, or asks for a committee of a
+        potential that carries no last layer.
     ModelUnavailableError
         If a package must be installed or a model downloaded first.
     ExecutableMissingError, PseudopotentialMissingError
@@ -71,10 +76,7 @@ def load_calculator(spec: str) -> ForceCalculator:
     ModelCorruptError
         If a file does not have the digest given.
     """
-    parts = split_members(spec)
-    if len(parts) == 1:
-        return _load_one(parts[0])
-    return Committee(tuple(_load_one(part) for part in parts))
+    return joined([_load_one(part) for part in split_members(spec)])
 
 
 def _load_one(spec: str) -> ForceCalculator:
@@ -84,10 +86,11 @@ def _load_one(spec: str) -> ForceCalculator:
         from screening.calculators.chgnet import DEFAULT_VERSION, load_chgnet
 
         return load_chgnet(rest if colon else DEFAULT_VERSION)
-    if family == "mace" or spec == INSTALLED:
-        from screening.calculators.mace import load_mace
+    if family == "mace" or spec.partition("#")[0] == INSTALLED:
+        from screening.calculators.mace import load_mace_or_samples
 
-        return load_mace(rest if colon else INSTALLED)
+        named = rest if colon else spec
+        return load_mace_or_samples(INSTALLED if spec == "mace" else named)
     path, options = parse_call(spec)
     if path == "gpaw":
         from screening.calculators.gpaw import load_gpaw
@@ -125,7 +128,7 @@ def is_first_principles(spec: str) -> bool:
 
 
 def _solves_for_electrons(spec: str) -> bool:
-    family = re.split(r"[:(]", spec, maxsplit=1)[0].strip()
+    family = re.split(r"[:(#]", spec, maxsplit=1)[0].strip()
     known = _SOLVE_FOR_ELECTRONS.get(family)
     return _load_one(spec).is_first_principles if known is None else known
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from screening.calculators.checks import CheckedCalculator
+from screening.calculators.committee import Committee
 from screening.calculators.interface import DEFAULT_DISPLACEMENT_ANGSTROM
-from screening.errors import ModelCorruptError
+from screening.digest import digest_of
+from screening.errors import ModelCorruptError, ModelRefusedError, SettingError
 from screening.model_files import read_model
 from screening.trained_model import TrainedModel, model_name
 
-__all__ = ["FLOAT32_DISPLACEMENT_ANGSTROM", "load_trained_file", "load_trained_potential"]
+__all__ = [
+    "FLOAT32_DISPLACEMENT_ANGSTROM",
+    "load_sampled_potentials",
+    "load_trained_file",
+    "load_trained_potential",
+    "number_of_samples",
+]
 
 FLOAT32_DISPLACEMENT_ANGSTROM = 0.03
 """Finite displacement for networks in float32, whose forces are good to about 1e-6 eV/Å."""
+
+_FEWEST_SAMPLES = 2
+_MOST_SAMPLES = 64  # their standard deviation is then good to 9 %
+_COUNT = re.compile(r"[0-9]{1,9}")
 
 
 def load_trained_file(path: Path, sha256: str = "") -> CheckedCalculator:
@@ -81,3 +95,77 @@ def load_trained_potential(model: TrainedModel) -> CheckedCalculator:
         ),
         notes=() if scale is None else (scale.note,),
     )
+
+
+def number_of_samples(text: str) -> int:
+    """Read how many potentials to draw, which is written behind ``#``.
+
+    Raises
+    ------
+    SettingError
+        If it is no number from 2 to 64.
+
+    Examples
+    --------
+    >>> number_of_samples("4")
+    4
+    """
+    count = int(text) if _COUNT.fullmatch(text) else 0
+    if not _FEWEST_SAMPLES <= count <= _MOST_SAMPLES:
+        raise SettingError(
+            f"#{text} draws no committee: a number from {_FEWEST_SAMPLES} to {_MOST_SAMPLES} is "
+            "needed",
+            subject="calculator",
+            hint="Write mace:FILE.psm#4 for four potentials, or mace:FILE.psm for the potential "
+            "alone; a digest stands before the #",
+        )
+    return count
+
+
+def load_sampled_potentials(model: TrainedModel, count: int, seed: int = 0) -> Committee:
+    """Draw a committee from the posterior of the last layer of a trained potential.
+
+    Its mean is the potential itself, to the rounding of its weights.
+
+    Parameters
+    ----------
+    model
+        A model of the method ``mace-potential`` that carries a last layer.
+    count
+        Number of potentials, two or more; each costs what the potential does.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the model carries no last layer.
+    ModelCorruptError, ModelUnavailableError
+        As `load_trained_potential` says.
+    SettingError
+        If fewer than two are asked for.
+    """
+    from screening.network_potential.last_layer import last_layer_of, sampled_potentials
+
+    alone = load_trained_potential(model)
+    layer = last_layer_of(model)
+    if layer is None:
+        raise ModelRefusedError(
+            f"carries no posterior of its last layer, so that #{count} cannot be drawn",
+            subject=alone.name,
+            hint=f"Train it with 'phonoscreen train mace --last-layer', or leave #{count} out",
+        )
+    notes = (*alone.notes, layer.note)
+    members = [
+        replace(load_trained_potential(one), digest=_digest(model, count, seed, index), notes=notes)
+        for index, one in enumerate(sampled_potentials(model, count, seed))
+    ]
+    return Committee(tuple(members), called=f"{alone.name}#{count}")
+
+
+def _digest(model: TrainedModel, count: int, seed: int, index: int) -> str:
+    """Tell one of the samples by what it is drawn from.
+
+    The last bits of its weights depend on the machine, and with them its own digest.
+    """
+    return digest_of({"model": model.digest, "samples": count, "seed": seed, "index": index})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 from operator import add
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
     SettingError,
+    TooLargeError,
     TrainingSetError,
 )
 from screening.network_potential.batches import batch_of, cell_tensors
@@ -30,13 +32,23 @@ from screening.network_potential.network import NETWORK_ARRAYS, network_of
 from screening.network_potential.settings import MaceArchitecture
 from screening.network_potential.softening import frequency_scale_of
 from screening.network_potential.training import check_training_cells
+from screening.out_of_memory import is_out_of_memory
 from screening.prediction import FloatArray, frozen_array
 
 if TYPE_CHECKING:
     from screening.network_potential.labelled_cells import LabelledCell
     from screening.trained_model import TrainedModel
 
-__all__ = ["ForceUncertainty", "LastLayerSettings", "UncertainForces", "fit_last_layer"]
+__all__ = [
+    "CellListener",
+    "ForceUncertainty",
+    "LastLayerSettings",
+    "UncertainForces",
+    "fit_last_layer",
+]
+
+CellListener = Callable[[int, int], None]
+"""Told how many cells are done, and how many there are."""
 
 _LAST_MAPS = ("linear.weight", "linear_2.weight")
 
@@ -100,9 +112,9 @@ class _Readouts:
     """A network whose forces may be differentiated by the last weights of its readouts."""
 
     def __init__(self, model: TrainedModel, device: str = "cpu") -> None:
-        network = network_of(model, precision="float64").to(torch.device(device)).eval()
+        self._device = _device(device)
+        network = network_of(model, precision="float64").to(self._device).eval()
         self._architecture = MaceArchitecture.from_dict(model.state["architecture"])
-        self._device = torch.device(device)
         for parameter in network.parameters():
             parameter.requires_grad_(requires_grad=False)
         named = dict(network.named_parameters())
@@ -117,8 +129,28 @@ class _Readouts:
         return np.concatenate([x.detach().cpu().numpy().ravel() for x in self._parameters])
 
     def design(self, cell: LabelledCell) -> _Design:
-        """Differentiate energy and forces by the weights: one backward pass for each of them."""
+        """Differentiate energy and forces by the weights: one backward pass for each of them.
+
+        Raises
+        ------
+        ElementNotInModelError
+            If the network does not know an element.
+        TooLargeError
+            If the cell does not fit into memory.
+        """
         self.check_elements([cell])
+        try:
+            return self._design(cell)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TooLargeError(
+                f"a cell of {len(cell)} atoms does not fit into memory",
+                subject=cell.material_id,
+                hint="Leave out the largest cells, or use the processor: --device cpu",
+            ) from error
+
+    def _design(self, cell: LabelledCell) -> _Design:
         tensors = cell_tensors(cell, self._architecture, torch.float64)
         batch = batch_of([tensors]).to(self._device)
         vectors = batch.vectors.detach().requires_grad_()
@@ -147,7 +179,7 @@ class ForceUncertainty:
     model
         A network potential, see `with_last_layer`.
     device
-        Where to run, as torch names it.
+        Where to run, as torch names it; ``auto`` for a graphics processor where there is one.
 
     Raises
     ------
@@ -163,7 +195,7 @@ class ForceUncertainty:
             raise ModelRefusedError(
                 "carries no spread of its last layer",
                 subject=model.name,
-                hint="Fit one with the cells that it was trained on",
+                hint="Train it with 'phonoscreen train mace --last-layer'",
             )
         self._layer = layer
         self._readouts = _Readouts(model, device)
@@ -183,6 +215,8 @@ class ForceUncertainty:
         ------
         ElementNotInModelError
             If the network does not know an element.
+        TooLargeError
+            If the cell does not fit into memory.
         """
         design = self._readouts.design(cell)
         forces = design.forces @ self._readouts.values
@@ -213,6 +247,7 @@ def fit_last_layer(
     settings: LastLayerSettings | None = None,
     *,
     device: str = "cpu",
+    progress: CellListener | None = None,
 ) -> LastLayer:
     """Find the posterior of the readouts' weights.
 
@@ -229,7 +264,9 @@ def fit_last_layer(
     settings
         How many cells to take.
     device
-        Where to run, as torch names it.
+        Where to run, as torch names it; ``auto`` for a graphics processor where there is one.
+    progress
+        Told after each cell, which takes a pass through the network for each weight.
 
     Raises
     ------
@@ -237,6 +274,8 @@ def fit_last_layer(
         If there is no cell, or a composition is on both sides.
     ElementNotInModelError
         If the network does not know an element, before anything is computed.
+    TooLargeError
+        If a cell does not fit into memory.
     """
     settings = settings or LastLayerSettings()
     shared = {cell.group for cell in cells} & {cell.group for cell in held_out}
@@ -250,9 +289,11 @@ def fit_last_layer(
     generator = np.random.default_rng(settings.seed)
     taken = _drawn(cells, settings.n_cells, generator)
     judges = _drawn(held_out, settings.n_held_out, generator)
-    designs = (readouts.design(cell) for cell in taken)
-    sums = reduce(add, (DesignSums.of(one.forces, one.targets) for one in designs))
-    posterior = _calibrated(sums, [readouts.design(cell) for cell in judges], readouts.values)
+    designs = _told(
+        (readouts.design(cell) for cell in [*taken, *judges]), progress, len(taken) + len(judges)
+    )
+    sums = reduce(add, (DesignSums.of(x.forces, x.targets) for x in islice(designs, len(taken))))
+    posterior = _calibrated(sums, list(designs), readouts.values)
     return LastLayer(
         root=frozen_array(posterior.root),
         weights=readouts.weights,
@@ -262,6 +303,22 @@ def fit_last_layer(
         n_cells=len(taken),
         n_held_out=len(judges),
     )
+
+
+def _told(
+    designs: Iterable[_Design], progress: CellListener | None, total: int
+) -> Iterator[_Design]:
+    """Say after each cell how far it is."""
+    for done, design in enumerate(designs, start=1):
+        if progress is not None:
+            progress(done, total)
+        yield design
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def _calibrated(sums: DesignSums, held_out: Sequence[_Design], weights: FloatArray) -> Posterior:

@@ -40,6 +40,7 @@ __all__ = [
 _ROOT = "last_layer/root"
 _STATE_KEY = "last_layer"
 _MIN_SAMPLES = 2
+_NOTE = "the spread of its last layer is"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,18 @@ class LastLayer:
         drawn = np.random.default_rng(seed).normal(size=(count, len(self.root))) @ self.root.T
         return np.asarray(drawn - drawn.mean(axis=0))
 
+    @property
+    def note(self) -> str:
+        """What a user of the spread must know."""
+        made = f"noise {self.noise_ev_per_angstrom:.2g} eV/Å; {self.n_cells} training cells"
+        if self.calibration == "held-out":
+            chosen = f"{self.n_held_out} held-out cells of other compositions"
+            return f"{_NOTE} calibrated by the errors of {chosen} ({made})"
+        return (
+            f"{_NOTE} calibrated by the evidence of its training cells alone ({made}): far too "
+            "small where its features are at fault"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Everything but the array, as plain JSON."""
         return {
@@ -106,13 +119,21 @@ class LastLayer:
 
 
 def with_last_layer(model: TrainedModel, layer: LastLayer | None) -> TrainedModel:
-    """Return the model with this posterior in place of any other; None takes it out."""
+    """Return the model with this posterior in place of any other; None takes it out.
+
+    The card says what the spread was calibrated by.
+    """
     arrays = {name: array for name, array in model.arrays.items() if name != _ROOT}
     state = {name: value for name, value in model.state.items() if name != _STATE_KEY}
+    card = {name: value for name, value in model.card.items() if name != _STATE_KEY}
+    if "notes" in card:
+        card["notes"] = [one for one in card["notes"] if not str(one).startswith(_NOTE)]
     if layer is not None:
         arrays[_ROOT] = np.array(layer.root)
         state[_STATE_KEY] = layer.as_dict()
-    return replace(model, arrays=arrays, state=state)
+        card[_STATE_KEY] = {x: y for x, y in layer.as_dict().items() if x != "weights"}
+        card["notes"] = [*card.get("notes", ()), layer.note]
+    return replace(model, arrays=arrays, state=state, card=card)
 
 
 def last_layer_of(model: TrainedModel) -> LastLayer | None:
@@ -167,7 +188,7 @@ def sampled_potentials(model: TrainedModel, count: int, seed: int = 0) -> tuple[
         raise ModelRefusedError(
             "carries no spread of its last layer",
             subject=model.name,
-            hint="Fit one with the cells that it was trained on",
+            hint="Train it with 'phonoscreen train mace --last-layer'",
         )
     bare = with_last_layer(model, None)
     return tuple(

@@ -1,6 +1,7 @@
 """Potentials trained on what a database holds: from which cells, resumed, stored with a card."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from jobflow import Flow, JobStore, run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, MontyEncoder
 from pymatgen.core import Lattice, Structure
+from rich.console import Console
 
 from flows.cli import ExitCode
 from flows.gathered_cells import gathered_cells
@@ -22,7 +24,7 @@ from flows.labelling_run import label
 from flows.labelling_settings import LabellingSettings
 from flows.local import Crew
 from flows.makers import LabelBatchMaker, LabelMaker, TrainPotentialMaker
-from flows.model_cards import score_rows
+from flows.model_cards import notes_of, score_rows
 from flows.potential_training import (
     PotentialTask,
     default_checkpoints,
@@ -31,6 +33,8 @@ from flows.potential_training import (
     train_potentials,
 )
 from flows.stored_models import model_named
+from flows.tables import payload_model, table_model
+from screening.calculators import load_calculator
 from screening.errors import (
     ElementNotInModelError,
     InconsistentDataError,
@@ -39,6 +43,7 @@ from screening.errors import (
     SettingError,
     TrainingSetError,
 )
+from screening.network_potential.last_layer import last_layer_of
 from screening.network_potential.rattling import RattlingSettings
 from screening.shipped_models import read_shipped
 from screening.trained_model import TrainedModel
@@ -159,6 +164,88 @@ def test_a_committee_goes_on_with_the_member_it_was_at(uri, tmp_path):
     assert first.digest != second.digest
     with open_database(uri, read_only=True) as database:
         assert database.models.count() == 2
+
+
+class Cells:
+    """Remembers the cells of last layers, and interrupts where it is asked to."""
+
+    def __init__(self, stop_at=""):
+        self.heard, self._stop_at = {}, stop_at
+
+    def __call__(self, name, done, total):
+        if name == self._stop_at:
+            raise KeyboardInterrupt
+        self.heard.setdefault(name, []).append((done, total))
+
+
+@pytest.fixture
+def with_spread(uri, labelled):
+    """A stored potential with its last layer, and what was told of its cells."""
+    pytest.importorskip("careful_mace")
+    assert labelled
+    cells = Cells()
+    [model] = train_potentials(uri, task(last_layer=True, epochs=1), None, cells).models.values()
+    return model, cells.heard
+
+
+def test_a_last_layer_is_fitted_in_the_split_of_the_training(uri, with_spread):
+    model, heard = with_spread
+    with open_database(uri, read_only=True) as database:
+        stored = load_model(database, "mace:metals")
+    layer, split = last_layer_of(stored), stored.card["split"]
+    assert (layer.n_cells, layer.n_held_out) == (
+        split["n_training_cells"],
+        split["n_held_out_cells"],
+    )
+    assert layer.calibration == stored.card["last_layer"]["calibration"] == "held-out"
+    assert heard == {"metals": [(done, 12) for done in range(1, 13)]}
+    assert layer.note in notes_of(stored.card)
+    assert stored.digest == model.digest
+    shown = Console(width=200, record=True, file=io.StringIO())
+    shown.print(table_model(stored, "mace:metals"))
+    assert f"{layer.n_held_out} held-out cells of other compositions" in shown.export_text()
+    assert payload_model(stored, "mace:metals")["card"]["last_layer"]["n_cells"] == layer.n_cells
+
+
+@pytest.mark.usefixtures("labelled")
+def test_each_member_has_a_last_layer_which_is_fitted_once(uri):
+    pytest.importorskip("careful_mace")
+    both = task(committee=2, epochs=1, last_layer=True)
+    first = Cells(stop_at="metals-1")
+    with pytest.raises(KeyboardInterrupt):
+        train_potentials(uri, both, None, first)
+    rest, epochs = Cells(), Epochs()
+    models = train_potentials(uri, both, epochs, rest).models.values()
+    assert epochs.heard == []
+    assert [list(one.heard) for one in (first, rest)] == [["metals-0"], ["metals-1"]]
+    layers = [last_layer_of(one) for one in models]
+    assert all(one.n_cells + one.n_held_out == 12 for one in layers)
+    assert not np.array_equal(layers[0].root, layers[1].root)
+    assert list(default_checkpoints().iterdir()) == []
+
+
+def test_a_screen_with_a_drawn_committee_says_who_computed_and_how_sure(
+    uri, with_spread, phonoscreen, tmp_path, quick
+):
+    model, _ = with_spread
+    file = write_model(tmp_path / "metals.psm", model)
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps(quick.as_dict()))
+    screen = ("screen", "--query", "chemsys = Cu", "--settings", settings, "--json")
+    for workers in (1, 0):  # the second run finds everything
+        arguments = ("--calculator", f"mace:{file}@{model.digest[:16]}#3", "--workers", workers)
+        code, out, err = phonoscreen(*screen, *arguments)
+        assert code == ExitCode.DONE, err
+        assert json.loads(out)["outcomes"] == {"computed" if workers else "already_done": 2}
+    committee = load_calculator(f"mace:{file}#3")
+    with open_database(uri, read_only=True) as database:
+        found = list(database.predictions.query({}))
+    assert len(found) == 2
+    for row in found:
+        assert row["provenance"]["model"] == "mace:metals#3"
+        assert row["provenance"]["model_digest"] == committee.digest
+        assert row["spread"]["free_energy_std_mev_per_atom"][-1] > 0.0
+        assert any("held-out cells" in one for one in row["warnings"])
 
 
 @pytest.mark.usefixtures("labelled")
@@ -363,7 +450,12 @@ def test_what_cannot_be_trained_is_refused_before_the_work(uri, changes, error):
 
 
 @pytest.mark.parametrize(
-    "maker", [LabelBatchMaker(), LabelMaker(batch_size=3), TrainPotentialMaker(epochs=3)]
+    "maker",
+    [
+        LabelBatchMaker(),
+        LabelMaker(batch_size=3),
+        TrainPotentialMaker(epochs=3, last_layer=True),
+    ],
 )
 def test_a_maker_survives_serialisation(maker):
     assert MontyDecoder().decode(json.dumps(maker, cls=MontyEncoder)) == maker
@@ -375,7 +467,7 @@ def test_cells_are_labelled_and_trained_on_in_one_flow(uri, names, tmp_path):
     labelling = LabelMaker(batch_maker=batch_maker, batch_size=4).make(uri, list(names))
     training = TrainPotentialMaker(
         model_name="metals", preset="tiny", settings=TINY, epochs=1,
-        checkpoints=str(tmp_path / "kept"),
+        checkpoints=str(tmp_path / "kept"), last_layer=True,
     ).make(uri, after=[labelling.output])  # fmt: skip
     assert len(labelling.jobs) == 3
     responses = run_locally(
@@ -387,6 +479,8 @@ def test_cells_are_labelled_and_trained_on_in_one_flow(uri, names, tmp_path):
     output = responses[training.uuid][1].output
     assert output["sources"] == {EMT: 12}
     assert output["model_id"].startswith("mace:metals@")
+    with open_database(uri, read_only=True) as database:
+        assert last_layer_of(load_model(database, "mace:metals")) is not None
 
 
 @pytest.mark.usefixtures("names")
@@ -399,7 +493,7 @@ def test_the_commands(phonoscreen, tmp_path):
     assert code == ExitCode.DONE
     assert EMT in out
     training = ("train", "mace", "--preset", "tiny", "--name", "metals", "--epochs", 2,
-                "--held-out", 0.3, "--device", "cpu")  # fmt: skip
+                "--held-out", 0.3, "--device", "cpu", "--last-layer")  # fmt: skip
     code, out, err = phonoscreen(*training)
     assert code == ExitCode.DONE, err
     for said in ("mace:metals@", "trained on 8 cells", "zero forces", "eV/Å", "2 epochs"):
@@ -407,6 +501,9 @@ def test_the_commands(phonoscreen, tmp_path):
     assert f"kept after every epoch in {tmp_path / 'cache' / 'phonoscreen' / 'training'}" in err
     assert "metals, epoch 2 of 2" in err
     assert "--calculator mace:metals.psm" in err
+    assert "metals, last layer, cell 12 of 12" in err
+    assert "--calculator 'mace:metals.psm#4'" in err
+    assert "held-out cells of other compositions" in out
     code, shown, _ = phonoscreen("models", "show", "metals")
     assert (code, "zero forces" in shown) == (ExitCode.DONE, True)
     file = tmp_path / "metals.psm"
@@ -439,6 +536,7 @@ def test_cells_are_handed_out_and_taken_back_by_commands(phonoscreen, tmp_path):
     "arguments",
     [
         ("rf-ifc", "--preset", "tiny"),
+        ("rf-ifc", "--last-layer"),
         ("mace", "--variant", "auto"),
         ("mace", "--committee", "2", "--out", "a.psm"),
         ("mace", "--preset", "huge"),

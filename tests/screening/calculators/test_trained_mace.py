@@ -11,11 +11,13 @@ import pytest
 from small_networks import ELEMENTS, cells, network
 
 from screening import shipped_models
-from screening.calculators import check_elements, load_calculator
+from screening.calculators import CheckedCalculator, check_elements, load_calculator, trained_mace
+from screening.calculators.mace import load_mace
 from screening.calculators.shipped import load_shipped
 from screening.calculators.specification import is_first_principles
 from screening.calculators.trained_mace import (
     FLOAT32_DISPLACEMENT_ANGSTROM,
+    load_sampled_potentials,
     load_trained_potential,
 )
 from screening.errors import (
@@ -23,8 +25,14 @@ from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
     ModelUnavailableError,
+    SettingError,
 )
 from screening.model_files import model_bytes, model_from_bytes
+from screening.network_potential.last_layer import (
+    LastLayer,
+    sampled_potentials,
+    with_last_layer,
+)
 from screening.trained_model import TrainedModel
 
 if importlib.util.find_spec("mace") is None:
@@ -141,6 +149,128 @@ def test_a_file_needs_no_digest_and_may_have_one(model, tmp_path):
         load_calculator(f"mace:{path}")
     with pytest.raises(ModelUnavailableError):
         load_calculator(f"mace:{tmp_path / 'none.psm'}")
+
+
+@pytest.fixture(scope="module")
+def carrier(model):
+    """The potential with a last layer that nobody fitted."""
+    ends = ("linear.weight", "linear_2.weight")
+    names = [x for x in model.arrays if x.startswith("network/readouts.") and x.endswith(ends)]
+    weights = tuple((name, model.arrays[name].size) for name in names)
+    size = sum(count for _, count in weights)
+    root = 0.05 * np.random.default_rng(0).normal(size=(size, size))
+    return with_last_layer(model, LastLayer(root, weights, 0.1, 0.02, "held-out", 30, 10))
+
+
+@pytest.fixture
+def carrier_file(carrier, tmp_path):
+    path = tmp_path / "small.psm"
+    path.write_bytes(model_bytes(carrier))
+    return path
+
+
+def test_potentials_are_drawn_around_the_potential(carrier, carrier_file):
+    committee = load_calculator(f"mace:{carrier_file}#3")
+    alone = load_calculator(f"mace:{carrier_file}")
+    assert (committee.name, alone.name) == ("mace:small#3", "mace:small")
+    assert (committee.elements, committee.displacement_angstrom) == (alone.elements, 0.01)
+    for mean, one in zip(evaluated(committee), evaluated(alone), strict=True):
+        np.testing.assert_allclose(mean, one, atol=1e-10)
+    drawn = sampled_potentials(carrier, 3, seed=0)
+    for member, one in zip(committee.members, drawn, strict=True):
+        wanted = evaluated(load_trained_potential(one))[1]
+        np.testing.assert_array_equal(evaluated(member)[1], wanted)
+    forces = np.array([evaluated(member)[1] for member in committee.members])
+    assert forces.std(axis=0, ddof=1).max() > 1e-3
+    [note] = committee.notes
+    assert "10 held-out cells" in note
+    assert "0.02 eV/Å" in note
+
+
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """Calculators with names and digests, and no network, which takes a second to build."""
+
+    def named(model):
+        return CheckedCalculator(None, f"mace:{model.name}", model.digest)
+
+    monkeypatch.setattr(trained_mace, "load_trained_potential", named)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_drawn_committee_is_the_same_on_every_machine(carrier, monkeypatch):
+    """The last bits of a product of matrices are those of a processor; digests are not."""
+    first = load_sampled_potentials(carrier, 2)
+    exact = LastLayer.samples
+    monkeypatch.setattr(LastLayer, "samples", lambda *x: exact(*x) * (1.0 + 1e-15))
+    assert load_sampled_potentials(carrier, 2).digest == first.digest
+    others = [load_sampled_potentials(carrier, 3), load_sampled_potentials(carrier, 2, seed=1)]
+    members = [one for some in (first, *others) for one in some.members]
+    assert len({one.digest for one in (first, *others, *members)} | {carrier.digest}) == 11
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_drawn_committee_may_be_pinned(carrier, carrier_file):
+    wanted = load_calculator(f"mace:{carrier_file}#2").digest
+    of_file = hashlib.sha256(carrier_file.read_bytes()).hexdigest()
+    for pin in (f"@sha256={of_file[:16]}", f"@{carrier.digest.upper()}"):
+        assert load_calculator(f"mace:{carrier_file}{pin}#2").digest == wanted
+    with pytest.raises(ModelRefusedError, match="0000"):
+        load_calculator(f"mace:{carrier_file}@{'0' * 16}#2")
+
+
+@pytest.mark.parametrize(
+    "count", ["", "0", "1", "65", "x", "-3", "2.0", "4#5", "4@0123456789abcdef", "٤"]
+)
+def test_what_draws_no_committee_is_refused(carrier_file, count):
+    with pytest.raises(SettingError, match="2 to 64") as caught:
+        load_calculator(f"mace:{carrier_file}#{count}")
+    assert f"#{count} " in caught.value.message
+    assert "mace:FILE.psm#4" in caught.value.hint
+
+
+def test_without_a_last_layer_nothing_is_drawn(model, tmp_path):
+    path = tmp_path / "bare.psm"
+    path.write_bytes(model_bytes(model))
+    for spec in (f"mace:{path}#4", "phonoscreen#4", "mace:phonoscreen-small#4"):
+        with pytest.raises(ModelRefusedError, match="last layer") as caught:
+            load_calculator(spec)
+        assert "train mace --last-layer" in caught.value.hint
+        assert not is_first_principles(spec)
+    with pytest.raises(SettingError, match="#1 "):
+        load_calculator("phonoscreen#1")
+    with pytest.raises(ModelUnavailableError):
+        load_calculator(f"mace:{tmp_path / 'none.psm'}#4")
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_sharp_in_the_name_of_a_file_is_no_number(carrier, tmp_path):
+    path = tmp_path / "a.psm#4.psm"
+    path.write_bytes(model_bytes(carrier))
+    assert load_calculator(f"mace:{path}").digest == carrier.digest
+    assert len(load_calculator(f"mace:{path}#2").members) == 2
+
+
+def test_one_model_is_not_several(carrier_file):
+    with pytest.raises(ModelRefusedError, match="several") as caught:
+        load_mace(f"{carrier_file}#4")
+    assert caught.value.hint == "Leave #4 out"
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_drawn_committees_join(carrier, carrier_file, tmp_path):
+    other = tmp_path / "other.psm"
+    changed = {name: 1.01 * np.asarray(array) for name, array in carrier.arrays.items()}
+    other.write_bytes(model_bytes(replace(carrier, name="other", arrays=changed)))
+    both = load_calculator(f"mace:{carrier_file}#2,mace:{other}#2")
+    assert both.name == "mace:small#2,mace:other#2"
+    parts = [load_calculator(f"mace:{one}#2") for one in (carrier_file, other)]
+    digests = [one.digest for part in parts for one in part.members]
+    assert [one.digest for one in both.members] == digests
+    with pytest.raises(SettingError, match=r"mace:small#2 \(2\), mace:other \(1\)"):
+        load_calculator(f"mace:{carrier_file}#2,mace:{other}")
+    with pytest.raises(SettingError, match="different members"):
+        load_calculator(f"mace:{carrier_file}#2,mace:{carrier_file}#2")
 
 
 def test_the_shipped_potential_is_the_one_that_is_named(model, tmp_path, monkeypatch):

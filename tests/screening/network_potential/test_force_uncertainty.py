@@ -10,6 +10,7 @@ from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
     SettingError,
+    TooLargeError,
     TrainingSetError,
 )
 from screening.network_potential.last_layer import (
@@ -212,6 +213,28 @@ def test_displaced_cells_of_a_crystal_have_the_spread_of_the_samples(uncertainty
     np.testing.assert_allclose(constants.mean(axis=0), average, atol=1e-10)
     with pytest.raises(SettingError):
         sampled_force_data(salt, known, settings, count=1)
+
+
+def test_every_cell_is_told_of(uncertainty, model):
+    cells = labelled(model, range(3), noise=0.01)
+    held_out = labelled(model, [20], noise=0.01, cation=CAESIUM, group="CsCl")
+    heard = []
+    settings = uncertainty.LastLayerSettings(n_cells=2)
+    uncertainty.fit_last_layer(
+        model, cells, held_out, settings, progress=lambda *told: heard.append(told)
+    )
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_cell_that_does_not_fit_into_memory_is_named(uncertainty, model, monkeypatch):
+    def full(_):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(uncertainty, "batch_of", full)
+    with pytest.raises(TooLargeError, match="8 atoms") as caught:
+        uncertainty.fit_last_layer(model, [salt_cell(4)])
+    assert caught.value.subject == "NaCl-4"
+    assert "--device cpu" in caught.value.hint
 
 
 def test_bad_input_is_refused(uncertainty, model, informed):

@@ -44,6 +44,25 @@ def test_it_travels_with_the_model_and_changes_its_digest(model, layer):
     assert with_last_layer(carrier, None).digest == model.digest
 
 
+def test_the_card_tells_of_the_newest_alone(model, layer):
+    told = with_last_layer(replace(model, card={"notes": ["kept"], "seed": 1}), layer)
+    assert told.card["notes"] == ["kept", layer.note]
+    assert told.card["last_layer"] == {
+        "ridge": 0.1,
+        "noise_ev_per_angstrom": 0.02,
+        "calibration": "held-out",
+        "n_cells": 30,
+        "n_held_out": 10,
+    }
+    for said in ("10 held-out cells", "0.02 eV/Å", "30 training cells"):
+        assert said in layer.note
+    other = replace(layer, calibration="evidence", n_held_out=0)
+    assert with_last_layer(told, other).card["notes"] == ["kept", other.note]
+    assert "far too small" in other.note
+    assert with_last_layer(told, None).card == {"notes": ["kept"], "seed": 1}
+    assert with_last_layer(model, None).card == {}
+
+
 def test_samples_have_the_mean_and_the_covariance(layer):
     drawn = layer.samples(20000, seed=1)
     np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=1e-12)

@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_networks import CAESIUM, salt_cell, tiny_model
+
+from screening.errors import ModelRefusedError, TrainingSetError
+from screening.network_potential.labelled_cells import training_set_digest
+from screening.network_potential.last_layer import last_layer_of, with_last_layer
+
+pytest.importorskip("torch")
+
+
+def cells():
+    """Rattled cells of two compositions with random forces."""
+    random = np.random.default_rng(0)
+    salts = [("NaCl", 11), ("NaCl", 11), ("CsCl", CAESIUM)]
+    return [
+        salt_cell(seed, cation=cation, group=group, forces=random.normal(size=(8, 3)))
+        for seed, (group, cation) in enumerate(salts)
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A potential that says it was trained on these cells."""
+    return replace(
+        tiny_model(),
+        card={"split": {"held_out_groups": ["CsCl"]}},
+        training_set_digest=training_set_digest(cells()),
+    )
+
+
+def test_it_is_fitted_in_the_split_of_the_card(trained):
+    from screening.network_potential.fitted_last_layer import with_fitted_last_layer
+    from screening.network_potential.force_uncertainty import fit_last_layer
+
+    heard = []
+    own = cells()
+    found = with_fitted_last_layer(
+        trained, own[::-1], device="auto", progress=lambda *told: heard.append(told)
+    )
+    layer = last_layer_of(found)
+    assert (layer.n_cells, layer.n_held_out, layer.calibration) == (2, 1, "held-out")
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert found.card["notes"] == [layer.note]
+    assert with_last_layer(found, None).digest == trained.digest
+    wanted = fit_last_layer(trained, own[:2], own[2:])
+    np.testing.assert_allclose(
+        layer.covariance, wanted.covariance, rtol=1e-6, atol=1e-9 * np.abs(wanted.covariance).max()
+    )
+
+
+def test_cells_of_another_training_are_refused(trained):
+    from screening.network_potential.fitted_last_layer import with_fitted_last_layer
+
+    with pytest.raises(TrainingSetError, match="these 2 cells"):
+        with_fitted_last_layer(trained, cells()[:2])
+    with pytest.raises(ModelRefusedError, match="held out"):
+        with_fitted_last_layer(replace(trained, card={}), cells())
