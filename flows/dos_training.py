@@ -12,8 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from flows.dos_priors import stored_prior, training_priors
 from screening.digest import digest_of
-from screening.errors import ModelRefusedError, ScreeningError, SettingError, TrainingSetError
+from screening.errors import SettingError, TrainingSetError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from screening.network_dos.labels import DosLabel
     from screening.network_dos.settings import DosNetworkSettings
     from screening.predictors.alignn_dos import DensityOfStatesNetwork
-    from screening.predictors.dos_prior import PotentialPrior
     from screening.settings import ScreeningSettings
     from screening.trained_model import TrainedModel
     from stores.importers.jarvis_densities import GivenDensity
@@ -192,6 +192,8 @@ def train_densities(
 ) -> TrainedModel:
     """Train an ensemble; what training has reached is kept, and the same call goes on from it.
 
+    Densities of states by a potential are kept too, as they are computed, until all is done.
+
     Parameters
     ----------
     lessons
@@ -215,17 +217,21 @@ def train_densities(
     from screening.network_dos.labels import labels_digest
     from screening.network_dos.training import train_density_of_states
     from screening.network_potential.checkpoint import CheckpointFile
+    from screening.predictors.dos_prior import PRIOR
 
     settings, rejected = density_settings(given), list[dict[str, str]]()
     labels = list(_labels(lessons, settings.grid, rejected))
-    prior = _training_prior(given, settings.grid)
-    if prior is not None:
-        labels = list(_with_priors(labels, prior, rejected, progress))
     folder = Path(given.get(_CHECKPOINTS) or default_checkpoints())
+    priors = training_priors(str(given.get(_PRIOR) or ""), settings.grid, folder)
+    if priors is not None:
+        labels, refused = priors.added_to(labels, progress)
+        rejected += refused
     key = digest_of([labels_digest(labels), settings.as_dict()])[:_DIGITS]
     kept = folder / f"alignn-{name}-{key}.npz"
     model = train_density_of_states(labels, settings, name, progress, CheckpointFile(kept))
     kept.unlink(missing_ok=True)
+    if priors is not None:
+        priors.forget()
     told = dict(model.card)
     told["member_histories"] = told.pop("history", [])  # that of a potential is of epochs
     card = {
@@ -235,9 +241,8 @@ def train_densities(
         "settings": settings.as_dict(),
     }
     state = dict(model.state)
-    if prior is not None:
-        named = {"specification": given[_PRIOR], "model": prior.model, "digest": prior.model_digest}
-        state["prior"], card["prior"] = named, named
+    if priors is not None:
+        state[PRIOR] = card[PRIOR] = priors.record
     return replace(model, card=card, state=state)
 
 
@@ -253,34 +258,6 @@ def _labels(
     return found
 
 
-def _with_priors(
-    labels: Sequence[DosLabel],
-    prior: PotentialPrior,
-    rejected: list[dict[str, str]],
-    progress: Progress | None,
-) -> list[DosLabel]:
-    """Ask the potential for the density of states of every crystal; refusals are left out."""
-    found = []
-    for number, one in enumerate(labels):
-        try:
-            given = prior.histogram(one.structure, subject=one.material_id)
-            found.append(replace(one, prior=given))
-        except ScreeningError as error:
-            reason = f"{prior.model}: {error.code}"
-            rejected.append({"material_id": one.material_id, "reason": reason})
-        if progress is not None:
-            progress(f"phonons by {prior.model}", number + 1, len(labels))
-    return found
-
-
-def _training_prior(given: Mapping[str, Any], grid: FrequencyGrid) -> PotentialPrior | None:
-    from screening.calculators import load_calculator
-    from screening.predictors.dos_prior import PotentialPrior
-
-    named = given.get(_PRIOR)
-    return PotentialPrior(load_calculator(str(named)), grid) if named else None
-
-
 def density_predictor(
     trained: TrainedModel, settings: ScreeningSettings | None
 ) -> DensityOfStatesNetwork:
@@ -289,29 +266,11 @@ def density_predictor(
     Raises
     ------
     ModelRefusedError
-        If the potential of that name has other weights now.
+        If the potential of that name has other weights now, or the model does not say how its
+        phonons were computed.
     ModelError
         If model or potential cannot be loaded.
     """
     from screening.predictors.alignn_dos import DensityOfStatesNetwork
 
-    return DensityOfStatesNetwork(trained, settings, _prior_of(trained, settings))
-
-
-def _prior_of(trained: TrainedModel, settings: ScreeningSettings | None) -> PotentialPrior | None:
-    from screening.calculators import load_calculator
-    from screening.network_dos.settings import DosNetworkSettings
-    from screening.predictors.dos_prior import PotentialPrior
-
-    named = trained.state.get("prior")
-    if named is None:
-        return None
-    calculator = load_calculator(str(named["specification"]))
-    if calculator.digest != named["digest"]:
-        raise ModelRefusedError(
-            f"corrects {named['model']} of other weights than {named['specification']} has now",
-            subject=trained.name,
-            hint="Use the same weights, or train it anew",
-        )
-    grid = DosNetworkSettings.from_dict(trained.state["settings"]).grid
-    return PotentialPrior(calculator, grid, settings.phonons if settings else None)
+    return DensityOfStatesNetwork(trained, settings, stored_prior(trained))

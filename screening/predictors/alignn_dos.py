@@ -33,6 +33,7 @@ from screening.prediction import (
     Stability,
     frozen_array,
 )
+from screening.predictors.dos_prior import check_prior
 from screening.predictors.interface import Tier, identity_of
 from screening.predictors.metering import Meter
 from screening.quantities import Property, Quantity
@@ -76,11 +77,12 @@ class DensityOfStatesNetwork:
     trained
         Model of the method ``alignn-density-of-states``.
     settings
-        Temperatures and the criterion of stability; with a potential also those of its phonons.
-        Low modes are always renormalised, whatever they say.
+        Temperatures and the criterion of stability. Low modes are always renormalised, and phonons
+        of a potential are computed as those that the networks learned with, whatever they say.
     prior
-        The potential whose densities of states the networks correct; None for networks that were
-        trained without one.
+        The potential whose densities of states the networks correct, as
+        `screening.predictors.dos_prior.prior_of` returns it; None for networks that were trained
+        without one.
     device
         ``auto`` takes a graphics processor where there is one.
 
@@ -98,7 +100,8 @@ class DensityOfStatesNetwork:
     ModelCorruptError
         If the model cannot be read.
     ModelRefusedError
-        If it is of another method, or needs a potential and has none, or the other way round.
+        If it is of another method, or needs a potential and has none, or the other way round; if
+        the potential, or how its phonons are computed, is not what the model was trained with.
     ModelUnavailableError
         If a graphics processor is asked for and there is none.
     """
@@ -115,7 +118,7 @@ class DensityOfStatesNetwork:
     ) -> None:
         self._settings, self._prior = settings or ScreeningSettings(), prior
         self._model = DensityOfStatesModel.from_trained(trained, device)
-        _check_prior(self._model, prior, trained.name)
+        _check_prior(self._model, prior, trained)
         self.tier = Tier.FAST_MODEL if prior is None else Tier.POTENTIAL
         self.model = model_name(self.method, trained.name)
         self.model_digest = trained.digest
@@ -136,7 +139,7 @@ class DensityOfStatesNetwork:
         if self._prior is not None:
             found |= {
                 "prior": {"model": self._prior.model, "digest": self._prior.model_digest},
-                "phonons": everything["phonons"],
+                "phonons": dict(self._prior.phonons),
             }
         return found
 
@@ -337,14 +340,18 @@ def _sum_of(own: Cost, shared: Cost, n_crystals: int) -> Cost:
     )
 
 
-def _check_prior(model: DensityOfStatesModel, prior: PotentialPrior | None, name: str) -> None:
+def _check_prior(
+    model: DensityOfStatesModel, prior: PotentialPrior | None, trained: TrainedModel
+) -> None:
     wanted = model.settings.architecture.with_prior
+    if wanted and prior is not None:
+        check_prior(trained, prior)
     if wanted == (prior is not None):
         return
     raise ModelRefusedError(
         "corrects the densities of states of a potential, and none is given"
         if wanted
         else "was trained without a potential, and one is given",
-        subject=name,
+        subject=trained.name,
         hint="Name the potential that it was trained with" if wanted else "Leave the potential out",
     )

@@ -10,21 +10,16 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from flows.catalogue import materials_where
-from flows.dos_training import DosLesson, density_predictor, density_settings, train_densities
+from flows.dos_training import DosLesson, density_settings, train_densities
 from flows.local import Crew
 from flows.plots import plot_density
 from flows.run import screen
 from flows.trained import METHODS
 from flows.training import TrainingTask, train
 from screening.anharmonic import ForceConstants
-from screening.errors import (
-    ModelRefusedError,
-    NonFiniteForcesError,
-    SettingError,
-    TrainingSetError,
-)
+from screening.errors import SettingError, TrainingSetError
 from screening.network_dos.grid import PAPER_GRID, WIDE_GRID
-from screening.prediction import DensityOfStates, SpectralProperties, frozen_array
+from screening.prediction import DensityOfStates, SpectralProperties
 from screening.supercell import SupercellSettings
 from screening.trained_model import TrainedModel
 from stores.connect import open_database
@@ -142,40 +137,6 @@ def test_settings_are_those_of_a_preset_with_what_differs():
     for wrong in ({"preset": "huge"}, {"epoch": 3}):
         with pytest.raises(SettingError):
             density_settings(wrong)
-
-
-class Springs:
-    """A potential in place of a large one, which fails on silver."""
-
-    name, displacement_angstrom, members = "springs", 0.01, ()
-
-    def __init__(self, digest="d" * 64):
-        self.digest = digest
-
-
-def test_a_potential_is_asked_for_every_crystal_and_named_in_the_model(
-    lessons, kept, monkeypatch, tmp_path
-):
-    from screening.predictors.dos_prior import PotentialPrior
-
-    def histogram(_self, structure, _meter=None, subject=""):
-        if "Ag" in structure.composition:
-            raise NonFiniteForcesError("a force is not finite", subject=subject)
-        found = np.zeros(len(WIDE_GRID))
-        found[WIDE_GRID.zero + 4] = 3.0 * len(structure)
-        return frozen_array(found)
-
-    monkeypatch.setattr("screening.calculators.load_calculator", lambda _: Springs())
-    monkeypatch.setattr(PotentialPrior, "histogram", histogram)
-    given = {"prior": "springs", "checkpoints": str(tmp_path)}
-    model = train_densities(lessons, given, "metals")
-    assert len(kept["labels"]) == 4
-    assert all(one.prior is not None for one in kept["labels"])
-    assert {one["reason"] for one in model.card["rejected"]} == {"springs: NONFINITE_FORCES"}
-    assert model.state["prior"]["specification"] == "springs"
-    monkeypatch.setattr("screening.calculators.load_calculator", lambda _: Springs("e" * 64))
-    with pytest.raises(ModelRefusedError, match="other weights"):
-        density_predictor(model, None)
 
 
 def test_a_file_of_jarvis_is_learned_in_place_of_the_database(uri, kept, tmp_path):

@@ -77,6 +77,8 @@ def trained(*, with_prior: bool = False) -> TrainedModel:
     )
     labels = [label_of(one, with_prior=with_prior) for one in salts]
     found = train_density_of_states(labels, settings, "salts")
+    if with_prior:
+        found = replace(found, state={**found.state, "prior": GivenPrior().record})
     return with_domain(found, 20.0)  # that of sixteen crystals is narrow
 
 
@@ -232,7 +234,14 @@ def test_weight_beyond_the_window_and_new_crystals_are_refused(predictor, crysta
 class GivenPrior:
     """Modes of the labels themselves, in place of a potential."""
 
-    model, model_digest = "springs", "a" * 64
+    model = "springs"
+
+    def __init__(self, digest="a" * 64, mesh=20.0):
+        self.model_digest, self.phonons = digest, {"mesh_length_angstrom": mesh}
+
+    @property
+    def record(self):
+        return {"model": self.model, "digest": self.model_digest, "phonons": self.phonons}
 
     def histogram(self, structure, meter=None, subject=""):
         if subject == self.failing:
@@ -248,6 +257,7 @@ def test_a_network_that_corrects_a_potential_is_of_its_tier(crystal):
     predictor = DensityOfStatesNetwork(trained(with_prior=True), SETTINGS, prior, "cpu")
     assert predictor.tier is Tier.POTENTIAL
     assert predictor.settings["prior"] == {"model": "springs", "digest": "a" * 64}
+    assert predictor.settings["phonons"] == {"mesh_length_angstrom": 20.0}
     check_predictor(predictor, crystal)
     assert predictor.predict(crystal).cost.force_calls == 3
     other = canonical_crystal(salt("K", "F"))
@@ -261,6 +271,19 @@ def test_a_potential_is_given_where_it_is_needed_and_nowhere_else():
     for with_prior, prior in ((True, None), (False, GivenPrior())):
         with pytest.raises(ModelRefusedError, match="potential"):
             DensityOfStatesNetwork(trained(with_prior=with_prior), SETTINGS, prior, "cpu")
+
+
+def test_another_potential_or_other_phonons_by_it_are_refused():
+    model = trained(with_prior=True)
+    with pytest.raises(ModelRefusedError, match=r"a{12}.*other weights: b{12}"):
+        DensityOfStatesNetwork(model, SETTINGS, GivenPrior("b" * 64), "cpu")
+    with pytest.raises(ModelRefusedError, match="other settings"):
+        DensityOfStatesNetwork(model, SETTINGS, GivenPrior(mesh=30.0), "cpu")
+    untold = {"model": "springs", "digest": "a" * 64}
+    for state, missing in (({"prior": untold}, "phonons"), ({"prior": None}, "digest, model")):
+        old = replace(model, state={**model.state, **state})
+        with pytest.raises(ModelRefusedError, match=f"does not say.*{missing}"):
+            DensityOfStatesNetwork(old, SETTINGS, GivenPrior(), "cpu")
 
 
 def test_what_fails_together_is_tried_one_by_one(predictor, monkeypatch):
