@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,10 @@ def train_ensemble(
     """Train on these materials, as `phonoscreen train alignn` does."""
     task = TrainingTask("alignn", "", source, NAME, settings, material_ids)
     with StageProgress(Console(stderr=True)) as progress:
-        return train_and_store(uri, task, progress).model
+        model = train_and_store(uri, task, progress).model
+    by = ", ".join(model.card["sources"])
+    notes = [f"labels are phonons by {by}, a small potential, not by DFT", *model.card["notes"]]
+    return replace(model, card={**model.card, "notes": notes})
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ import pytest
 from flows.stored_models import find_model, model_named
 from flows.training import TrainingTask, train_and_store
 from screening.errors import ModelCorruptError, NotFoundError, SettingError
+from screening.shipped_models import read_shipped
 from stores.connect import open_database
 from stores.model_files import write_model
 from stores.models import store_model
@@ -42,6 +43,25 @@ def test_a_model_is_found_by_name_by_version_by_file_or_because_it_is_the_only_o
     with open_database(uri) as database, pytest.raises(SettingError) as caught:
         find_model(database, "rf-ifc", None)
     assert "rf-ifc:metals, rf-ifc:others" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "phonoscreen", "phonoscreen-dos", "alignn:phonoscreen-dos"])
+def test_where_no_model_is_stored_the_one_that_is_installed_is_meant(uri, text):
+    installed = read_shipped("alignn", "phonoscreen-dos")
+    with open_database(uri) as database:
+        assert find_model(database, "alignn", text).digest == installed.digest
+        with pytest.raises(NotFoundError, match="no model of ldml"):
+            find_model(database, "ldml", None)
+
+
+def test_a_stored_model_stands_before_the_installed_one_of_its_name(uri):
+    installed = read_shipped("alignn", "phonoscreen-dos")
+    own = replace(installed, state={**installed.state, "other": 1})
+    with open_database(uri) as database:
+        store_model(database, own)
+        for text in (None, "phonoscreen-dos"):
+            assert find_model(database, "alignn", text).digest == own.digest
+        assert find_model(database, "alignn", "phonoscreen").digest == installed.digest
 
 
 def test_the_method_is_what_a_name_of_no_method_gets_wrong(uri, trained, tmp_path, monkeypatch):

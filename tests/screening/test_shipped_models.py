@@ -34,6 +34,7 @@ def test_every_model_says_what_it_is_and_what_it_learned(method, name):
 
 def test_names_are_those_of_a_method():
     assert shipped_name("mace", "phonoscreen") == "phonoscreen-small"
+    assert shipped_name("alignn", "phonoscreen") == "phonoscreen-dos"
     assert shipped_name("mace", "phonoscreen-dos") is None
     assert shipped_name("ldml", "phonoscreen") is None
     with pytest.raises(ModelRefusedError, match="phonoscreen-small"):
