@@ -119,21 +119,19 @@ def _draw_rows(tables: Mapping[str, Any], folder: Path) -> Path:
         ("entropy_300k_mev_per_k_per_atom_mae", "S(300 K) MAE (meV/K/atom)"),
         ("heat_capacity_300k_mev_per_k_per_atom_mae", "C$_V$(300 K) MAE (meV/K/atom)"),
     )
-    figure = new_figure(7.6, 2.6 * len(tables))
-    places = iter(range(1, 3 * len(tables) + 1))
-    for table, rows in tables.items():
-        for key, label in measures:
-            axes = figure.add_subplot(len(tables), len(measures), next(places))
-            values = {who: row[key] for who, row in rows.items() if key in row}
-            values.pop("zero", None)  # so far off that nothing else could be seen
-            who = list(values)[::-1]
-            colours = [COLOURS[0] if one == "network" else EXCLUDED_COLOUR for one in who]
-            axes.barh([one.replace("_", " ") for one in who], [values[one] for one in who], 0.7,
-                      color=colours)  # fmt: skip
-            axes.set_title(table.removeprefix("rows, "), fontsize=_SMALL_POINTS)
+    figure = new_figure(7.6, 2.2 * len(tables))
+    panels = figure.subplots(len(tables), len(measures), sharey="row", squeeze=False)
+    for (table, rows), row_of_panels in zip(tables.items(), panels, strict=True):
+        who = [one for one in reversed(rows) if one != "zero"]  # which hides all others
+        names = [one.partition("@")[0].replace("_", " ") for one in who]
+        colours = [COLOURS[0] if one == "network" else EXCLUDED_COLOUR for one in who]
+        for axes, (key, label) in zip(row_of_panels, measures, strict=True):
+            values = [rows[one].get(key, np.nan) for one in who]
+            axes.barh(names, values, 0.7, color=colours)
             polish(axes, x_label=label)
             axes.tick_params(labelsize=_SMALL_POINTS)
             axes.xaxis.label.set_size(_SMALL_POINTS)
+        row_of_panels[0].set_title(table.removeprefix("rows, "), fontsize=_SMALL_POINTS, loc="left")
     return save_figure(figure, folder / "networks_density_errors.png")
 
 
