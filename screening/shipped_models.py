@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from screening.errors import ModelCorruptError, ModelRefusedError, ModelUnavailableError
 from screening.model_files import model_from_bytes
 from screening.trained_model import TrainedModel
 
-__all__ = ["INSTALLED", "SHIPPED_MODELS", "WEIGHTS_FOLDER", "read_shipped", "shipped_name"]
+__all__ = [
+    "INSTALLED",
+    "SHIPPED_MODELS",
+    "WEIGHTS_FOLDER",
+    "read_shipped",
+    "shipped_name",
+    "shipped_with_digest",
+]
 
 INSTALLED = "phonoscreen"
 """What users call the default model of any method."""
@@ -94,3 +102,18 @@ def read_shipped(method: str, name: str) -> TrainedModel:
             hint="The file is damaged or was replaced: install phonoscreen again",
         )
     return model_from_bytes(data, path.name)
+
+
+@cache
+def shipped_with_digest(digest: str) -> TrainedModel | None:
+    """Return the installed model that predictions with this digest are by, None if by no such one.
+
+    Raises
+    ------
+    ModelUnavailableError, ModelCorruptError
+        If the file of an installed model is missing, or another one.
+    """
+    every = (
+        read_shipped(method, name) for method, names in SHIPPED_MODELS.items() for name in names
+    )
+    return next((one for one in every if one.digest == digest), None)

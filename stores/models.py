@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from screening.errors import CorruptDataError, ModelCorruptError, NotFoundError
+from screening.shipped_models import shipped_with_digest
 from screening.trained_model import TrainedModel, method_and_name
 from stores.builders.incremental import chunks
 from stores.documents.model import MetricRecord, ModelDocument, ModelKind
@@ -82,16 +83,10 @@ def learned_by(
     Returns
     -------
     frozenset of str or None
-        None where it is not known what the model learned from: it is not stored here, or it was
-        stored without saying so.
+        None where it is not known what the model learned from: it is neither stored here nor
+        installed with the project, or does not say so.
     """
-    rows = database.models.query(by_field("model_digest", model_digest), ["kind", "provenance"])
-    known = {
-        name
-        for row in rows
-        if row["kind"] == ModelKind.PREDICTOR.value
-        for name in row["provenance"]["source_ids"]
-    }
+    known = _learned_from(database, model_digest)
     if not known:
         return None
     asked = tuple(dict.fromkeys(material_ids))
@@ -103,6 +98,18 @@ def learned_by(
                 pair = {row["material_id"], row.get("duplicate_of")} - {None}
                 learned |= pair if pair & known else set()
     return frozenset(learned.intersection(asked))
+
+
+def _learned_from(database: Database, model_digest: str) -> frozenset[str]:
+    rows = database.models.query(by_field("model_digest", model_digest), ["kind", "provenance"])
+    stored = frozenset(
+        name
+        for row in rows
+        if row["kind"] == ModelKind.PREDICTOR.value
+        for name in row["provenance"]["source_ids"]
+    )
+    installed = None if stored else shipped_with_digest(model_digest)
+    return stored if installed is None else frozenset(installed.card.get(SOURCE_IDS, ()))
 
 
 def load_model(database: Database, name: str) -> TrainedModel:

@@ -16,6 +16,7 @@ from screening.errors import (
     SerializationError,
     SettingError,
 )
+from screening.shipped_models import read_shipped
 from screening.trained_model import TrainedModel
 from stores.documents import base
 from stores.documents.base import content_digest_of, utc_now
@@ -184,3 +185,9 @@ def test_duplicates_of_what_a_model_learned_from_are_known_to_it(database):
 def test_what_a_model_learned_from_travels_on_its_card(database):
     store_model(database, replace(MODEL, card={SOURCE_IDS: ["ps-1"]}))
     assert learned_by(database, MODEL.digest, ["ps-1", "ps-2"]) == {"ps-1"}
+
+
+def test_what_an_installed_model_learned_from_is_known_where_it_is_not_stored(database):
+    installed = read_shipped("alignn", "phonoscreen-dos")
+    first = installed.card[SOURCE_IDS][0]
+    assert learned_by(database, installed.digest, [first, "ps-1"]) == {first}
