@@ -33,7 +33,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from report import Figure
 
 from flows.imports import import_structures
-from flows.predicting import predict_stored
+from flows.predicting import PredictingReport, predict_stored
 from screening.model_files import read_model
 from screening.network_dos.baseline_rows import baseline_rows
 from screening.network_dos.baselines import MeanDensity, NearestNeighbours, ZeroDensity
@@ -48,6 +48,7 @@ from screening.trained_model import TrainedModel
 
 __all__ = ["ensemble_figures", "leave_one_out", "potential_histograms"]
 
+STREAMED_RUNS = 3
 STORED = Path(__file__).parent / "data" / "densities-phonoscreen.npz"
 
 
@@ -120,11 +121,9 @@ def _against_dft(
 def _streamed(
     trained: TrainedModel, labels: Sequence[DosLabel], name: str
 ) -> tuple[list[Figure], dict[str, Any]]:
-    """Predict crystals from database to database, with all members."""
-    with tempfile.TemporaryDirectory() as folder:
-        uri, file = f"sqlite:///{folder}/crystals.db", Path(folder) / "crystals.extxyz"
-        write(file, [AseAtomsAdaptor.get_atoms(one.structure) for one in labels])
-        report = predict_stored(uri, trained, import_structures(uri, [file]).material_ids)
+    """Predict crystals from database to database with all members; the fastest of some runs."""
+    reports = [_stream_once(trained, labels) for _ in range(STREAMED_RUNS)]
+    report = max(reports, key=lambda one: one.whole_rate or 0.0)
     spent, atoms = report.times, float(np.mean([one.n_atoms for one in labels]))
     members = int(trained.state["settings"]["n_members"])
     of_one = spent.reading_s + spent.predicting_s / members + spent.writing_s
@@ -135,7 +134,14 @@ def _streamed(
         Figure(f"{at}: one member's share", report.n_predicted / of_one, "crystals/s", least),
         Figure(f"{at}: members", members, ""),
         Figure(f"{at}: mean size", atoms, "atoms"),
-    ], {"streamed, wall times in s": asdict(spent)}
+    ], {"streamed, wall times in s": [asdict(one.times) for one in reports]}
+
+
+def _stream_once(trained: TrainedModel, labels: Sequence[DosLabel]) -> PredictingReport:
+    with tempfile.TemporaryDirectory() as folder:
+        uri, file = f"sqlite:///{folder}/crystals.db", Path(folder) / "crystals.extxyz"
+        write(file, [AseAtomsAdaptor.get_atoms(one.structure) for one in labels])
+        return predict_stored(uri, trained, import_structures(uri, [file]).material_ids)
 
 
 def _refused(model: DensityOfStatesModel, predicted: PredictedDos) -> int:
