@@ -4,7 +4,8 @@ The phonons are those of a database, by one source. Whole compositions are set a
 the others train the ensemble. A file holds both, so that the training can be repeated and the
 ensemble judged without the database.
 
-    python benchmarks/density_labels.py --db URI --out densities.npz --model phonoscreen-dos.psm
+    python benchmarks/density_labels.py --db URI --out densities.npz
+    python benchmarks/density_labels.py --model phonoscreen-dos.psm --checkpoints FOLDER
 """
 
 from __future__ import annotations
@@ -20,21 +21,25 @@ from networks_models import RESERVED
 from pymatgen.core import Lattice, Structure
 from rich.console import Console
 
+from flows.dos_training import density_settings
 from flows.progress import StageProgress
 from flows.trained import trained_method
-from flows.training import TrainingTask, train_and_store
 from screening.errors import ScreeningError
-from screening.network_dos.grid import WIDE_GRID
 from screening.network_dos.labels import LABEL_TEMPERATURES_K, DosLabel
+from screening.network_dos.settings import DosNetworkSettings
+from screening.network_dos.training import train_density_of_states
+from screening.network_potential.checkpoint import CheckpointFile
 from screening.prediction import Thermodynamics
 from screening.thermodynamics import ThermodynamicsSettings
 from screening.trained_model import TrainedModel
 from stores.connect import open_database
 from stores.model_files import write_model
+from stores.models import SOURCE_IDS
 from stores.training import training_phonons
 
-__all__ = ["StoredLabels", "read_labels", "unseen_groups", "write_labels"]
+__all__ = ["STORED", "StoredLabels", "read_labels", "unseen_groups", "write_labels"]
 
+STORED = Path(__file__).parent / "data" / "densities-phonoscreen.npz"
 NAME, SEED, UNSEEN_FRACTION = "phonoscreen-dos", 0, 0.12
 _CURVES = (
     "free_energy_mev_per_atom",
@@ -42,7 +47,7 @@ _CURVES = (
     "heat_capacity_mev_per_k_per_atom",
     "internal_energy_mev_per_atom",
 )
-_SETTINGS = ("epochs", "n_members", "checkpoints")
+_SETTINGS = ("epochs", "n_members")
 _NUMBERS = ("zero_point_energy_mev_per_atom", "dropped_weight", "imaginary_weight", "valid")
 
 
@@ -137,56 +142,65 @@ def _thermodynamics(stored: dict[str, Any], row: int) -> Thermodynamics:
 
 def labels_of_database(uri: str, source: str) -> list[DosLabel]:
     """Read the phonons of a database; what cannot be learned, or is reserved, is left out."""
-    make, labels = trained_method("alignn").label, []
+    make, labels, settings = trained_method("alignn").label, [], DosNetworkSettings()
     with open_database(uri, read_only=True) as database:
         rows = database.structures.query({}, ["material_id", "formula_reduced"])
         names = [row["material_id"] for row in rows if row["formula_reduced"] not in RESERVED]
         for phonons in training_phonons(database, names, source or None):
             try:
-                labels.append(make(phonons).label(WIDE_GRID))
+                labels.append(make(phonons).label_for(settings))
             except ScreeningError as error:
                 print(f"  left out: {phonons.material_id} {error.message}", flush=True)
     return labels
 
 
 def train_ensemble(
-    uri: str, source: str, material_ids: Sequence[str], settings: dict[str, Any]
+    labels: Sequence[DosLabel], settings: DosNetworkSettings, checkpoints: Path | None
 ) -> TrainedModel:
-    """Train on these materials, as `phonoscreen train alignn` does."""
-    task = TrainingTask("alignn", "", source, NAME, settings, material_ids)
+    """Train on labels; what training has reached is kept in a folder, where there is one."""
+    kept = None if checkpoints is None else CheckpointFile(checkpoints / f"{NAME}.npz")
     with StageProgress(Console(stderr=True)) as progress:
-        model = train_and_store(uri, task, progress).model
+        model = train_density_of_states(labels, settings, NAME, progress, kept)
+    names = [one.material_id for one in labels]
     by = ", ".join(model.card["sources"])
-    notes = [f"labels are phonons by {by}, a small potential, not by DFT", *model.card["notes"]]
-    return replace(model, card={**model.card, "notes": notes})
+    told = {
+        "member_histories": model.card["history"],
+        "settings": settings.as_dict(),
+        SOURCE_IDS: sorted(names),
+        "training_ids": names,
+        "notes": [f"labels are phonons by {by}, a small potential, not by DFT"],
+    }
+    told["notes"] += model.card["notes"]
+    known = {name: value for name, value in model.card.items() if name != "history"}
+    return replace(model, card={**known, **told})
 
 
 def main() -> int:
-    """Write the labels of a database, and train on what is not set aside."""
+    """Write the labels of a database where one is named, and train on what is not set aside."""
     options = arguments()
-    labels = labels_of_database(options.db, options.source)
-    write_labels(options.out, labels)
+    if options.db:
+        write_labels(options.out, labels_of_database(options.db, options.source))
     stored = read_labels(options.out)
     for what, part in (("to learn from", stored.learned), ("set aside", stored.unseen)):
         print(f"{what}: {len(part)} crystals, {len({one.group for one in part})} compositions")
     if options.model is not None:
-        chosen = [one.material_id for one in stored.learned]
         asked = {name: getattr(options, name) for name in _SETTINGS}
         given = {name: value for name, value in asked.items() if value is not None}
-        write_model(options.model, train_ensemble(options.db, options.source, chosen, given))
+        settings = density_settings(given)
+        write_model(options.model, train_ensemble(stored.learned, settings, options.checkpoints))
     return 0
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     result = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    result.add_argument("--db", required=True, help="database of phonons")
+    result.add_argument("--db", default="", help="database of phonons, to write labels from")
     result.add_argument("--source", default="", help="model whose phonons are learned")
-    result.add_argument("--out", type=Path, required=True, help="file of labels to write")
+    result.add_argument("--out", type=Path, default=STORED, help="file of labels")
     result.add_argument("--model", type=Path, help="train an ensemble, and write it here")
     result.add_argument("--epochs", type=int, help="most passes over the labels of a member")
     result.add_argument("--n-members", type=int, help="networks of the ensemble")
-    result.add_argument("--checkpoints", help="folder for what the training has reached")
+    result.add_argument("--checkpoints", type=Path, help="folder for what training has reached")
     return result.parse_args()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from ase.io import write
-from density_labels import read_labels
+from density_labels import STORED, read_labels
 from networks_density import (
     LEAST_PER_SECOND,
     REQUIRED,
@@ -49,7 +49,6 @@ from screening.trained_model import TrainedModel
 __all__ = ["ensemble_figures", "leave_one_out", "potential_histograms"]
 
 STREAMED_RUNS = 3
-STORED = Path(__file__).parent / "data" / "densities-phonoscreen.npz"
 
 
 def ensemble_figures(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screening.digest import digest_of, digest_of_bytes
-from screening.errors import ModelCorruptError, OutOfDomainError, ScreeningError
+from screening.errors import ModelCorruptError, ModelRefusedError, OutOfDomainError, ScreeningError
 from screening.prediction import FloatArray
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def training_priors(specification: str, grid: FrequencyGrid, folder: Path) -> Tr
 
     Raises
     ------
+    ModelRefusedError
+        If loading it would run code: models name it, and files of models run none.
     ScreeningError
         If it cannot be loaded.
     """
@@ -161,9 +163,22 @@ def training_priors(specification: str, grid: FrequencyGrid, folder: Path) -> Tr
 
     if not specification:
         return None
+    _check_plain(specification)
     prior = PotentialPrior(load_calculator(specification), grid)
     key = digest_of({"prior": prior.record, "grid": grid.as_dict()})[:_DIGITS]
     return TrainingPriors(prior, specification, folder / f"priors-{key}")
+
+
+def _check_plain(specification: str) -> None:
+    """Refuse what runs code: a model file names its potential, and whoever opens it did not."""
+    from screening.calculators.specification import runs_no_code
+
+    if not runs_no_code(specification):
+        raise ModelRefusedError(
+            "a density-of-states model may only correct a potential that runs no code when loaded",
+            subject=specification,
+            hint="Use phonoscreen, chgnet or mace:FILE.psm",
+        )
 
 
 def stored_prior(trained: TrainedModel) -> PotentialPrior | None:
@@ -172,8 +187,8 @@ def stored_prior(trained: TrainedModel) -> PotentialPrior | None:
     Raises
     ------
     ModelRefusedError
-        If the potential of that name has other weights now, or the model does not say how its
-        phonons were computed.
+        If loading the potential would run code, it has other weights now, or the model does not
+        say how its phonons were computed.
     ScreeningError
         If the potential cannot be loaded.
     """
@@ -184,7 +199,9 @@ def stored_prior(trained: TrainedModel) -> PotentialPrior | None:
     named = trained.state.get(PRIOR)
     if named is None:
         return None
-    calculator = load_calculator(str(named[_SPECIFICATION]))
+    specification = str(named[_SPECIFICATION])
+    _check_plain(specification)
+    calculator = load_calculator(specification)
     return prior_of(
         trained, calculator, DosNetworkSettings.from_dict(trained.state["settings"]).grid
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.dos_priors import stored_prior, training_priors
 from screening.digest import digest_of
-from screening.errors import SettingError, TrainingSetError
+from screening.errors import ScreeningError, SettingError, TrainingSetError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -61,6 +61,7 @@ DOS_OPTIONS: Mapping[str, str] = MappingProxyType(
 
 _PRESET, _CHECKPOINTS, _PRIOR = "preset", "checkpoints", "prior"
 _DEFAULT_PRESET = "small"
+_MOST_AT_ZERO = 0.2  # of the modes, in the bin around zero
 _OUTSIDE = "modes outside the grid of the model"
 _NOT_REPEATED = "the cell is small and was not repeated: modes beside the zone centre are not known"
 _DIGITS = 12
@@ -84,6 +85,29 @@ class DosLesson:
     source: str
     structure: Structure
     modes: MeshFrequencies | GivenDensity
+
+    def label_for(self, settings: DosNetworkSettings) -> DosLabel:
+        """Return the label that networks of some settings can learn.
+
+        Raises
+        ------
+        TrainingSetError
+            If modes lie outside the grid, or many have no frequency: the crystal falls apart.
+        OutOfDomainError
+            If an atom has no neighbour within reach of the networks.
+        """
+        from screening.network_dos.graphs import check_bonds
+
+        check_bonds(self.structure, settings.architecture.bond_cutoff_angstrom)
+        found = self.label(settings.grid)
+        share = float(found.histogram[settings.grid.zero]) / found.histogram.sum()
+        if share > _MOST_AT_ZERO:
+            raise TrainingSetError(
+                f"{100 * share:.0f} % of the modes have no frequency: it falls apart",
+                subject=self.material_id,
+                hint="Leave it out of the training set",
+            )
+        return found
 
     def label(self, grid: FrequencyGrid) -> DosLabel:
         """Return the label on a grid.
@@ -220,7 +244,7 @@ def train_densities(
     from screening.predictors.dos_prior import PRIOR
 
     settings, rejected = density_settings(given), list[dict[str, str]]()
-    labels = list(_labels(lessons, settings.grid, rejected))
+    labels = _labels(lessons, settings, rejected)
     folder = Path(given.get(_CHECKPOINTS) or default_checkpoints())
     priors = training_priors(str(given.get(_PRIOR) or ""), settings.grid, folder)
     if priors is not None:
@@ -247,13 +271,13 @@ def train_densities(
 
 
 def _labels(
-    lessons: Sequence[DosLesson], grid: FrequencyGrid, rejected: list[dict[str, str]]
+    lessons: Sequence[DosLesson], settings: DosNetworkSettings, rejected: list[dict[str, str]]
 ) -> list[DosLabel]:
     found = []
     for one in lessons:
         try:
-            found.append(one.label(grid))
-        except TrainingSetError as error:
+            found.append(one.label_for(settings))
+        except ScreeningError as error:
             rejected.append({"material_id": one.material_id, "reason": error.message})
     return found
 

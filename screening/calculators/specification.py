@@ -34,6 +34,7 @@ __all__ = [
     "is_first_principles",
     "load_calculator",
     "parse_call",
+    "runs_no_code",
     "split_members",
 ]
 
@@ -48,6 +49,9 @@ _SOLVE_FOR_ELECTRONS = {
     "gpaw": True,
     "espresso": True,
 }
+_PLAIN = re.compile(
+    rf"{INSTALLED}|mace:{INSTALLED}(-small)?|chgnet(:[\w.]+)?|mace:[^@#]+\.psm(@\w+)?(#\d+)?"
+)
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -103,6 +107,20 @@ def _load_one(spec: str) -> ForceCalculator:
     from screening.calculators.ase import load_ase
 
     return load_ase(path, options)
+
+
+def runs_no_code(spec: str) -> bool:
+    """Say whether a specification may be read from a file: nothing it names can run code.
+
+    Such are the potentials that are installed and files of plain numbers. An import path is code,
+    and so is a pickled network: these are for people to type, with a digest where there is one.
+
+    Examples
+    --------
+    >>> runs_no_code("phonoscreen,chgnet"), runs_no_code("mace:net.model@0123456789abcdef")
+    (True, False)
+    """
+    return all(_PLAIN.fullmatch(one) is not None for one in split_members(spec))
 
 
 @cache

@@ -58,6 +58,9 @@ _AS_GIVEN = (
     "the structure is taken as given: the network knows no forces, and holds where it is relaxed "
     "with what computed its labels ({})"
 )
+_LABELS = (
+    "intervals say how far results of {} may be; the errors which those have themselves come on top"
+)
 _LOWEST = (
     "the lowest frequency is where a thousandth of the predicted modes lie below, known to half a "
     "bin; single imaginary modes are not seen"
@@ -241,7 +244,8 @@ class DensityOfStatesNetwork:
         )
 
     def _warnings(self, estimates: Estimates, place: int) -> tuple[str, ...]:
-        found = [_AS_GIVEN.format(self.training_source or "not known"), _LOWEST]
+        source = self.training_source or "what it learned"
+        found = [_AS_GIVEN.format(source), _LABELS.format(source), _LOWEST]
         if self._prior is not None:
             found.append(_PRIOR.format(self._prior.model))
         if not estimates.properties.stable[place]:

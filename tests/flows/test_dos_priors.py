@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from flows.dos_priors import stored_prior, training_priors
 from flows.dos_training import DosLesson, density_predictor, train_densities
 from flows.trained import METHODS
 from screening.calculators import load_calculator
+from screening.calculators.specification import runs_no_code
 from screening.errors import (
     ModelCorruptError,
     ModelRefusedError,
@@ -48,6 +50,12 @@ class Springs:
 def lessons(uri, screened) -> list[DosLesson]:
     with open_database(uri, read_only=True) as database:
         return [METHODS["alignn"].label(one) for one in training_phonons(database, screened)]
+
+
+@pytest.fixture
+def any_potential(monkeypatch):
+    """Potentials of tests are neither installed nor files of plain numbers."""
+    monkeypatch.setattr("screening.calculators.specification.runs_no_code", lambda _: True)
 
 
 @pytest.fixture
@@ -89,6 +97,7 @@ def asked(monkeypatch) -> dict:
     return seen
 
 
+@pytest.mark.usefixtures("any_potential")
 def test_a_potential_is_asked_for_every_crystal_and_named_in_the_model(
     lessons, trainer, asked, monkeypatch, tmp_path
 ):
@@ -115,6 +124,7 @@ def test_a_potential_is_asked_for_every_crystal_and_named_in_the_model(
         density_predictor(model, None)
 
 
+@pytest.mark.usefixtures("any_potential")
 def test_a_training_that_was_stopped_asks_for_no_crystal_twice(lessons, trainer, asked, tmp_path):
     given = {"prior": "springs", "checkpoints": str(tmp_path / "kept")}
     asked["most"] = 3
@@ -137,7 +147,7 @@ def test_a_training_that_was_stopped_asks_for_no_crystal_twice(lessons, trainer,
         np.testing.assert_array_equal(one.prior, kept_over[one.material_id])
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("asked", "any_potential")
 def test_what_is_kept_is_of_one_potential_one_grid_and_one_crystal(lessons, monkeypatch, tmp_path):
     monkeypatch.setattr("screening.calculators.load_calculator", lambda name: Springs(64 * name))
     folder, labels = tmp_path / "kept", [one.label(WIDE_GRID) for one in lessons]
@@ -158,6 +168,7 @@ def test_what_is_kept_is_of_one_potential_one_grid_and_one_crystal(lessons, monk
         training_priors("d", WIDE_GRID, folder).added_to(labels)
 
 
+@pytest.mark.usefixtures("any_potential")
 def test_predictions_compute_phonons_as_the_training_did():
     calculator = load_calculator(EMT)
     coarse = PhononSettings(mesh_length_angstrom=12.0)
@@ -172,3 +183,24 @@ def test_predictions_compute_phonons_as_the_training_did():
     with pytest.raises(ModelCorruptError, match="settings of its potential"):
         stored_prior(replace(model, state={**state, "prior": damaged}))
     assert stored_prior(replace(model, state={"settings": {}})) is None
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [EMT, "os.system(command='true')", "mace:net.model@0123456789abcdef", "chgnet," + EMT, "gpaw"],
+)
+def test_a_file_of_a_model_cannot_name_what_runs_code(specification, monkeypatch):
+    monkeypatch.setattr("screening.calculators.load_calculator", lambda _: pytest.fail("loaded"))
+    state = {"prior": {"specification": specification}, "settings": {}}
+    model = TrainedModel("x", "x", (13,), {"x": np.ones(1)}, state, {}, "0" * 64, 1)
+    with pytest.raises(ModelRefusedError, match="runs no code"):
+        stored_prior(model)
+    with pytest.raises(ModelRefusedError, match="runs no code"):
+        training_priors(specification, WIDE_GRID, Path())
+
+
+@pytest.mark.parametrize(
+    "specification", ["chgnet", "phonoscreen", "mace:net.psm", "chgnet:r2scan"]
+)
+def test_potentials_of_plain_numbers_may_be_named(specification):
+    assert runs_no_code(specification)

@@ -17,7 +17,8 @@ from flows.run import screen
 from flows.trained import METHODS
 from flows.training import TrainingTask, train
 from screening.anharmonic import ForceConstants
-from screening.errors import SettingError, TrainingSetError
+from screening.errors import OutOfDomainError, SettingError, TrainingSetError
+from screening.harmonic import MeshFrequencies
 from screening.network_dos.grid import PAPER_GRID, WIDE_GRID
 from screening.prediction import DensityOfStates, SpectralProperties
 from screening.supercell import SupercellSettings
@@ -71,6 +72,23 @@ def test_modes_outside_the_grid_are_left_out_with_the_reason(lessons, tmp_path):
     assert {one["reason"] for one in model.card["rejected"]} == {
         "modes outside the grid of the model"
     }
+
+
+def _spread_out(edge_angstrom: float, frequency_thz: float) -> DosLesson:
+    """Return a crystal of one atom in a cube, all of whose modes have one frequency."""
+    structure = Structure(Lattice.cubic(edge_angstrom), ["Cu"], [[0.0] * 3])
+    frequencies = np.full((1, 3), frequency_thz)
+    modes = MeshFrequencies(frequencies, np.ones(1), np.full((1, 3), 0.5), (2, 2, 2))
+    return DosLesson("one", "by hand", structure, modes)
+
+
+def test_crystals_that_fall_apart_are_not_learned():
+    settings = density_settings({})
+    assert _spread_out(4.9, 5.0).label_for(settings).n_atoms == 1
+    with pytest.raises(OutOfDomainError, match="no neighbour within 5 Å"):
+        _spread_out(5.1, 5.0).label_for(settings)
+    with pytest.raises(TrainingSetError, match="falls apart"):
+        _spread_out(4.9, 0.1).label_for(settings)
 
 
 def _single_cell(edge_angstrom: float, force_ev_per_angstrom: float | None) -> TrainingPhonons:
