@@ -121,6 +121,9 @@ def _wanted(name: str, check: Callable[[], str]) -> Check:
         return Check(name, ok=True, detail=check())
     except ScreeningError as error:
         return Check(name, ok=None, detail=str(error))
+    except PackageNotFoundError as error:
+        mend = f"pip install {error.name}, where wanted"
+        return Check(name, ok=None, detail=f"not installed: {mend}")
 
 
 def _first_principles(name: str) -> str:

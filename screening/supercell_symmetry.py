@@ -36,12 +36,26 @@ _INTEGER_TOLERANCE = 1e-6
 
 
 def phonopy_cell(structure: Structure) -> PhonopyAtoms:
-    """Return the cell as phonopy holds it, with phonopy's masses."""
-    return PhonopyAtoms(
-        numbers=[int(site.specie.Z) for site in structure],
-        cell=structure.lattice.matrix,
-        scaled_positions=structure.frac_coords,
-    )
+    """Return the cell as phonopy holds it, with phonopy's masses.
+
+    Raises
+    ------
+    CellError
+        If phonopy knows no mass of an element, which has no stable isotope.
+    """
+    numbers = [int(site.specie.Z) for site in structure]
+    try:
+        return PhonopyAtoms(
+            numbers=numbers,
+            cell=structure.lattice.matrix,
+            scaled_positions=structure.frac_coords,
+        )
+    except RuntimeError as error:
+        raise CellError(
+            f"no mass is known: {error}",
+            subject=structure.composition.reduced_formula,
+            hint="Leave it out: its elements have no natural mixture of isotopes",
+        ) from error
 
 
 def primitive_symmetry(
@@ -69,7 +83,8 @@ _Rows = tuple[tuple[float, ...], ...]
 def _symmetry(
     lattice: _Rows, positions: _Rows, numbers: tuple[int, ...], symprec_angstrom: float
 ) -> Symmetry:
-    cell = PhonopyAtoms(numbers=numbers, cell=lattice, scaled_positions=positions)
+    masses = [1.0] * len(numbers)  # phonopy knows none of some actinides; symmetry needs none
+    cell = PhonopyAtoms(numbers=numbers, cell=lattice, scaled_positions=positions, masses=masses)
     spglib = symmetry_finder()
     try:
         return Symmetry(cell, symprec=symprec_angstrom)

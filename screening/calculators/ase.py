@@ -102,8 +102,8 @@ def _import(path: str) -> Any:
         raise ModelRefusedError(
             f"{path!r} names no calculator",
             subject="calculator",
-            hint="Use chgnet, mace:FILE@SHA256, mace:NAME@SHA256, gpaw, espresso or "
-            "package.module.Class(key=value); vasp goes with --fallback alone",
+            hint="Use phonoscreen, chgnet, mace:FILE.psm, mace:FILE@SHA256, mace:NAME@SHA256, "
+            "gpaw, espresso or package.module.Class(key=value); vasp goes with --fallback alone",
         )
     try:
         return getattr(importlib.import_module(module_name), attribute)

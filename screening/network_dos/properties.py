@@ -175,7 +175,7 @@ class DosProperties:
                 f"{100.0 * self.outside_fraction[index]:.2g} % of the modes lie outside the window "
                 f"of {self.grid.edges_thz[0]:.1f} to {self.grid.edges_thz[-1]:.1f} THz",
                 subject=subject,
-                hint="Take a model of the wide grid, or compute its phonons with a potential",
+                hint="Compute its phonons with a potential, or train on a wider grid",
             )
 
     def thermodynamics(self, index: int) -> Thermodynamics:

@@ -291,7 +291,7 @@ class _Batch:
         self.estimates.properties.check_suitable(place, subject)
         if not novelty <= 1.0:  # one that is not a number is no reason to go on
             raise OutOfDomainError(
-                f"{novelty:.3g} times newer than what is usual of compositions that no network saw",
+                f"{novelty:.3g} times as unlike what was learned as the networks were tested for",
                 subject=subject,
                 hint="Use a potential, or add crystals like it to the training set",
             )

@@ -6,7 +6,9 @@ from phonopy.structure.cells import Supercell
 from phonopy.structure.symmetry import Symmetry
 from pymatgen.core import Lattice, Structure
 
-from screening.errors import CellError, InconsistentDataError
+from screening.displacements import plan_displacements
+from screening.errors import CellError, InconsistentDataError, InputError
+from screening.supercell import SupercellSettings, choose_supercell
 from screening.supercell_symmetry import (
     LatticeIndex,
     SupercellSymmetry,
@@ -96,3 +98,16 @@ def test_overlapping_atoms_have_no_symmetry():
     structure = Structure(Lattice.cubic(3.0), ["Al", "Al"], [[0, 0, 0], [0, 0, 1e-7]])
     with pytest.raises(CellError, match="no symmetry"):
         primitive_symmetry(structure)
+
+
+@pytest.mark.parametrize("symbol", ["Pu", "Cm"])
+def test_an_element_without_a_mass_has_a_supercell_and_no_phonons(symbol):
+    fluorite = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.4), [symbol, "O"], [[0, 0, 0], [0.25] * 3]
+    )
+    primitive = fluorite.get_primitive_structure()
+    matrix = choose_supercell(primitive, SupercellSettings())
+    assert round(abs(np.linalg.det(matrix))) > 1
+    with pytest.raises(CellError, match=symbol) as caught:
+        plan_displacements(primitive, matrix, 0.01)
+    assert isinstance(caught.value, InputError)  # what a plan takes for impossible, at no cost

@@ -1,6 +1,7 @@
 """`phonoscreen launch` and the engines in `phonoscreen doctor`, as a user meets them."""
 
 import json
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
@@ -122,6 +123,23 @@ def test_doctor_asks_the_engine_that_is_named(phonoscreen, metals, launchpad, mo
     assert "lpad init" in checks["fireworks"]["detail"]
     code, out, _ = phonoscreen("doctor", "--on", "fireworks")
     assert code == ExitCode.SOME_FAILED
+    assert metals
+
+
+def test_doctor_says_which_engine_is_not_installed(phonoscreen, launchpad, metals, monkeypatch):
+    _, destination = launchpad
+    monkeypatch.setattr("fireworks.fw_config.LAUNCHPAD_LOC", str(destination.launchpad))
+
+    def found(name):
+        if name == "FireWorks":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("flows.doctor.version", found)
+    code, out, _ = phonoscreen("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert (code, checks["fireworks"]["ok"]) == (ExitCode.DONE, None)
+    assert checks["fireworks"]["detail"] == "not installed: pip install FireWorks, where wanted"
     assert metals
 
 
