@@ -6,7 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from screening.errors import CorruptDataError, ModelCorruptError, NotFoundError
-from screening.network_potential.last_layer import LastLayer, last_layer_of, with_last_layer
+from screening.network_potential.last_layer import (
+    LastLayer,
+    judges_of,
+    last_layer_of,
+    with_last_layer,
+)
 from screening.trained_model import model_name
 from stores.connect import open_database
 from stores.models import load_model
@@ -28,7 +33,8 @@ def with_own_last_layer(
     """Give a potential the last layer of its training.
 
     A committee that was stopped is trained again from its checkpoints, which is nothing for
-    those members that were ready. Their last layers are taken from what was stored of them.
+    those members that were ready. Their last layers are taken from what was stored of them, unless
+    they claim to be calibrated by what the weights may have learned.
 
     Parameters
     ----------
@@ -51,7 +57,8 @@ def with_own_last_layer(
     from screening.network_potential.fitted_last_layer import with_fitted_last_layer
 
     layer = _stored_layer(database_uri, model)
-    if layer is not None:
+    claim = "held-out" if judges_of(model, cells) else "evidence"
+    if layer is not None and layer.calibration == claim:
         return with_last_layer(model, layer)
     return with_fitted_last_layer(model, cells, device=device, progress=progress)
 

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from flows.gathered_cells import GatheredCells, gathered_cells
 from flows.last_layers import with_own_last_layer
+from flows.potential_origin import STARTED_FROM, with_earlier
 from flows.trained import SOURCES
 from screening.digest import digest_of
 from screening.errors import ModelRefusedError, SettingError
 from screening.network_potential.labelled_cells import LabelledCell, training_set_digest
 from screening.network_potential.settings import MACE_PRESETS, MaceTrainingSettings
+from screening.shipped_models import own_model_name
 from screening.trained_model import METHOD_PREFIXES, model_name
 from stores.connect import Database, open_database
 from stores.documents.model import MetricRecord
@@ -258,7 +260,7 @@ def train_potentials(
     if task.committee < 1:
         raise SettingError(f"{task.committee}", subject="--committee", hint="Give 1 or more")
     if task.name:
-        model_name(METHOD, task.name)  # before all the work, not after it
+        own_model_name(METHOD, task.name)  # before all the work, not after it
     with open_database(database_uri) as database:
         files = [Path(one) for one in task.files]
         gathered = gathered_cells(database, task.query, task.source, files)
@@ -316,7 +318,7 @@ def _trained(
         gathered.cells, settings, name, progress, CheckpointFile(checkpoint), start
     )
     earlier = {} if start is None else start.card
-    split, notes = _with_earlier(model.card["split"], earlier)
+    split, notes = with_earlier(model.card["split"], None if start is None else earlier)
     told = {
         SOURCES: list(gathered.sources),
         SOURCE_IDS: sorted(
@@ -325,7 +327,7 @@ def _trained(
         "split": split,
         "n_cells_from_phonons": gathered.n_from_phonons,
         "n_cells_from_files": gathered.n_from_files,
-        "started_from": "" if start is None else _called(start),
+        STARTED_FROM: "" if start is None else _called(start),
         "notes": [*gathered.lines(), *notes, *model.card.get("notes", ())],
     }
     return replace(model, card={**model.card, **told})
@@ -333,22 +335,6 @@ def _trained(
 
 def _called(start: TrainedModel) -> str:
     return str(start.card.get("foundation") or model_name(start.method, start.name))
-
-
-def _with_earlier(
-    split: Mapping[str, Any], earlier: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
-    """Add what the weights at the start had learned from, and say what that means for scores."""
-    if not earlier:
-        return dict(split), []
-    known = set(earlier.get("split", {}).get("training_groups", ()))
-    if not known:
-        said = "what the weights it started from had learned is not known, held-out ones may be"
-        return dict(split), [f"{said} among it"]
-    n_seen = len(known.intersection(split["held_out_groups"]))
-    seen = f"{n_seen} held-out compositions were learned by the weights it started from"
-    groups = sorted(known.union(split["training_groups"]))
-    return {**split, "training_groups": groups}, [seen] if n_seen else []
 
 
 def _stored(database_uri: str, model: TrainedModel) -> str:

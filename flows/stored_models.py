@@ -14,10 +14,7 @@ from stores.connect import Database
 from stores.documents.model import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from screening.trained_model import TrainedModel
-    from stores.documents.model import ModelDocument
 
 __all__ = ["find_model", "model_named"]
 
@@ -54,7 +51,11 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
     wanted = trained_method(method)
     _check_method(text or "")
     known = list_models(database)
-    name = _only_model(known, wanted) if text is None else text
+    installed = shipped_name(wanted.name, INSTALLED)
+    own = {one.name for one in known if one.provenance.method == wanted.method}
+    if text is None and not own and installed is not None:
+        return read_shipped(wanted.name, installed)  # not a file that happens to have its name
+    name = _only_one(own, wanted) if text is None else text
     whole = name if is_trained(name) else f"{wanted.name}:{name}"
     is_stored = any(whole in {one.name, one.model_id} for one in known)
     shipped = shipped_name(wanted.name, whole.partition(":")[2])
@@ -76,7 +77,7 @@ def find_model(database: Database, method: str, text: str | None) -> TrainedMode
 def model_named(
     database: Database, name: str, command: str = "models show {}"
 ) -> tuple[str, TrainedModel]:
-    """Return a stored model by its name, with or without that of its method, and its key.
+    """Return a stored or installed model by its name, with or without its method, and its key.
 
     Parameters
     ----------
@@ -101,14 +102,26 @@ def model_named(
     known = list_models(database)
     names = {text for one in known for text in (one.name, one.model_id)}
     is_whole = name.partition(":")[0] in METHOD_PREFIXES
-    fitting = [name] if is_whole else sorted({f"{x}:{name}" for x in METHOD_PREFIXES} & names)
+    asked = [name] if is_whole else [f"{prefix}:{name}" for prefix in METHOD_PREFIXES]
+    installed = {one: model for one in asked if (model := _installed(one)) is not None}
+    fitting = [name] if is_whole else sorted({*names, *installed}.intersection(asked))
     if len(fitting) > 1:
         commands = " or ".join(f"phonoscreen {command.format(quote(one))}" for one in fitting)
         raise SettingError(
             f"models of {len(fitting)} methods have this name", subject=name, hint=f"Use {commands}"
         )
-    model = load_model(database, fitting[0] if fitting else f"{next(iter(METHODS))}:{name}")
+    chosen = fitting[0] if fitting else f"{next(iter(METHODS))}:{name}"
+    if chosen in installed and chosen not in names:
+        model = read_shipped(chosen.partition(":")[0], installed[chosen])
+    else:
+        model = load_model(database, chosen)
     return f"{model_name(model.method, model.name)}@{version_of(model.digest)}", model
+
+
+def _installed(text: str) -> str | None:
+    """Name of the installed model that a method and a name mean."""
+    method, _, name = text.partition(":")
+    return shipped_name(method, name)
 
 
 def _check_method(text: str) -> None:
@@ -122,26 +135,19 @@ def _check_method(text: str) -> None:
         )
 
 
-def _only_model(known: Sequence[ModelDocument], method: TrainedMethod) -> str:
-    """Return the name of the only model of a method, whose newest version counts.
-
-    Where none is stored it is the one that is installed with the project.
-    """
-    found = {one.name for one in known if one.provenance.method == method.method}
-    installed = shipped_name(method.name, INSTALLED)
-    if not found and installed is not None:
-        return installed
-    if not found:
+def _only_one(names: set[str], method: TrainedMethod) -> str:
+    """Return the name of the only stored model of a method, whose newest version counts."""
+    if not names:
         raise NotFoundError(
             f"no model of {method.name} is stored",
             subject="--model",
             hint=f"Train one: phonoscreen train {method.name}, or give a file",
         )
-    if len(found) > 1:
-        listed = ", ".join(sorted(found)[:_MOST_LISTED])
+    if len(names) > 1:
+        listed = ", ".join(sorted(names)[:_MOST_LISTED])
         raise SettingError(
-            f"{len(found)} models of {method.name} are stored: {listed}",
+            f"{len(names)} models of {method.name} are stored: {listed}",
             subject="--model",
             hint="Name one of them",
         )
-    return found.pop()
+    return next(iter(names))

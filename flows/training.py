@@ -19,7 +19,7 @@ from flows.catalogue import in_chunks, materials_where
 from flows.model_cards import score_rows
 from flows.trained import SOURCES, Progress, TrainedMethod, trained_method
 from screening.errors import NotFoundError, ScreeningError, SettingError, TrainingSetError
-from screening.trained_model import model_name
+from screening.shipped_models import own_model_name
 from stores.connect import Database, open_database
 from stores.documents.model import MetricRecord
 from stores.query import in_values
@@ -208,7 +208,7 @@ def train(database: Database, task: TrainingTask, progress: Progress | None = No
     method = trained_method(task.method)
     method.check(task.settings)  # before all the work, not after it
     if task.name:
-        model_name(method.method, task.name)
+        own_model_name(method.method, task.name)
     report = TrainingReport()
     if task.file:
         _check_file_alone(task)

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from screening.errors import ModelCorruptError, ModelRefusedError, ModelUnavailableError
+from screening.errors import (
+    ModelCorruptError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    SettingError,
+)
 from screening.model_files import model_from_bytes
-from screening.trained_model import TrainedModel
+from screening.trained_model import TrainedModel, model_name
 
 __all__ = [
     "INSTALLED",
     "SHIPPED_MODELS",
     "WEIGHTS_FOLDER",
+    "own_model_name",
     "read_shipped",
     "shipped_name",
     "shipped_with_digest",
@@ -38,6 +45,24 @@ SHIPPED_MODELS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """SHA-256 of each file, by method and name; the first of a method is its default."""
+
+
+def own_model_name(method: str, name: str) -> str:
+    """Return what `screening.trained_model.model_name` does, of a model that may be stored.
+
+    Raises
+    ------
+    SettingError
+        As `screening.trained_model.model_name` says, and if this is what users call what is
+        installed: the model could then not be named everywhere.
+    """
+    if name == INSTALLED:
+        raise SettingError(
+            f"{name!r} names the model that is installed with the project",
+            subject="model",
+            hint=f"Choose another name, such as {name}-2",
+        )
+    return model_name(method, name)
 
 
 def shipped_name(method: str, text: str) -> str | None:
@@ -104,16 +129,22 @@ def read_shipped(method: str, name: str) -> TrainedModel:
     return model_from_bytes(data, path.name)
 
 
-@cache
 def shipped_with_digest(digest: str) -> TrainedModel | None:
     """Return the installed model that predictions with this digest are by, None if by no such one.
 
-    Raises
-    ------
-    ModelUnavailableError, ModelCorruptError
-        If the file of an installed model is missing, or another one.
+    A model whose file is missing or another one is left out: what predictions by it had learned
+    is then not known, and those of all others are none of its business.
     """
-    every = (
-        read_shipped(method, name) for method, names in SHIPPED_MODELS.items() for name in names
-    )
-    return next((one for one in every if one.digest == digest), None)
+    return _readable().get(digest)
+
+
+@cache
+def _readable() -> Mapping[str, TrainedModel]:
+    """Return the installed models that can be read, by their digests."""
+    found: dict[str, TrainedModel] = {}
+    for method, names in SHIPPED_MODELS.items():
+        for name in names:
+            with suppress(ModelUnavailableError, ModelCorruptError):
+                model = read_shipped(method, name)
+                found[model.digest] = model
+    return found

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from screening.errors import CorruptDataError, ModelCorruptError, NotFoundError
-from screening.shipped_models import shipped_with_digest
+from screening.shipped_models import own_model_name, shipped_with_digest
 from screening.trained_model import TrainedModel, method_and_name
 from stores.builders.incremental import chunks
 from stores.documents.model import MetricRecord, ModelDocument, ModelKind
@@ -54,8 +54,10 @@ def store_model(
     SerializationError
         If an array, the state or the card cannot be stored; names what.
     SettingError
-        If the model is of no known method, or its name cannot name a model.
+        If the model is of no known method, its name cannot name a model, or is that of what is
+        installed.
     """
+    own_model_name(model.method, model.name)
     weights = database.blobs.put(model.arrays)
     named = training_ids or tuple(model.card.get(SOURCE_IDS, ()))
     document = ModelDocument.from_trained(model, weights, metrics=metrics, training_ids=named)

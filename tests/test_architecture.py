@@ -336,6 +336,13 @@ def test_modules_open_with_what_may_live_there(module: str) -> None:
     assert not text.body or ast.get_docstring(text)
 
 
+@pytest.mark.parametrize("folder", ["", *PACKAGES, *sorted(OUTSIDE_THE_WHEEL)])
+def test_nothing_that_a_merge_left_lies_about(folder: str) -> None:
+    within = "*" if not folder else "**/*"
+    found = (ROOT / folder).glob(within)
+    assert not [path.name for path in found if path.suffix in {".orig", ".rej"}]
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_ship_their_types(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()

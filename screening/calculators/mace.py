@@ -62,7 +62,7 @@ _MIN_DIGITS = 16
 _MAX_BYTES = 4 * 1024**3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _HEAD = re.compile(r"(?P<rest>.+)#(?P<head>[^#@/]+)")
-_TRAINED = re.compile(r"(?P<path>.+\.psm)(?:@(?:sha256=)?(?P<digits>[0-9a-fA-F]{8,64}))?")
+_TRAINED = re.compile(r"(?P<path>.+\.psm)(?:@(?:sha256=)?(?P<digits>\w+))?")
 _SAMPLED = re.compile(r"(?P<model>.+\.psm(?:@[^#]*)?|[^#]+)#(?P<count>.*)")
 _PINNED = re.compile(r"(?P<path>.+)@(?:sha256=)?(?P<digits>[0-9a-fA-F]{16,64})")
 
@@ -194,6 +194,8 @@ def load_mace(text: str) -> CheckedCalculator:
         If the file's digest is another one.
     ModelUnavailableError
         If the package is missing, or the model must be downloaded and cannot be.
+    SettingError
+        If what stands behind the ``@`` of a potential that was trained here is no SHA-256.
     """
     sampled = _sampled(text)
     if sampled is not None:
@@ -238,7 +240,7 @@ def load_mace_or_samples(text: str) -> CheckedCalculator | Committee:
     Raises
     ------
     SettingError
-        If what follows ``#`` is no number that can be drawn.
+        If what follows ``#`` is no number that can be drawn, and as `load_mace` says.
     ModelRefusedError
         If a potential that was trained here carries no last layer.
     ModelCorruptError, ModelUnavailableError

@@ -13,7 +13,7 @@ from screening.calculators.interface import DEFAULT_DISPLACEMENT_ANGSTROM
 from screening.digest import digest_of
 from screening.errors import ModelCorruptError, ModelRefusedError, SettingError
 from screening.model_files import read_model
-from screening.trained_model import TrainedModel, model_name
+from screening.trained_model import METHOD_PREFIXES, TrainedModel, model_name
 
 __all__ = [
     "FLOAT32_DISPLACEMENT_ANGSTROM",
@@ -61,8 +61,10 @@ def load_trained_potential(model: TrainedModel) -> CheckedCalculator:
 
     Raises
     ------
+    ModelRefusedError
+        If it is of another method.
     ModelCorruptError
-        If it is of another method, or its state or arrays do not fit.
+        If its state or arrays do not fit.
     ModelUnavailableError
         If the package mace-torch is missing.
     """
@@ -70,6 +72,7 @@ def load_trained_potential(model: TrainedModel) -> CheckedCalculator:
     from screening.network_potential.network import network_of
     from screening.network_potential.softening import frequency_scale_of
 
+    _check_method(model)
     scale = frequency_scale_of(model)
     precision = str(model.state.get("precision"))
     network = network_of(model)
@@ -94,6 +97,19 @@ def load_trained_potential(model: TrainedModel) -> CheckedCalculator:
             FLOAT32_DISPLACEMENT_ANGSTROM if is_rough else DEFAULT_DISPLACEMENT_ANGSTROM
         ),
         notes=() if scale is None else (scale.note,),
+    )
+
+
+def _check_method(model: TrainedModel) -> None:
+    """Refuse a model that is sound and no potential."""
+    if model.method == METHOD_PREFIXES["mace"]:
+        return
+    prefixes = {long: short for short, long in METHOD_PREFIXES.items()}
+    raise ModelRefusedError(
+        f"is no potential: it was trained by the method {model.method}",
+        subject=model.name,
+        hint="Use a model of 'phonoscreen train mace', or predict with this one: phonoscreen "
+        f"predict --method {prefixes.get(model.method, 'METHOD')} --model FILE",
     )
 
 
@@ -139,7 +155,7 @@ def load_sampled_potentials(model: TrainedModel, count: int, seed: int = 0) -> C
     Raises
     ------
     ModelRefusedError
-        If the model carries no last layer.
+        If the model carries no last layer, or is no potential.
     ModelCorruptError, ModelUnavailableError
         As `load_trained_potential` says.
     SettingError

@@ -12,7 +12,7 @@ from screening.network_potential.force_uncertainty import (
     fit_last_layer,
 )
 from screening.network_potential.labelled_cells import LabelledCell, training_set_digest
-from screening.network_potential.last_layer import with_last_layer
+from screening.network_potential.last_layer import judges_of, with_last_layer
 
 if TYPE_CHECKING:
     from screening.trained_model import TrainedModel
@@ -33,7 +33,8 @@ def with_fitted_last_layer(
     Parameters
     ----------
     model
-        As `screening.network_potential.training.train_potential` returned it.
+        As `screening.network_potential.training.train_potential` returned it; where it started
+        from other weights, with what these had learned on its card, see `judges_of`.
     cells
         All that it was trained with, the held-out ones included.
     settings, device, progress
@@ -42,7 +43,8 @@ def with_fitted_last_layer(
     Returns
     -------
     TrainedModel
-        With its last layer, which the card tells of.
+        With its last layer, which the card tells of: calibrated by `judges_of`, or where there
+        are none by the evidence of the training cells.
 
     Raises
     ------
@@ -68,6 +70,6 @@ def with_fitted_last_layer(
         )
     groups = frozenset(split["held_out_groups"])
     training = [cell for cell in cells if cell.group not in groups]
-    held_out = [cell for cell in cells if cell.group in groups]
-    layer = fit_last_layer(model, training, held_out, settings, device=device, progress=progress)
+    judges = judges_of(model, cells)
+    layer = fit_last_layer(model, training, judges, settings, device=device, progress=progress)
     return with_last_layer(model, layer)

@@ -13,7 +13,7 @@ F. Bigi, S. Chong, M. Ceriotti, F. Grasselli, arXiv:2403.02251 (last-layer predi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +28,21 @@ from screening.errors import (
 from screening.prediction import FloatArray, frozen_array
 
 if TYPE_CHECKING:
+    from screening.network_potential.labelled_cells import LabelledCell
     from screening.trained_model import TrainedModel
 
 __all__ = [
+    "EARLIER_IS_KNOWN",
     "LastLayer",
+    "judges_of",
     "last_layer_of",
     "sampled_potentials",
     "with_last_layer",
 ]
+
+EARLIER_IS_KNOWN = "earlier_is_known"
+"""Field of the split of a card: whether all that the weights at the start learned is among the
+training groups; absent where the weights were random."""
 
 _ROOT = "last_layer/root"
 _STATE_KEY = "last_layer"
@@ -102,8 +109,9 @@ class LastLayer:
             chosen = f"{self.n_held_out} held-out cells of other compositions"
             return f"{_NOTE} calibrated by the errors of {chosen} ({made})"
         return (
-            f"{_NOTE} calibrated by the evidence of its training cells alone ({made}): far too "
-            "small where its features are at fault"
+            f"{_NOTE} calibrated by the evidence of its training cells alone, for want of cells "
+            f"that its weights are known not to have learned ({made}): likely too small, and far "
+            "too small where its features are at fault"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,6 +124,28 @@ class LastLayer:
             "n_cells": self.n_cells,
             "n_held_out": self.n_held_out,
         }
+
+
+def judges_of(model: TrainedModel, cells: Sequence[LabelledCell]) -> list[LabelledCell]:
+    """Return the held-out cells that the weights are known never to have learned.
+
+    A training that started from other weights may hold out compositions that those had learned.
+    Errors on them say nothing of others, and neither do any where it is not known what those had
+    learned: then there are none.
+
+    Parameters
+    ----------
+    model
+        Its card says which compositions were held out, and which were learned, by the weights at
+        the start too.
+    cells
+        All that it was trained with, the held-out ones included.
+    """
+    split = model.card.get("split", {})
+    if not split.get(EARLIER_IS_KNOWN, True):
+        return []
+    groups = set(split.get("held_out_groups", ())).difference(split.get("training_groups", ()))
+    return [cell for cell in cells if cell.group in groups]
 
 
 def with_last_layer(model: TrainedModel, layer: LastLayer | None) -> TrainedModel:

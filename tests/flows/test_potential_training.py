@@ -43,7 +43,11 @@ from screening.errors import (
     SettingError,
     TrainingSetError,
 )
-from screening.network_potential.last_layer import last_layer_of
+from screening.network_potential.last_layer import (
+    EARLIER_IS_KNOWN,
+    last_layer_of,
+    with_last_layer,
+)
 from screening.network_potential.rattling import RattlingSettings
 from screening.shipped_models import read_shipped
 from screening.trained_model import TrainedModel
@@ -208,6 +212,23 @@ def test_a_last_layer_is_fitted_in_the_split_of_the_training(uri, with_spread):
 
 
 @pytest.mark.usefixtures("labelled")
+def test_a_stored_last_layer_that_claims_too_much_is_fitted_again(uri, with_spread):
+    from flows.last_layers import with_own_last_layer
+
+    model, _ = with_spread
+    with open_database(uri, read_only=True) as database:
+        cells = gathered_cells(database).cells
+    split = {**model.card["split"], EARLIER_IS_KNOWN: False}
+    bare = with_last_layer(model, None)
+    told = []
+    for known, calibration in ((bare.card["split"], "held-out"), (split, "evidence")):
+        again = replace(bare, card={**bare.card, "split": known})
+        found = with_own_last_layer(uri, again, cells, "cpu", lambda *one: told.append(one))
+        assert last_layer_of(found).calibration == calibration
+        assert bool(told) == (calibration == "evidence")
+
+
+@pytest.mark.usefixtures("labelled")
 def test_each_member_has_a_last_layer_which_is_fitted_once(uri):
     pytest.importorskip("careful_mace")
     both = task(committee=2, epochs=1, last_layer=True)
@@ -267,10 +288,16 @@ def test_a_training_starts_from_stored_weights_or_those_of_a_file(uri, tmp_path)
     assert set(splits[1]["held_out_groups"]) == {"Cu", "Ag"} - before  # the others were learned
     assert "were learned by the weights" not in " ".join(later.card["notes"])
     known = task(
-        name="known", epochs=1, start_from="metals", query=f"chemsys in {','.join(before)}"
+        name="known",
+        epochs=1,
+        start_from="metals",
+        query=f"chemsys in {','.join(before)}",
+        last_layer=True,
     )
     [known] = train_potentials(uri, known).models.values()
     assert "held-out compositions were learned by the weights" in " ".join(known.card["notes"])
+    assert last_layer_of(known).calibration == "evidence"
+    assert "likely too small" in " ".join(known.card["notes"])
     assert later.elements == model.elements
     assert later.digest != model.digest
     with open_database(uri) as database, pytest.raises(ModelRefusedError):
@@ -296,8 +323,12 @@ def test_a_training_starts_from_a_network_of_the_package(uri, tmp_path, monkeypa
     start = f"mace:{file}@{digits}"
     with pytest.raises(ElementNotInModelError, match="Ag"):
         train_potentials(uri, task(start_from=start), Epochs())
-    tuned = task(start_from=start, query="chemsys in Al,Cu", epochs=1, name="tuned")
+    tuned = task(
+        start_from=start, query="chemsys in Al,Cu", epochs=1, name="tuned", last_layer=True
+    )
     [model] = train_potentials(uri, tuned).models.values()
+    assert last_layer_of(model).calibration == "evidence"
+    assert "likely too small" in " ".join(model.card["notes"])
     assert model.card["started_from"] == f"mace:big.model@{digits}"
     assert model.elements == (13, 29)
     assert model.state["architecture"]["n_interactions"] == 1
@@ -411,9 +442,9 @@ def test_a_bad_frame_stops_a_training_and_is_named(uri, tmp_path):
 
 def test_epochs_are_shared_out_to_stages():
     whole = potential_settings(PotentialTask(preset="paper"))
-    assert [one.epochs for one in whole.stages] == [150, 50]
+    assert [one.epochs for one in whole.stages] == [100, 100]
     few = potential_settings(PotentialTask(preset="paper", epochs=8))
-    assert [one.epochs for one in few.stages] == [6, 2]
+    assert [one.epochs for one in few.stages] == [4, 4]
     for n_epochs in range(2, 20):
         own = potential_settings(PotentialTask(preset="paper", epochs=n_epochs))
         assert own.n_epochs == n_epochs
@@ -436,6 +467,7 @@ def test_epochs_are_shared_out_to_stages():
         ({"settings": {"architecture": {"channels": 0}}}, SettingError),
         ({"committee": 0}, SettingError),
         ({"name": "no/name"}, SettingError),
+        ({"name": "phonoscreen"}, SettingError),
         ({"start_from": "nobody"}, NotFoundError),
         ({"source": "nobody"}, TrainingSetError),
         ({"files": ("nowhere.xyz",)}, Exception),

@@ -54,6 +54,29 @@ def test_where_no_model_is_stored_the_one_that_is_installed_is_meant(uri, text):
             find_model(database, "ldml", None)
 
 
+def test_where_nothing_is_named_no_file_is_meant(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    installed = read_shipped("alignn", "phonoscreen-dos")
+    other = replace(installed, state={**installed.state, "other": 1})
+    write_model(tmp_path / "phonoscreen-dos", other)
+    with open_database(uri) as database:
+        assert find_model(database, "alignn", None).digest == installed.digest
+        assert find_model(database, "alignn", "phonoscreen-dos").digest == other.digest
+
+
+def test_a_model_cannot_be_called_what_the_installed_ones_are(uri, trained, monkeypatch):
+    with open_database(uri) as database:
+        n_models = database.models.count()
+        with pytest.raises(SettingError, match="installed with the project") as caught:
+            store_model(database, replace(trained, name="phonoscreen"))
+        assert "phonoscreen-2" in caught.value.hint
+        assert database.models.count() == n_models
+    monkeypatch.setattr("flows.training.materials_where", lambda *_: pytest.fail("work was done"))
+    for method in ("rf-ifc", "ldml", "alignn"):
+        with pytest.raises(SettingError, match="installed with the project"):
+            train_and_store(uri, TrainingTask(method, name="phonoscreen"))
+
+
 def test_a_stored_model_stands_before_the_installed_one_of_its_name(uri):
     installed = read_shipped("alignn", "phonoscreen-dos")
     own = replace(installed, state={**installed.state, "other": 1})
@@ -105,3 +128,14 @@ def test_a_name_of_two_methods_needs_the_method(uri, trained):
         assert model_named(database, "rf-ifc:metals")[0] == key
         with pytest.raises(NotFoundError):
             model_named(database, "missing")
+
+
+@pytest.mark.parametrize("text", ["alignn:phonoscreen", "phonoscreen-dos"])
+def test_an_installed_model_is_shown_where_it_is_not_stored(uri, text):
+    installed = read_shipped("alignn", "phonoscreen-dos")
+    with open_database(uri) as database:
+        key, model = model_named(database, text)
+        assert key == f"alignn:phonoscreen-dos@{installed.digest[:12]}"
+        assert model.digest == installed.digest
+        with pytest.raises(SettingError, match="2 methods have this name"):
+            model_named(database, "phonoscreen")

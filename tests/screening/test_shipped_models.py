@@ -4,8 +4,20 @@ from pathlib import Path
 import pytest
 
 from screening import shipped_models
-from screening.errors import ModelCorruptError, ModelRefusedError, ModelUnavailableError
-from screening.shipped_models import SHIPPED_MODELS, WEIGHTS_FOLDER, read_shipped, shipped_name
+from screening.errors import (
+    ModelCorruptError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    SettingError,
+)
+from screening.shipped_models import (
+    SHIPPED_MODELS,
+    WEIGHTS_FOLDER,
+    own_model_name,
+    read_shipped,
+    shipped_name,
+    shipped_with_digest,
+)
 from screening.trained_model import METHOD_PREFIXES
 
 EVERY = [(method, name) for method, names in SHIPPED_MODELS.items() for name in names]
@@ -51,3 +63,39 @@ def test_a_file_that_is_missing_or_another_one_is_refused(tmp_path: Path, monkey
     (tmp_path / "phonoscreen-small.psm").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(ModelCorruptError, match="SHA-256"):
         read_shipped("mace", "phonoscreen-small")
+
+
+@pytest.fixture
+def unread():
+    """Installed models are read anew, before and after."""
+    shipped_models._readable.cache_clear()
+    yield
+    shipped_models._readable.cache_clear()
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_damaged_model_does_not_keep_others_from_being_known(tmp_path: Path, monkeypatch):
+    potential = read_shipped("mace", "phonoscreen-small")
+    ensemble = read_shipped("alignn", "phonoscreen-dos")
+    assert shipped_with_digest(potential.digest).name == potential.name
+    assert shipped_with_digest("0" * 64) is None
+    shipped_models._readable.cache_clear()
+    monkeypatch.setattr(shipped_models, "WEIGHTS_FOLDER", tmp_path)
+    whole = (WEIGHTS_FOLDER / "phonoscreen-dos.psm").read_bytes()
+    (tmp_path / "phonoscreen-dos.psm").write_bytes(whole)
+    assert shipped_with_digest("0" * 64) is None
+    assert shipped_with_digest(potential.digest) is None  # its file is missing
+    assert shipped_with_digest(ensemble.digest).name == ensemble.name
+    shipped_models._readable.cache_clear()
+    (tmp_path / "phonoscreen-dos.psm").write_bytes(whole[:-1])
+    assert shipped_with_digest(ensemble.digest) is None
+
+
+@pytest.mark.parametrize("method", METHOD_PREFIXES.values())
+def test_what_users_call_the_installed_models_names_no_other(method):
+    with pytest.raises(SettingError, match="'phonoscreen' names the model") as caught:
+        own_model_name(method, "phonoscreen")
+    assert "phonoscreen-2" in caught.value.hint
+    assert own_model_name(method, "phonoscreen-dos").endswith(":phonoscreen-dos")
+    with pytest.raises(SettingError, match="cannot name"):
+        own_model_name(method, "no/name")

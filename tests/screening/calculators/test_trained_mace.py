@@ -118,7 +118,6 @@ def test_float32_moves_atoms_further(model):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"method": "linear-descriptor-entropy"},
         {"elements": ELEMENTS[:-1]},
         {"state": {}},
         {"precision": "float16"},
@@ -133,6 +132,27 @@ def test_what_does_not_fit_is_refused(model, changes):
         changes = {"state": {**model.state, name: value}}
     with pytest.raises(ModelCorruptError):
         load_trained_potential(replace(model, **changes))
+
+
+def test_a_sound_model_of_another_method_is_no_damaged_one(model, tmp_path):
+    path = tmp_path / "dos.psm"
+    path.write_bytes(model_bytes(replace(model, method="alignn-density-of-states", name="dos")))
+    for spec in (f"mace:{path}", f"mace:{path}#4"):
+        with pytest.raises(ModelRefusedError, match="alignn-density-of-states") as caught:
+            load_calculator(spec)
+        assert caught.value.subject == "dos"
+        assert "predict --method alignn --model" in caught.value.hint
+
+
+@pytest.mark.parametrize("pin", ["@da87", "@sha256=da87", "@da87da8", "@latest", f"@{65 * '0'}"])
+@pytest.mark.parametrize("samples", ["", "#4"])
+def test_what_is_no_digest_is_not_part_of_the_name(model, tmp_path, pin, samples):
+    path = tmp_path / "good.psm"
+    path.write_bytes(model_bytes(model))
+    with pytest.raises(SettingError, match="is no SHA-256") as caught:
+        load_calculator(f"mace:{path}{pin}{samples}")
+    assert repr(pin.removeprefix("@").removeprefix("sha256=")) in caught.value.message
+    assert "8 to 64" in caught.value.hint
 
 
 def test_a_file_needs_no_digest_and_may_have_one(model, tmp_path):

@@ -6,7 +6,12 @@ from tiny_networks import CAESIUM, salt_cell, tiny_model
 
 from screening.errors import ModelRefusedError, TrainingSetError
 from screening.network_potential.labelled_cells import training_set_digest
-from screening.network_potential.last_layer import last_layer_of, with_last_layer
+from screening.network_potential.last_layer import (
+    EARLIER_IS_KNOWN,
+    judges_of,
+    last_layer_of,
+    with_last_layer,
+)
 
 pytest.importorskip("torch")
 
@@ -58,3 +63,34 @@ def test_cells_of_another_training_are_refused(trained):
         with_fitted_last_layer(trained, cells()[:2])
     with pytest.raises(ModelRefusedError, match="held out"):
         with_fitted_last_layer(replace(trained, card={}), cells())
+
+
+@pytest.mark.parametrize(
+    "learned",
+    [{"training_groups": ["CsCl", "NaCl"], EARLIER_IS_KNOWN: True}, {EARLIER_IS_KNOWN: False}],
+)
+def test_what_the_weights_may_have_learned_before_does_not_judge_them(trained, learned):
+    from screening.network_potential.fitted_last_layer import with_fitted_last_layer
+    from screening.network_potential.force_uncertainty import fit_last_layer
+
+    split = {**trained.card["split"], **learned}
+    own = cells()
+    found = with_fitted_last_layer(replace(trained, card={"split": split}), own)
+    layer = last_layer_of(found)
+    assert (layer.n_cells, layer.n_held_out, layer.calibration) == (2, 0, "evidence")
+    assert found.card["last_layer"]["calibration"] == "evidence"
+    assert "likely too small" in found.card["notes"][0]
+    assert "errors of" not in found.card["notes"][0]
+    wanted = fit_last_layer(trained, own[:2])
+    assert layer.noise_ev_per_angstrom == pytest.approx(wanted.noise_ev_per_angstrom)
+
+
+def test_compositions_that_are_new_to_the_weights_judge_them(trained):
+    groups = {"held_out_groups": ["CsCl", "NaCl"], "training_groups": ["NaCl", "MgO"]}
+    model = replace(trained, card={"split": groups})
+    assert [one.group for one in judges_of(model, cells())] == ["CsCl"]
+    known = replace(trained, card={"split": {**groups, EARLIER_IS_KNOWN: True}})
+    assert [one.group for one in judges_of(known, cells())] == ["CsCl"]
+    unknown = replace(trained, card={"split": {**groups, EARLIER_IS_KNOWN: False}})
+    assert judges_of(unknown, cells()) == []
+    assert judges_of(replace(trained, card={}), cells()) == []

@@ -26,10 +26,21 @@ def test_the_preset_of_the_publication_is_that_of_the_publication():
     assert (one.channels, one.max_l, one.correlation, one.n_interactions) == (64, 1, 3, 2)
     assert one.cutoff_angstrom == 6.0
     assert paper.loss == "squared"
-    weights = [stage.weights for stage in paper.stages]
-    assert [one.forces for one in weights] == [1000.0, 100.0]
-    assert all(one.energy == one.stress == one.hessian == 0.0 for one in weights)
-    assert MACE_PRESETS["paper-fe"].stages[0].weights.energy > 0.0
+    assert (paper.seed, paper.valid_fraction, paper.element_sharing) == (123, 0.05, 0.0)
+    assert paper.batch_atoms == 4 * 150  # cells of 100 to 200 atoms
+    assert [(one.epochs, one.learning_rate) for one in paper.stages] == [(100, 0.01), (100, 0.001)]
+    assert [one.weights for one in paper.stages] == [
+        LossWeights(forces=1000.0, energy=0.0),
+        LossWeights(forces=100.0, energy=0.0),
+    ]
+
+
+def test_the_preset_with_energies_goes_on_as_the_publication_did():
+    paper, with_energies = MACE_PRESETS["paper"], MACE_PRESETS["paper-fe"]
+    [stage] = with_energies.stages
+    assert stage.epochs == 100
+    assert stage.weights == LossWeights(forces=100.0, energy=50.0)
+    assert replace(with_energies, stages=paper.stages) == paper
 
 
 def test_stages_follow_one_another():
