@@ -103,7 +103,7 @@ def model_named(
     names = {text for one in known for text in (one.name, one.model_id)}
     is_whole = name.partition(":")[0] in METHOD_PREFIXES
     asked = [name] if is_whole else [f"{prefix}:{name}" for prefix in METHOD_PREFIXES]
-    installed = {one: model for one in asked if (model := _installed(one)) is not None}
+    installed = {one: file for one in asked if (file := _installed(one)) is not None}
     fitting = [name] if is_whole else sorted({*names, *installed}.intersection(asked))
     if len(fitting) > 1:
         commands = " or ".join(f"phonoscreen {command.format(quote(one))}" for one in fitting)

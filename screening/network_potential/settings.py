@@ -365,7 +365,7 @@ _PAPER = MaceTrainingSettings(
         TrainingStage(100, 0.01, 0.01, LossWeights(forces=1000.0)),
         TrainingStage(100, 0.001, 0.001, LossWeights(forces=100.0)),  # the rate is mace-torch's
     ),
-    loss="squared",  # per atom and per component, as there: the weights are the published numbers
+    loss="squared",  # per atom and per component, as there
     batch_atoms=600,  # four cells of 100 to 200 atoms
     ema_decay=0.99,
     precision="float64",
