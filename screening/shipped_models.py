@@ -41,7 +41,7 @@ SHIPPED_MODELS: Mapping[str, Mapping[str, str]] = {
         "phonoscreen-small": "da87c09ac2bbcb3631f2255edabddb892097e947e60732efa6188b428ad0fecd",
     },
     "alignn": {
-        "phonoscreen-dos": "135de67c1ad3a1ea5c3a2b2b4d217cbe91c8ffeb6fc90217cff861ae94893204",
+        "phonoscreen-dos": "c751a98bc9ef4095264c3fabb2aa58fd1b88e36a7df46bce3844061e4804817f",
     },
 }
 """SHA-256 of each file, by method and name; the first of a method is its default."""
