@@ -200,12 +200,27 @@ def maximise_evidence(
             break
         fresh = _starts(some, locality, floor)[: _STARTS[stage]]
         tried = [*(one for one, _ in found), *fresh]
-        found = [max((_climb(some, locality, one) for one in tried), key=lambda pair: pair[1])]
+        found = [_highest(some, locality, tried)]
         seen = some.n_all_rows
     every = observations.reduced()
     if every.n_all_rows > seen:
         return _climb(every, locality, found[0][0], fixed_decay=True)
     return found[0]
+
+
+def _highest(
+    observations: Observations, locality: Locality, starts: Sequence[Hyperparameters]
+) -> tuple[Hyperparameters, float]:
+    """Climb from every start; one whose covariance is lost in rounding is no reason to stop."""
+    climbed, lost = [], list[InconsistentDataError]()
+    for one in starts:
+        try:
+            climbed.append(_climb(observations, locality, one))
+        except InconsistentDataError as error:
+            lost.append(error)
+    if not climbed:
+        raise lost[0]
+    return max(climbed, key=lambda pair: pair[1])
 
 
 def _starts(observations: Observations, locality: Locality, floor: float) -> list[Hyperparameters]:

@@ -180,7 +180,7 @@ def test_crystals_with_modes_outside_are_refused_by_what_is_known() -> None:
     )
     assert found.suitable.tolist() == [True, False]
     found.check_suitable(0)
-    with pytest.raises(OutOfDomainError, match=r"0\.2 % of the modes lie outside.*wide grid"):
+    with pytest.raises(OutOfDomainError, match=r"0\.2 % of the modes lie outside.*wider grid"):
         found.check_suitable(1, "BN")
 
 
