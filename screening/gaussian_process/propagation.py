@@ -320,13 +320,14 @@ def left_out_ratio(fit: GaussianProcessFit) -> float:
     """
     cells = fit.cells
     forces = cells.forces_ev_per_angstrom - cells.residual_forces_ev_per_angstrom
-    total = 0.0
+    total, n_known = 0.0, 0
     for place, (moves, seen) in enumerate(zip(cells.displacements_angstrom, forces, strict=True)):
         weights, block = _left_out(fit, place, moves, seen)
-        values, vectors = np.linalg.eigh(block)  # positive, but for rounding
-        least = np.finfo(np.float64).eps * len(values) * values[-1]
-        total += float(((weights @ vectors) ** 2 / np.maximum(values, least)).sum())
-    return float(np.sqrt(total / forces.size))
+        values, vectors = np.linalg.eigh(block)  # positive, but for rounding, which says nothing
+        known = values > np.finfo(np.float64).eps * len(values) * values[-1]
+        total += float(((weights @ vectors)[known] ** 2 / values[known]).sum())
+        n_known += int(known.sum())
+    return float(np.sqrt(total / n_known))
 
 
 def _left_out(
