@@ -27,7 +27,7 @@ from typing import Any
 from screening.calculators.committee import joined
 from screening.calculators.interface import ForceCalculator
 from screening.errors import ModelRefusedError, SettingError
-from screening.shipped_models import INSTALLED
+from screening.shipped_models import INSTALLED, SHIPPED_MODELS
 
 __all__ = [
     "DEFAULT_CALCULATOR",
@@ -49,8 +49,9 @@ _SOLVE_FOR_ELECTRONS = {
     "gpaw": True,
     "espresso": True,
 }
+_SHIPPED = "|".join(map(re.escape, (INSTALLED, *SHIPPED_MODELS["mace"])))
 _PLAIN = re.compile(
-    rf"{INSTALLED}|mace:{INSTALLED}(-small)?|chgnet(:[\w.]+)?|mace:[^@#]+\.psm(@\w+)?(#\d+)?"
+    rf"{INSTALLED}|mace:({_SHIPPED})|chgnet(:[\w.]+)?|mace:[^@#]+\.psm(@\w+)?(#\d+)?"
 )
 _OPENING, _CLOSING = "([{", ")]}"
 
