@@ -1,9 +1,10 @@
 """From what the database knows to decisions: every question about every material, at once.
 
-A material is judged by the best method that predicted it. Where that one says to escalate and
-the next has failed already, the failure is judged in its place, so that nothing is asked
-twice. Polymorphs are compared by the best method that both of a pair have, with all of their
-composition that the database holds.
+A material is judged by the best method that predicted it; where that one has no calibration for
+it, an answer of a cheaper one stands. Where the best one says to escalate and the next has failed
+already, the failure is judged in its place, so that nothing is asked twice. Polymorphs are
+compared by the best method that both of a pair have, with all of their composition that the
+database holds.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class Judge:
 
     def uncertainty(self, level: int) -> Uncertainty:
         """Return where the intervals of a method come from."""
-        if self.ladder.standing(level, self.alpha).is_reference:
+        if self._is_reference(level):
             return Reference()
         if self.ladder.steps[level].tier == Tier.FEW_DFT_CELLS:
             return OwnSpread()
@@ -176,13 +177,29 @@ class Judge:
         return found or Uncalibrated()
 
     def _one(self, question: MaterialQuestion, known: Knowledge) -> Decided:
-        level = 0 if known.level is None else known.level
+        level, evidence = self._speaking(question, known)
         while True:
-            standing = self.ladder.standing(level, self.alpha)
-            decision = decide(question, self._evidence(question, known, level), standing)
+            decision = decide(question, evidence, self.ladder.standing(level, self.alpha))
             if decision.outcome is not Outcome.ESCALATE or level + 1 not in known.failures:
                 return self._decided(question, known, level, decision)
             level += 1
+            evidence = self._evidence(question, known, level)
+
+    def _speaking(self, question: MaterialQuestion, known: Knowledge) -> tuple[int, Evidence]:
+        """Place and evidence of the best prediction, or where that is silent, of an answer."""
+        best = known.level or 0
+        first = self._evidence(question, known, best)
+        if not first.is_silent or self._is_reference(best):
+            return best, first
+        for level in sorted((one for one in known.predictions if one < best), reverse=True):
+            evidence = self._evidence(question, known, level)
+            standing = self.ladder.standing(level, self.alpha)
+            if decide(question, evidence, standing).outcome is Outcome.ACCEPT:
+                return level, evidence
+        return best, first
+
+    def _is_reference(self, level: int) -> bool:
+        return self.ladder.standing(level, self.alpha).is_reference
 
     def _evidence(self, question: Question, known: Knowledge, level: int) -> Evidence:
         predicted = known.predictions.get(level)

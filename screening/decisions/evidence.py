@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from screening.errors import InconsistentDataError
@@ -54,6 +55,16 @@ class Evidence:
     def is_novel(self) -> bool:
         """Whether the calibration says nothing about this crystal."""
         return not self.novelty <= 1.0  # not a number is novel too
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing follows from it: no prediction or calibration, no end of an interval."""
+        if self.failures or self.is_novel:
+            return True
+        ends = [end for one in self.intervals for end in (one.lower, one.upper)]
+        if self.stability is not None:
+            ends += [self.stability.stable_above_thz, self.stability.unstable_below_thz]
+        return self.thermodynamics_valid and not any(map(math.isfinite, ends))
 
     def interval(self, quantity: Quantity) -> Interval:
         """Return the interval of a quantity.

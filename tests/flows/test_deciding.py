@@ -8,12 +8,13 @@ from pymatgen.core import Lattice, Structure
 
 from flows.deciding import Judge, pending_keys
 from flows.knowledge import Knowledge, Predicted
-from flows.ladder import read_ladder
+from flows.ladder import Ladder, NamedMethod, read_ladder
 from flows.uncertainty import Reference, Uncalibrated, temperatures_of
 from screening.decisions.outcome import Outcome, Reason
 from screening.decisions.parsing import parse_questions
 from screening.errors import InconsistentDataError
 from screening.prediction import Thermodynamics, Verdict, frozen_array
+from screening.predictors.interface import Tier
 from screening.quantities import Property, Quantity
 from screening.uncertainty.samples import Sample
 
@@ -98,6 +99,25 @@ def test_an_escalation_whose_method_failed_already_is_the_end(judge):
 def test_a_failure_of_the_better_method_does_not_undo_what_was_settled(judge):
     found = judge("free_energy within 5 meV/atom").judge({"a": known("a", failures={1: "TIMEOUT"})})
     assert of(found, "a").decision.outcome is Outcome.ACCEPT
+
+
+@pytest.mark.parametrize(
+    "question", ["free_energy within 5 meV/atom", "free_energy_300k_mev_per_atom > -50"]
+)
+def test_an_answer_stands_beside_a_better_method_without_calibration(judge, question):
+    """Computed for another reason, the better method must not cost what was settled."""
+    potential, reference = judge(question).ladder.steps
+    fast = replace(NamedMethod.of(potential.predictor), tier=Tier.FAST_MODEL)
+    ladder = Ladder((replace(potential, predictor=fast), potential, reference))
+    keys = ("a-0", "a-1", "a-2")
+    both = replace(known("a", levels=(0, 1)), keys=keys)
+    found = of(judge(question, ladder=ladder).judge({"a": both}), "a")
+    assert (found.decision.outcome, found.prediction_id) == (Outcome.ACCEPT, "a-0")
+    open_one = of(judge(question, ladder=ladder, half_width=500.0).judge({"a": both}), "a")
+    assert (open_one.decision.reason, open_one.prediction_id) == (Reason.NOT_CALIBRATED, "a-1")
+    wide = {0: FixedWidth({"Cu": 1.0}), 1: FixedWidth({"Cu": 500.0})}
+    speaks = of(judge(question, ladder=ladder, calibrations=wide).judge({"a": both}), "a")
+    assert (speaks.decision.outcome, speaks.prediction_id) == (Outcome.ESCALATE, "a-1")
 
 
 def test_what_is_nowhere_known_is_left_out(judge):
