@@ -76,7 +76,7 @@ def print_rankings(
     database_uri: str,
     formulas: Sequence[str] | None,
     *,
-    several: bool = False,
+    screened: Sequence[str] | None = None,
     temperatures_k: Sequence[float] = (300.0, 1000.0),
 ) -> None:
     """Print rankings as a table.
@@ -87,16 +87,14 @@ def print_rankings(
         Where they are.
     formulas
         Which compositions; None means all.
-    several
-        Leave out compositions with one phase.
+    screened
+        Materials: only their compositions, and of these none with one phase.
     temperatures_k
         Temperatures in K that get a column.
     """
     from flows import tables
 
-    documents, materials, experiments = _ranking_parts(database_uri, formulas)
-    if several:
-        documents = [d for d in documents if len(d["polymorphs"]) + len(d["excluded"]) > 1]
+    documents, materials, experiments = _ranking_parts(database_uri, formulas, screened)
     if not documents:
         print_lines(["no rankings: nothing is screened yet, or every composition has one phase"])
     else:
@@ -111,20 +109,33 @@ def print_rankings(
 
 
 def _ranking_parts(
-    database_uri: str, formulas: Sequence[str] | None
+    database_uri: str, formulas: Sequence[str] | None, screened: Sequence[str] | None = None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
     """Rankings, the summaries of their phases, and what experiment says of them."""
+    from flows.catalogue import originals_of
     from flows.drawing import rankings_of, structures_of
     from flows.tables import experiments_of
     from stores.connect import open_database
 
     with open_database(database_uri, read_only=True) as database:
         documents = rankings_of(database, formulas or None)
+        if screened is not None:
+            documents = _several_with(documents, frozenset(originals_of(database, screened)))
         structures = structures_of(database, documents)
         names = [one["material_id"] for one in structures]
         summaries = database.vibrational.query(in_values("material_id", names))
         materials = _as_ranked(database, documents, list(summaries))
     return documents, materials, experiments_of(structures)
+
+
+def _several_with(documents: list[dict[str, Any]], names: frozenset[str]) -> list[dict[str, Any]]:
+    """Rankings of several phases, one of them among those that are named."""
+    chosen = []
+    for document in documents:
+        phases = {one["material_id"] for one in (*document["polymorphs"], *document["excluded"])}
+        if len(phases) > 1 and phases & names:
+            chosen.append(document)
+    return chosen
 
 
 def _as_ranked(

@@ -214,7 +214,7 @@ def run_routed(
         print_json(tables.payload_routing(report))
     else:
         out.print(tables.table_routing(report, width=out.width))
-        print_rankings(database_uri(), None, several=True)
+        print_rankings(database_uri(), None, screened=names)
         print_lines(["why a material has its numbers: phonoscreen why MATERIAL"])
     if report.n_failed or n_rejected:
         raise typer.Exit(ExitCode.SOME_FAILED)

@@ -128,7 +128,7 @@ def screen(  # noqa: PLR0913 - every option is an argument
         print_json(tables.payload_screen(report) | {"material_ids": list(names)})
     else:
         out.print(tables.table_screen(report, width=out.width))
-        print_rankings(database_uri(), None, several=True)
+        print_rankings(database_uri(), None, screened=names)
         print_lines(["compositions with one phase, and all else: phonoscreen query"])
     if report.failures or n_rejected:
         raise typer.Exit(ExitCode.SOME_FAILED)

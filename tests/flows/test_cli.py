@@ -51,6 +51,15 @@ def test_screen_again_computes_nothing(screened, crystals, settings_file):
     assert json.loads(out)["outcomes"] == {"already_done": 6}
 
 
+def test_a_screen_of_one_file_ranks_its_composition_only(screened, crystals, settings_file):
+    again = ("-c", EMT, "-w", 0, "--settings", settings_file)
+    code, out, _ = screened("screen", crystals / "Cu-bcc.cif", *again)
+    assert code == ExitCode.DONE
+    assert "ΔA 300 K" in out
+    assert "Cu" in out
+    assert "Ag" not in out
+
+
 def test_query_json_has_units_in_its_names(screened):
     code, out, _ = screened("query", "formula_reduced = Cu and verdict = stable", "--json")
     assert code == ExitCode.DONE
