@@ -161,16 +161,10 @@ def load_sampled_potentials(model: TrainedModel, count: int, seed: int = 0) -> C
     SettingError
         If fewer than two are asked for.
     """
-    from screening.network_potential.last_layer import last_layer_of, sampled_potentials
+    from screening.network_potential.last_layer import required_last_layer, sampled_potentials
 
     alone = load_trained_potential(model)
-    layer = last_layer_of(model)
-    if layer is None:
-        raise ModelRefusedError(
-            f"carries no posterior of its last layer, so that #{count} cannot be drawn",
-            subject=alone.name,
-            hint=f"Train it with 'phonoscreen train mace --last-layer', or leave #{count} out",
-        )
+    layer = required_last_layer(model)
     notes = (*alone.notes, layer.note)
     members = [
         replace(load_trained_potential(one), digest=_digest(model, count, seed, index), notes=notes)

@@ -27,8 +27,9 @@ from screening.network_dos.graphs import (
     batches_by_size,
     check_elements,
 )
-from screening.network_dos.network import chosen_device, network_from_arrays
+from screening.network_dos.network import network_from_arrays
 from screening.network_dos.settings import ANEW, Device, DosNetworkSettings
+from screening.network_potential.devices import chosen_device
 from screening.out_of_memory import is_out_of_memory
 from screening.prediction import FloatArray
 from screening.trained_model import METHOD_PREFIXES, TrainedModel

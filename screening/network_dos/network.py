@@ -29,15 +29,14 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from screening.errors import ModelCorruptError, ModelUnavailableError
+from screening.errors import ModelCorruptError
 from screening.network_dos.graphs import N_SCALES, GraphBatch
 from screening.network_dos.grid import FrequencyGrid
-from screening.network_dos.settings import ANEW, Device, DosArchitecture
+from screening.network_dos.settings import ANEW, DosArchitecture
 
 __all__ = [
     "DosNetwork",
     "build_network",
-    "chosen_device",
     "network_from_arrays",
     "network_to_arrays",
     "rebinned",
@@ -306,21 +305,3 @@ def network_from_arrays(
     }
     network.load_state_dict(tensors, strict=True)
     return network
-
-
-def chosen_device(device: Device) -> torch.device:
-    """Return the device that is meant.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If a graphics processor is asked for and there is none.
-    """
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise ModelUnavailableError(
-            "there is no graphics processor that torch can use",
-            subject="device",
-            hint="Give the device auto or cpu",
-        )
-    return torch.device("cuda" if there and device != "cpu" else "cpu")

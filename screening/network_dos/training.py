@@ -23,10 +23,10 @@ from screening.network_dos.fitting import MemberTraining, Sample
 from screening.network_dos.graphs import GraphBuilder, element_features
 from screening.network_dos.labels import DosLabel, check_labels, labels_digest
 from screening.network_dos.model import DOS_NETWORK, Ensemble
-from screening.network_dos.network import chosen_device
 from screening.network_dos.settings import DosNetworkSettings
 from screening.network_dos.splitting import Split, split_labels
 from screening.network_potential.checkpoint import Checkpoint, CheckpointFile
+from screening.network_potential.devices import chosen_device
 from screening.prediction import FloatArray
 from screening.trained_model import TrainedModel
 

@@ -14,14 +14,14 @@ import torch
 
 from screening.errors import (
     ModelCorruptError,
-    ModelRefusedError,
     SettingError,
     TooLargeError,
     TrainingSetError,
 )
 from screening.network_potential.batches import batch_of, cell_tensors
+from screening.network_potential.devices import chosen_device
 from screening.network_potential.forward import NetworkForward
-from screening.network_potential.last_layer import LastLayer, last_layer_of
+from screening.network_potential.last_layer import LastLayer, required_last_layer
 from screening.network_potential.linear_evidence import (
     DesignSums,
     Posterior,
@@ -112,7 +112,7 @@ class _Readouts:
     """A network whose forces may be differentiated by the last weights of its readouts."""
 
     def __init__(self, model: TrainedModel, device: str = "cpu") -> None:
-        self._device = _device(device)
+        self._device = chosen_device(device)
         network = network_of(model, precision="float64").to(self._device).eval()
         self._architecture = MaceArchitecture.from_dict(model.state["architecture"])
         for parameter in network.parameters():
@@ -190,13 +190,7 @@ class ForceUncertainty:
     """
 
     def __init__(self, model: TrainedModel, device: str = "cpu") -> None:
-        layer = last_layer_of(model)
-        if layer is None:
-            raise ModelRefusedError(
-                "carries no spread of its last layer",
-                subject=model.name,
-                hint="Train it with 'phonoscreen train mace --last-layer'",
-            )
+        layer = required_last_layer(model)
         self._layer = layer
         self._readouts = _Readouts(model, device)
         if self._readouts.weights != layer.weights:
@@ -313,12 +307,6 @@ def _told(
         if progress is not None:
             progress(done, total)
         yield design
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _calibrated(sums: DesignSums, held_out: Sequence[_Design], weights: FloatArray) -> Posterior:

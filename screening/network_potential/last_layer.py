@@ -36,6 +36,7 @@ __all__ = [
     "LastLayer",
     "judges_of",
     "last_layer_of",
+    "required_last_layer",
     "sampled_potentials",
     "with_last_layer",
 ]
@@ -191,6 +192,26 @@ def last_layer_of(model: TrainedModel) -> LastLayer | None:
     return layer
 
 
+def required_last_layer(model: TrainedModel) -> LastLayer:
+    """Return the posterior that a model carries.
+
+    Raises
+    ------
+    ModelRefusedError
+        If it carries none.
+    ModelCorruptError
+        As `last_layer_of` says.
+    """
+    layer = last_layer_of(model)
+    if layer is None:
+        raise ModelRefusedError(
+            "carries no posterior of its last layer, so that nothing can be drawn from it",
+            subject=model.name,
+            hint="Train it with 'phonoscreen train mace --last-layer', or take it without '#'",
+        )
+    return layer
+
+
 def sampled_potentials(model: TrainedModel, count: int, seed: int = 0) -> tuple[TrainedModel, ...]:
     """Draw potentials from the posterior: a committee without any training.
 
@@ -213,13 +234,7 @@ def sampled_potentials(model: TrainedModel, count: int, seed: int = 0) -> tuple[
     SettingError
         If fewer than two are asked for.
     """
-    layer = last_layer_of(model)
-    if layer is None:
-        raise ModelRefusedError(
-            "carries no spread of its last layer",
-            subject=model.name,
-            hint="Train it with 'phonoscreen train mace --last-layer'",
-        )
+    layer = required_last_layer(model)
     bare = with_last_layer(model, None)
     return tuple(
         replace(

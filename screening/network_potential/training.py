@@ -18,7 +18,6 @@ from screening.digest import digest_of
 from screening.errors import (
     ElementNotInModelError,
     ModelRefusedError,
-    SettingError,
     TrainingSetError,
 )
 from screening.network_potential.batches import (
@@ -29,6 +28,7 @@ from screening.network_potential.batches import (
     without_references,
 )
 from screening.network_potential.checkpoint import Checkpoint, CheckpointFile
+from screening.network_potential.devices import chosen_device
 from screening.network_potential.labelled_cells import (
     LabelledCell,
     split_by_group,
@@ -236,7 +236,7 @@ def _start(
         )
     else:
         network = network_of(start, precision=settings.precision)
-    device = _device(settings)
+    device = chosen_device(settings.device)
     run = TrainingRun(network.to(device), settings, device, is_random=start is None)
     learned = np.zeros(len(training)) if start is None else run.cell_energies(raw[0])
     alone = atomic_energies(network)  # which elements that no cell holds keep
@@ -251,14 +251,6 @@ def _start(
 
 def _mean_square(cell: LabelledCell) -> float:
     return float(np.mean(cell.forces_ev_per_angstrom**2))
-
-
-def _device(settings: MaceTrainingSettings) -> torch.device:
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise SettingError("there is no GPU", subject="device", hint="Give 'cpu' or 'auto'")
-    return torch.device(settings.device)
 
 
 def _train(

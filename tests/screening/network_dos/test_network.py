@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from screening.errors import ModelCorruptError, ModelUnavailableError
+from screening.errors import ModelCorruptError
 from screening.network_dos.graphs import GraphBuilder, batch_of, element_features
 from screening.network_dos.grid import PAPER_GRID
 from screening.network_dos.network import (
     build_network,
-    chosen_device,
     network_from_arrays,
     network_to_arrays,
     rebinned,
@@ -147,13 +146,3 @@ def test_seeds_make_networks_and_nothing_global_changes() -> None:
     assert np.array_equal(first[name], same[name])
     assert not np.array_equal(first[name], other[name])
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert chosen_device("auto") == CPU
-    with pytest.raises(ModelUnavailableError, match="no graphics processor"):
-        chosen_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert chosen_device("auto").type == "cuda"
-    assert chosen_device("cpu") == CPU
