@@ -96,7 +96,7 @@ def model_named(
     SettingError
         If models of several methods have this name, or it begins with that of no method.
     """
-    from stores.models import list_models, load_model
+    from stores.models import list_models, load_model, no_such_model
 
     _check_method(name)
     known = list_models(database)
@@ -110,7 +110,9 @@ def model_named(
         raise SettingError(
             f"models of {len(fitting)} methods have this name", subject=name, hint=f"Use {commands}"
         )
-    chosen = fitting[0] if fitting else f"{next(iter(METHODS))}:{name}"
+    if not fitting:
+        raise no_such_model(name, known)
+    chosen = fitting[0]
     if chosen in installed and chosen not in names:
         model = read_shipped(chosen.partition(":")[0], installed[chosen])
     else:

@@ -19,7 +19,14 @@ from stores.query import and_, by_field, in_values
 if TYPE_CHECKING:
     from stores.connect import Database  # brings the databases along
 
-__all__ = ["SOURCE_IDS", "learned_by", "list_models", "load_model", "store_model"]
+__all__ = [
+    "SOURCE_IDS",
+    "learned_by",
+    "list_models",
+    "load_model",
+    "no_such_model",
+    "store_model",
+]
 
 SOURCE_IDS = "source_ids"
 """Field of a card: keys of all that its training was given, which travels with its file."""
@@ -141,9 +148,18 @@ def load_model(database: Database, name: str) -> TrainedModel:
     criteria = by_field("model_id", name) if version else by_field("name", given)
     found = _stored(database, criteria)
     if not found:
-        known = [one.model_id for one in list_models(database)]
-        raise NotFoundError("no such trained model", subject=name, hint=_advice(known))
+        raise no_such_model(name, list_models(database))
     return _assembled(database, max(found, key=_age))
+
+
+def no_such_model(name: str, known: Sequence[ModelDocument]) -> NotFoundError:
+    """Make the error of a name that no model has, which says what models there are."""
+    names = [one.model_id for one in known]
+    advice = "None was trained in this database yet; 'phonoscreen train' makes one"
+    if names:
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        advice = f"There are {', '.join(names[:_MAX_NAMES])}{more}"
+    return NotFoundError("no such trained model", subject=name, hint=advice)
 
 
 def list_models(database: Database) -> tuple[ModelDocument, ...]:
@@ -163,13 +179,6 @@ def _stored(database: Database, criteria: Mapping[str, Any]) -> list[ModelDocume
     rows = database.models.query(and_(kind, dict(criteria)) if criteria else kind)
     documents = (ModelDocument.load(row) for row in rows)
     return [one for one in documents if one.weights_blob is not None]
-
-
-def _advice(known: Sequence[str]) -> str:
-    if not known:
-        return "None was trained in this database yet; 'phonoscreen train' makes one"
-    more = f" and {len(known) - _MAX_NAMES} more" if len(known) > _MAX_NAMES else ""
-    return f"There are {', '.join(known[:_MAX_NAMES])}{more}"
 
 
 def _assembled(database: Database, document: ModelDocument) -> TrainedModel:

@@ -12,19 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import orjson
-
 from screening.errors import ParseError, ScreeningError, SettingError
 from screening.structure import Crystal, canonical_crystal
 from screening.units import BOLTZMANN_MEV_PER_K, MEV_TO_JOULE_PER_MOL
+from stores.importers.json_records import json_records
 from stores.importers.records import (
     DEFAULT_READ_LIMITS,
     ReadLimits,
-    display_name,
     finite_array,
 )
 from stores.importers.structure_json import structure_of
-from stores.importers.text import decompressed, read_bytes, split_compression
 
 __all__ = [
     "GivenHeatCapacities",
@@ -37,6 +34,7 @@ __all__ = [
 HeatCapacityPer = Literal["cell", "formula", "atom"]
 HeatCapacityUnit = Literal["J/mol/K", "meV/K", "kB"]
 
+_HINT = "Give a JSON list of records with 'structure' and 'heat_capacity'"
 _MEV_PER_K = {
     "J/mol/K": 1.0 / MEV_TO_JOULE_PER_MOL,
     "meV/K": 1.0,
@@ -102,7 +100,7 @@ def read_heat_capacities(
     _check(unit, "unit", get_args(HeatCapacityUnit))
     found: list[GivenHeatCapacity] = []
     left_out: Counter[str] = Counter()
-    for number, value in enumerate(_records(path, limits)):
+    for number, value in enumerate(json_records(path, limits, _HINT)):
         try:
             found.append(_record(value, f"record {number + 1}", per, _MEV_PER_K[unit], limits))
         except ScreeningError as error:
@@ -113,23 +111,6 @@ def read_heat_capacities(
 def _check(value: str, name: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise SettingError(f"{value!r}", subject=name, hint=f"Say one of {', '.join(choices)}")
-
-
-def _records(path: Path, limits: ReadLimits) -> list[Any]:
-    suffix = split_compression(path.name)[1]
-    try:
-        values = orjson.loads(decompressed(read_bytes(path, limits), suffix, limits))
-    except orjson.JSONDecodeError as error:
-        raise ParseError(
-            f"no JSON: {error}", subject=display_name(path), hint="Give a JSON list of records"
-        ) from error
-    if not isinstance(values, list) or len(values) > limits.max_structures_per_file:
-        raise ParseError(
-            f"no list of at most {limits.max_structures_per_file} records",
-            subject=display_name(path),
-            hint="Give records with 'structure' and 'heat_capacity'",
-        )
-    return values
 
 
 def _record(

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from pymatgen.core import Lattice, Structure
 
 from screening.errors import ParseError, ScreeningError
@@ -28,11 +27,12 @@ from screening.network_dos.grid import PAPER_GRID
 from screening.prediction import FloatArray, frozen_array
 from screening.structure import canonical_crystal
 from screening.units import THZ_TO_INVERSE_CM
-from stores.importers.archives import archive_members, is_archive
-from stores.importers.records import ReadLimits, checked_element, display_name, finite_array
-from stores.importers.text import decompressed, read_bytes, split_compression
+from stores.importers.json_records import json_records
+from stores.importers.records import ReadLimits, checked_element, finite_array
 
 __all__ = ["JARVIS_LIMITS", "GivenDensity", "JarvisDensities", "read_jarvis_densities"]
+
+_HINT = "Give the JSON file of a JARVIS download, as it is"
 
 JARVIS_LIMITS = ReadLimits(max_file_bytes=2_000_000_000, max_structures_per_file=200_000)
 """Larger than of other files: the whole download is one."""
@@ -88,20 +88,13 @@ def read_jarvis_densities(path: Path, limits: ReadLimits = JARVIS_LIMITS) -> Jar
     Raises
     ------
     ParseError
-        If the file is no JSON list.
+        If the file cannot be read, or is no JSON list.
     TooLargeError, ArchiveRefusedError
         If it is larger than it may be.
     """
-    values = _values(path, limits)
-    if not isinstance(values, list) or len(values) > limits.max_structures_per_file:
-        raise ParseError(
-            f"no list of at most {limits.max_structures_per_file} records",
-            subject=display_name(path),
-            hint="Give the JSON file of a JARVIS download, as it is",
-        )
     found: list[GivenDensity] = []
     left_out: Counter[str] = Counter()
-    for number, value in enumerate(values):
+    for number, value in enumerate(json_records(path, limits, _HINT)):
         try:
             found.append(_record(value, f"record-{number + 1}"))
         except ScreeningError as error:
@@ -109,20 +102,6 @@ def read_jarvis_densities(path: Path, limits: ReadLimits = JARVIS_LIMITS) -> Jar
         except (KeyError, TypeError, ValueError, AttributeError):
             left_out["no atoms, or not as JARVIS writes them"] += 1
     return JarvisDensities(tuple(found), dict(sorted(left_out.items())))
-
-
-def _values(path: Path, limits: ReadLimits) -> Any:
-    if is_archive(path.name):
-        members = [data for name, data in archive_members(path, limits) if name.endswith(".json")]
-        data = members[0] if len(members) == 1 else b""
-    else:
-        data = decompressed(read_bytes(path, limits), split_compression(path.name)[1], limits)
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise ParseError(
-            f"no JSON: {error}", subject=display_name(path), hint="Give a JSON file of JARVIS"
-        ) from error
 
 
 def _record(value: Mapping[str, Any], place: str) -> GivenDensity:

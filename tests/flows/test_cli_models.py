@@ -160,7 +160,7 @@ def test_models_are_listed_shown_and_handed_on(phonoscreen, tmp_path):
     assert json.loads(out)["models"][0]["model_digest"] == listed["model_digest"]
     code, _, err = phonoscreen("models", "show", "missing")
     assert code == ExitCode.WRONG_USAGE
-    assert "no such trained model" in err
+    assert "missing: no such trained model" in err
 
 
 def test_the_advice_for_a_name_of_two_methods_works_as_it_stands(
