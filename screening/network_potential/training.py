@@ -84,7 +84,8 @@ def train_potential(
     name
         Name of the model.
     progress
-        Called after each epoch with its scores, its number, and how many there are at most.
+        Called before the first epoch with what is learned, and after each with its scores; the
+        number of epochs that are done, and how many there are at most.
     checkpoint
         Where the last state is kept after each epoch; training goes on from there where it is.
     start_from
@@ -122,6 +123,8 @@ def train_potential(
     run, tensors = _start(training, held_out, settings, start_from)
     if saved is not None:
         run.restore(saved.header, saved.arrays)
+    if progress is not None and not run.is_over:
+        progress(_beginning(training, held_out, run.epoch), run.epoch, settings.n_epochs)
     _train(run, tensors, checkpoint, identity, progress, should_stop)
     model = _trained(run, training, held_out, name)
     return replace(model, card={**model.card, "parity": run.parity(tensors[1])})
@@ -273,6 +276,15 @@ def _train(
             progress(_said(run.history[-1]), run.epoch, run.settings.n_epochs)
         if should_stop is not None and should_stop():
             return
+
+
+def _beginning(
+    training: Sequence[LabelledCell], held_out: Sequence[LabelledCell], epoch: int
+) -> str:
+    begun = "goes on from its checkpoint" if epoch else "begins"
+    n_groups = len({cell.group for cell in training})
+    text = f"{begun}, {len(training)} cells of {n_groups} compositions to learn from"
+    return f"{text}, {len(held_out)} of {len({cell.group for cell in held_out})} held out"
 
 
 def _said(scores: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ from screening.errors import (
     ElementNotInModelError,
     ModelCorruptError,
     ModelRefusedError,
-    SettingError,
+    ModelUnavailableError,
     TooLargeError,
     TrainingDivergedError,
     TrainingSetError,
@@ -103,7 +103,9 @@ def test_the_error_of_forces_is_said_for_what_is_trained_on_as_well(cells):
             errors.append(abs(forces - cell.forces_ev_per_angstrom).mean(axis=1))
     assert scores["train_forces_mae"] == pytest.approx(np.concatenate(errors).mean(), rel=1e-6)
     assert "train_forces_mae" not in found.card["scores"]
-    assert f"trained on {1e3 * scores['train_forces_mae']:.1f} meV/Å" in heard[0][0]
+    assert f"trained on {1e3 * scores['train_forces_mae']:.1f} meV/Å" in heard[1][0]
+    begun = "begins, 8 cells of 2 compositions to learn from, 4 of 1 held out"
+    assert heard[0] == (begun, 0, 1)
 
 
 def test_what_is_held_out_can_be_kept_while_the_seed_changes(cells, model):
@@ -133,8 +135,8 @@ def test_interrupted_training_ends_with_the_same_bits(cells, model, tmp_path):
         cells, TINY, "salts", lambda *said: told.append(said), file, should_stop=lambda: True
     )
     assert not early.card["is_complete"]
-    assert told[0][1:] == (1, 4)
-    assert "meV" in told[0][0]
+    assert [one[1:] for one in told] == [(0, 4), (1, 4)]
+    assert "meV" in told[1][0]
     assert file.read().header["epoch"] == 1
     whole = train_potential(cells, TINY, "salts", checkpoint=file)
     assert same(whole, model)
@@ -332,7 +334,7 @@ def test_time_is_kept_to(cells):
 
 def test_a_gpu_that_is_not_there_is_refused(cells, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SettingError, match="no GPU"):
+    with pytest.raises(ModelUnavailableError, match="no graphics processor"):
         train_potential(cells, replace(TINY, device="cuda"), "salts")
 
 
