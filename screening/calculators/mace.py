@@ -339,7 +339,8 @@ def _published(name: str) -> Path:
         raise ModelRefusedError(
             f"no published MACE model {name!r}",
             subject="calculator",
-            hint=f"Known are {', '.join(known)}; a file needs mace:FILE@SHA256",
+            hint=f"Known are {', '.join(known)}; a file needs mace:FILE@SHA256, a model of the "
+            "database mace:FILE.psm, which 'phonoscreen models export' writes",
         )
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -26,7 +26,12 @@ from screening.prediction import (
 )
 from screening.settings import ScreeningSettings
 from screening.spectra import band_structure, density_of_states_from_modes
-from screening.stability import DEFAULT_CRITERION, assess_stability, assess_zone_centre
+from screening.stability import (
+    CRITERIA,
+    DEFAULT_CRITERION,
+    assess_stability,
+    assess_zone_centre,
+)
 from screening.supercell import SupercellSettings, image_distance_angstrom
 from screening.thermodynamics import thermodynamics
 
@@ -42,6 +47,7 @@ __all__ = [
     "physics_warnings",
     "relaxation_warnings",
     "settings_for",
+    "spread_warnings",
 ]
 
 _LARGE_RESIDUAL_FORCE_EV_PER_ANGSTROM = 0.05
@@ -243,6 +249,22 @@ def physics_warnings(physics: Physics) -> list[str]:
             f"{stability.lowest_frequency_thz:.3f} THz at q = ({q_point})"
         )
     return found
+
+
+def spread_warnings(spread: ThermodynamicsSpread | None, stability: Stability) -> list[str]:
+    """Say where a committee scatters over the limit of the verdict."""
+    if spread is None or spread.lowest_frequency_std_thz is None:
+        return []
+    limit = CRITERIA[stability.criterion].threshold_thz
+    distance = abs(stability.lowest_frequency_thz - limit)
+    if distance > spread.lowest_frequency_std_thz:
+        return []
+    text = (
+        f"the verdict lies within the scatter of {spread.n_members} members: their lowest "
+        f"frequencies have a standard deviation of {spread.lowest_frequency_std_thz:.3f} THz, and "
+        f"the limit of {limit:g} THz is {distance:.3f} THz away"
+    )
+    return [text]
 
 
 def relaxation_warnings(relaxation: Relaxation | None) -> list[str]:

@@ -25,6 +25,7 @@ from screening.predictors.assembly import (
     physics_warnings,
     relaxation_warnings,
     settings_for,
+    spread_warnings,
 )
 from screening.predictors.geometry import prepare_geometry
 from screening.predictors.interface import Tier, identity_of
@@ -124,6 +125,7 @@ class PotentialPhonons:
         structure, relaxation = geometry.structure, geometry.relaxation
         forces, members, notes = self._forces(structure, calculator)
         physics = physics_from_forces(forces, self._settings)
+        spread = member_spread(members, self._settings)
         return Prediction(
             **identity_of(self, crystal),
             structure=structure,
@@ -132,7 +134,7 @@ class PotentialPhonons:
             cost=meter.cost(relaxation.n_steps if relaxation else 0),
             static_energy_ev_per_atom=geometry.static_energy_ev_per_atom,
             static_energy_source=self.model,
-            spread=member_spread(members, self._settings),
+            spread=spread,
             force_data=forces,
             density_of_states=physics.density_of_states,
             band_structure=physics.bands,
@@ -143,6 +145,7 @@ class PotentialPhonons:
                 *notes,
                 *force_warnings(forces),
                 *physics_warnings(physics),
+                *spread_warnings(spread, physics.stability),
             ),
             model_settings=settings_for(calculator.settings, structure),
         )

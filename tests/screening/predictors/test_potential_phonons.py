@@ -206,6 +206,22 @@ def test_spread_of_a_committee_is_the_analytic_one(
     )
 
 
+@pytest.mark.parametrize(("scales", "is_said"), [((0.9, 1.1), False), ((-0.8, 1.2), True)])
+def test_a_verdict_within_the_scatter_of_the_members_is_said(
+    fake: type,
+    copper: Crystal,
+    quick_settings: ScreeningSettings,
+    scales: tuple[float, ...],
+    is_said: bool,
+) -> None:
+    committee = fake(members=tuple(fake(scale=scale) for scale in scales))
+    found = PotentialPhonons(committee, quick_settings).predict(copper)
+    assert found.stability.verdict is Verdict.STABLE
+    said = [one for one in found.warnings if "within the scatter of 2 members" in one]
+    assert bool(said) is is_said
+    assert all("the limit of -0.1 THz" in one for one in said)
+
+
 def test_every_member_computes_each_displacement_once(
     fake: type, copper: Crystal, quick_settings: ScreeningSettings
 ) -> None:
