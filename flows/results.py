@@ -35,6 +35,7 @@ __all__ = [
     "StoredPhonons",
     "find_phonons",
     "material",
+    "open_failures",
     "phonons_of",
     "spectra_of",
     "status_of",
@@ -226,6 +227,23 @@ def status_of(database: Database) -> Status:
         models=_models(database),
         failures=_counts(database, "failures", "code"),
     )
+
+
+def open_failures(database: Database) -> tuple[list[dict[str, Any]], int]:
+    """Read failures, by code, and count those left out: a better method has answered since."""
+    rows = list(database.failures.query({}, sort={"code": 1}))
+    names = sorted({row["material_id"] for row in rows if row["tier"] is not None})
+    best: dict[str, int] = {}
+    for some in in_chunks(names):
+        criteria = in_values("material_id", some)
+        for one in database.predictions.query(criteria, ["material_id", "tier"]):
+            best[one["material_id"]] = max(one["tier"], best.get(one["material_id"], -1))
+
+    def is_open(row: dict[str, Any]) -> bool:
+        return row["tier"] is None or best.get(row["material_id"], -1) <= row["tier"]
+
+    left = [row for row in rows if is_open(row)]
+    return left, len(rows) - len(left)
 
 
 def _models(database: Database) -> dict[str, int]:

@@ -150,18 +150,20 @@ def export(
 def status(*, as_json: Json = False) -> None:
     """Count what the database holds, what failed and what waits."""
     from flows import tables
-    from flows.results import status_of
+    from flows.results import open_failures, status_of
     from stores.connect import open_database
 
     with open_database(database_uri(), read_only=True) as database:
         found = status_of(database)
-        failures = list(database.failures.query({}, sort={"code": 1}))
+        failures, n_answered = open_failures(database)
     if as_json:
         print_json(tables.payload_status(found))
         return
     out.print(tables.table_status(found))
     if failures:
         out.print(tables.table_failures(failures, width=out.width, title="failures"))
+    if n_answered:
+        out.print(f"{n_answered} failures by cheaper methods, where a better one answered since")
 
 
 @app.command()

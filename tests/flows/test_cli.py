@@ -157,6 +157,22 @@ def test_retry_forgets_failures_by_code(phonoscreen, crystals, settings_file):
     assert len(json.loads(phonoscreen("retry", "--json")[1])["forgotten"]) == 2
 
 
+def test_a_failure_that_a_better_method_answered_is_counted_and_not_shown(
+    phonoscreen, crystals, settings_file
+):
+    again = ("-w", 0, "--settings", settings_file)
+    phonoscreen("screen", crystals, "-c", "faulty_calculators.NanForSilver", *again)
+    _, out, _ = phonoscreen("status")
+    assert "NONFINITE_FORCES" in out
+    assert "not finite" in out
+    code, _, _ = phonoscreen("screen", crystals, "-c", "pretended_dft.StifferEmt", *again)
+    assert code == ExitCode.DONE
+    _, out, _ = phonoscreen("status")
+    assert "2 failures by cheaper methods, where a better one answered since" in out
+    assert "not finite" not in out
+    assert sum(json.loads(phonoscreen("status", "--json")[1])["failures"].values()) == 2
+
+
 def test_doctor_checks_database_and_calculator(phonoscreen):
     code, out, _ = phonoscreen("doctor", "-c", EMT, "--json")
     assert code == ExitCode.DONE
