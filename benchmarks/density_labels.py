@@ -21,7 +21,7 @@ from networks_models import RESERVED
 from pymatgen.core import Lattice, Structure
 from rich.console import Console
 
-from flows.dos_training import density_settings
+from flows.dos_training import density_settings, with_training
 from flows.progress import StageProgress
 from flows.trained import trained_method
 from screening.errors import ScreeningError
@@ -161,18 +161,11 @@ def train_ensemble(
     kept = None if checkpoints is None else CheckpointFile(checkpoints / f"{NAME}.npz")
     with StageProgress(Console(stderr=True)) as progress:
         model = train_density_of_states(labels, settings, NAME, progress, kept)
-    names = [one.material_id for one in labels]
+    told = with_training(model, labels, settings)
     by = ", ".join(model.card["sources"])
-    told = {
-        "member_histories": model.card["history"],
-        "settings": settings.as_dict(),
-        SOURCE_IDS: sorted(names),
-        "training_ids": names,
-        "notes": [f"labels are phonons by {by}, a small potential, not by DFT"],
-    }
-    told["notes"] += model.card["notes"]
-    known = {name: value for name, value in model.card.items() if name != "history"}
-    return replace(model, card={**known, **told})
+    note = f"labels are phonons by {by}, a small potential, not by DFT"
+    notes = {"notes": [note, *model.card["notes"]]}
+    return replace(told, card={**told.card, **notes, SOURCE_IDS: sorted(told.card["training_ids"])})
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ __all__ = [
     "jarvis_lessons",
     "lesson_of",
     "train_densities",
+    "with_training",
 ]
 
 Progress = Callable[[str, int, int], None]
@@ -256,18 +257,22 @@ def train_densities(
     kept.unlink(missing_ok=True)
     if priors is not None:
         priors.forget()
-    told = dict(model.card)
-    told["member_histories"] = told.pop("history", [])  # that of a potential is of epochs
-    card = {
-        **told,
-        "training_ids": [one.material_id for one in labels],
-        "rejected": rejected,
-        "settings": settings.as_dict(),
-    }
-    state = dict(model.state)
+    told = with_training(model, labels, settings)
+    card, state = {**told.card, "rejected": rejected}, dict(model.state)
     if priors is not None:
         state[PRIOR] = card[PRIOR] = priors.record
     return replace(model, card=card, state=state)
+
+
+def with_training(
+    model: TrainedModel, labels: Sequence[DosLabel], settings: DosNetworkSettings
+) -> TrainedModel:
+    """Return an ensemble whose card says what it was trained on, and with what settings."""
+    told = dict(model.card)
+    told["member_histories"] = told.pop("history", [])  # that of a potential is of epochs
+    told["training_ids"] = [one.material_id for one in labels]
+    told["settings"] = settings.as_dict()
+    return replace(model, card=told)
 
 
 def _labels(
