@@ -6,7 +6,7 @@ import sys
 import pytest
 from pymatgen.symmetry.groups import SpaceGroup
 
-KEPT_SPACE_GROUPS = tuple(map(SpaceGroup, ("Fm-3m", "Fd-3m")))
+KEPT_SPACE_GROUPS = tuple(map(SpaceGroup, ("Fm-3m", "Fd-3m", "F-43m", "Im-3m")))
 """Of the most operations: pymatgen forgets what nobody holds, and takes half a second for each."""
 
 for name in ("COLUMNS", "LINES"):  # of a worker of pytest-xdist: both fix the width of consoles

@@ -87,12 +87,20 @@ def maker(small: ScreeningSettings) -> ScreenBatchMaker:
 
 @pytest.fixture(scope="session")
 def screened_file(tmp_path_factory) -> Path:
-    """A database file with the crystals and their phonons, to be copied."""
-    folder = tmp_path_factory.mktemp("screened")
+    """A database file with the crystals and their phonons by quick settings, to be copied."""
+    return screen_to_file(tmp_path_factory.mktemp("screened"), quick_settings(small_settings()))
+
+
+@pytest.fixture(scope="session")
+def relaxed_file(tmp_path_factory) -> Path:
+    """The same, of relaxed crystals and with curves on the usual temperatures."""
+    return screen_to_file(tmp_path_factory.mktemp("relaxed"), small_settings())
+
+
+def screen_to_file(folder: Path, settings: ScreeningSettings) -> Path:
     uri = f"sqlite:///{folder}/screened.db"
     names = import_structures(uri, [write_crystals(folder / "crystals")]).material_ids
-    settings = quick_settings(small_settings()).as_dict()
-    maker = ScreenBatchMaker(calculator="ase.calculators.emt.EMT", settings=settings)
+    maker = ScreenBatchMaker(calculator="ase.calculators.emt.EMT", settings=settings.as_dict())
     screen(uri, names, maker, crew=Crew(workers=0))
     return folder / "screened.db"
 
