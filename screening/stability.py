@@ -9,7 +9,9 @@ displacements of 0.01 to 0.03 Å this moves the square of a frequency by up to 0
 so a mode within 0.1 THz of zero cannot be told from zero. Within 0.05 THz of the threshold
 the verdict is ``undetermined``; so it is where only acoustic modes beside the zone centre
 are imaginary, since those come from interpolation between the wave vectors that the
-supercell really holds.
+supercell really holds. Where more than a tenth of the modes are within 0.1 THz of zero, the
+forces do not hold the atoms (a potential that sees no neighbours gives zero throughout), and
+the verdict is ``undetermined`` too.
 
 Where the density of states alone is known, by a learned model, the criterion that counts modes
 decides: more than a tenth of them below -0.3 THz, half a bin of the published grid. Such a crystal
@@ -79,6 +81,9 @@ class Criterion:
         the zone centre itself counts always.
     largest_share
         Share of the modes of the mesh that may be imaginary.
+    largest_flat_share
+        Share of the modes of the mesh that may lie nearer to zero than the threshold: above it
+        nothing says that forces hold the atoms, and no verdict is given; 0 switches this off.
     """
 
     reference: str
@@ -88,6 +93,7 @@ class Criterion:
     abstention_thz: float = 0.0
     pocket_radius: float = 0.0
     largest_share: float = 0.0
+    largest_flat_share: float = 0.0
 
 
 CRITERIA: Mapping[str, Criterion] = MappingProxyType(
@@ -98,6 +104,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
             threshold_thz=-0.1,
             abstention_thz=0.05,
             pocket_radius=0.1,
+            largest_flat_share=0.1,
         ),
         "atomate2": Criterion(
             reference="atomate2 PhononBSDOSDoc and emmet has_imaginary_modes (1e-5 THz, path)",
@@ -372,7 +379,16 @@ def _verdict_in(rule: Criterion, sample: _Sample) -> Verdict:
         return Verdict.UNSTABLE if is_more else Verdict.STABLE
     if np.any(surely & sample.outside(rule.pocket_radius)):
         return Verdict.UNSTABLE
-    return Verdict.UNDETERMINED if np.any(perhaps) else Verdict.STABLE
+    is_open = np.any(perhaps) or _is_flat(rule, sample)
+    return Verdict.UNDETERMINED if is_open else Verdict.STABLE
+
+
+def _is_flat(rule: Criterion, sample: _Sample) -> bool:
+    """Whether too many modes of the mesh cannot be told from zero."""
+    if sample.region != "mesh" or not rule.largest_flat_share:
+        return False
+    near_zero = np.abs(sample.frequencies_thz) <= -rule.threshold_thz
+    return sample.share(near_zero & ~sample.acoustic) > rule.largest_flat_share
 
 
 def _imaginary(rule: Criterion, sample: _Sample, shift_thz: float) -> NDArray[np.bool_]:

@@ -26,7 +26,12 @@ from screening.errors import (
 )
 from screening.prediction import FloatArray
 
-__all__ = ["MAX_FORCE_EV_PER_ANGSTROM", "CheckedCalculator", "check_elements"]
+__all__ = [
+    "MAX_FORCE_EV_PER_ANGSTROM",
+    "CheckedCalculator",
+    "check_elements",
+    "refuse_isolated_atoms",
+]
 
 MAX_FORCE_EV_PER_ANGSTROM = 500.0
 """Largest believable force: two light nuclei at half an ångström repel with about 200 eV/Å."""
@@ -66,6 +71,37 @@ def check_elements(
             f"{calculator.name} was not made for {names}",
             subject=subject,
             hint="Choose another calculator for this structure",
+        )
+
+
+def refuse_isolated_atoms(
+    n_atoms: int, bonded: IndexArray, cutoff_angstrom: float, name: str
+) -> None:
+    """Refuse atoms without neighbours, whose zero forces would pass for a result.
+
+    Parameters
+    ----------
+    n_atoms
+        How many there are.
+    bonded
+        Indices of those that have a neighbour within reach, in any order and repeated.
+    cutoff_angstrom
+        Reach of the potential in Å.
+    name
+        What the potential is called.
+
+    Raises
+    ------
+    CalculatorFailedError
+        If an atom has none.
+    """
+    n_alone = n_atoms - len(np.unique(bonded))
+    if n_alone:
+        raise CalculatorFailedError(
+            f"{n_alone} atoms have no neighbour within {cutoff_angstrom:g} Å, "
+            f"where {name} sees nothing",
+            subject=name,
+            hint="See whether the cell is in Å, or use a potential with a longer range",
         )
 
 

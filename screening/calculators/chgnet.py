@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from screening.calculators.checks import CheckedCalculator
+from screening.calculators.checks import CheckedCalculator, refuse_isolated_atoms
 from screening.calculators.chgnet_graph import (
     ATOM_CUTOFF_ANGSTROM,
-    CrystalGraph,
     FoldedGraph,
     build_graph,
     cell_gradients,
@@ -28,7 +27,6 @@ from screening.calculators.chgnet_network import energy_and_gradients
 from screening.calculators.chgnet_weights import Network, network_from_state
 from screening.calculators.interface import IndexArray
 from screening.errors import (
-    CalculatorFailedError,
     ModelCorruptError,
     ModelRefusedError,
     ModelUnavailableError,
@@ -103,7 +101,8 @@ class ChgnetEngine:
     ) -> tuple[float, FloatArray, FloatArray]:
         """Energy, forces and virial; the graph is built anew because pairs cross the cutoffs."""
         graph = build_graph(cell, positions, numbers)
-        _refuse_isolated_atoms(graph)
+        bonded = np.concatenate([graph.first, graph.second])
+        refuse_isolated_atoms(len(numbers), bonded, ATOM_CUTOFF_ANGSTROM, "chgnet")
         folded: FoldedGraph = fold_graph(graph)
         energy, length_gradients, cosine_gradients = energy_and_gradients(self._network, folded)
         forces, virial = cell_gradients(graph, folded, length_gradients, cosine_gradients)
@@ -191,17 +190,3 @@ def _arrange(data: bytes, name: str) -> Network:
         raise ModelCorruptError(
             f"holds no CHGNet: {type(error).__name__}: {error}", subject=name
         ) from error
-
-
-def _refuse_isolated_atoms(graph: CrystalGraph) -> None:
-    """Refuse atoms without neighbours, whose zero forces would pass for a result."""
-    bonded = np.zeros(len(graph.numbers), dtype=bool)
-    bonded[graph.first] = True
-    bonded[graph.second] = True
-    if not bonded.all():
-        raise CalculatorFailedError(
-            f"{int((~bonded).sum())} atoms have no neighbour within {ATOM_CUTOFF_ANGSTROM:g} Å,"
-            " where CHGNet sees nothing",
-            subject="chgnet",
-            hint="Use a potential with a longer range",
-        )

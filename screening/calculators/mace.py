@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from screening.calculators.checks import CheckedCalculator
+from screening.calculators.checks import CheckedCalculator, refuse_isolated_atoms
 from screening.calculators.committee import Committee
 from screening.calculators.interface import IndexArray
 from screening.calculators.mace_package import default_type, import_mace
@@ -91,8 +91,7 @@ class MaceEngine:
 
     def forces(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> FloatArray:
         """Compute forces in eV/Å on one cell, shape (atom, 3)."""
-        found = self._evaluate(cell, positions, numbers, stress=False)
-        return _numpy(found["forces"])
+        return _numpy(self._evaluate(cell, positions, numbers, stress=False)["forces"])
 
     def energy(self, cell: FloatArray, positions: FloatArray, numbers: IndexArray) -> float:
         """Compute the energy of one cell in eV."""
@@ -111,8 +110,8 @@ class MaceEngine:
         self, cell: FloatArray, positions: FloatArray, numbers: IndexArray
     ) -> FloatArray:
         """Compute the scalar features of the nodes after all layers, shape (atom, feature)."""
-        found = self._evaluate(cell, positions, numbers, stress=False)
-        return _numpy(found["node_feats"])[:, self._scalars()]
+        features = self._evaluate(cell, positions, numbers, stress=False)["node_feats"]
+        return _numpy(features)[:, self._scalars()]
 
     @property
     def n_invariants(self) -> int:
@@ -148,6 +147,7 @@ class MaceEngine:
         species = self._species(numbers)
         finder = NeighborList(cutoff=self.cutoff_angstrom, full_list=True, sorted=False)
         receivers, senders, shifts = finder.compute(positions, cell, True, "ijS")
+        refuse_isolated_atoms(len(species), receivers, self.cutoff_angstrom, "mace")
         edges = np.stack([senders, receivers]).astype(np.int64)
         graph = {
             "positions": torch.tensor(positions),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from screening.calculators.checks import refuse_isolated_atoms
 from screening.calculators.interface import IndexArray
 from screening.calculators.mace import MaceEngine
 from screening.calculators.mace_arrangement import arrange_weights
@@ -108,7 +109,11 @@ class NetworkEngine(MaceEngine):
     ) -> FoldedCell:
         species = self._species(numbers)
         reach, tolerance = network.cutoff_angstrom, self._tolerance_angstrom
-        return fold_cell(cell, positions, species, reach, tolerance)
+        folded = fold_cell(cell, positions, species, reach, tolerance)
+        is_bonded = np.any(folded.is_message, axis=1)
+        bonded = np.flatnonzero(is_bonded[folded.orbit_of_atom])
+        refuse_isolated_atoms(len(species), bonded, reach, "mace")
+        return folded
 
     def _agrees(self, network: NetworkWeights, tolerance: float) -> bool:
         """Compare with the module on four atoms, as releases of the package may change."""

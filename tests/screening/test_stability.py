@@ -60,6 +60,18 @@ def test_a_stable_crystal_is_stable_for_everybody() -> None:
     assert set(verdicts(crystal()).values()) == {STABLE}
 
 
+@pytest.mark.parametrize(
+    ("n_flat", "expected"), [(0, STABLE), (1, STABLE), (2, UNDETERMINED), (6, UNDETERMINED)]
+)
+def test_modes_that_nothing_holds_are_no_proof_of_stability(n_flat: int, expected: Verdict) -> None:
+    """A potential that sees no neighbours gives zero for all of them; one of 18 may be soft."""
+    flat = [0.02] * n_flat + [2.0] * (6 - n_flat)
+    rows = {GAMMA: [0.0, 0.0, 0.0, 2.0, 2.0, 2.0], NEAR: flat, EDGE: [2.0] * 6}
+    found = verdicts(rows)
+    assert found.pop(DEFAULT_CRITERION) is expected
+    assert set(found.values()) == {STABLE}  # by the published criteria
+
+
 def test_a_clear_instability_is_one_for_everybody() -> None:
     found = verdicts(crystal(edge=-3.0))
     assert {found[name] for name in OF_ONE_MODE} == {UNSTABLE}

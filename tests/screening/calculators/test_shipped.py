@@ -8,6 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from screening.calculators import load_calculator
 from screening.calculators.shipped import load_shipped
+from screening.errors import CalculatorFailedError
 from screening.harmonic import frequencies_at
 from screening.model_files import read_model
 from screening.network_potential.softening import frequency_scale_of
@@ -45,6 +46,16 @@ def test_every_potential_that_is_named_can_be_loaded():
         found = load_shipped(name)
         assert len(found.elements) > 60
         assert found.notes
+
+
+def test_a_metal_whose_atoms_it_does_not_see_is_refused():
+    """Caesium has its neighbours at 5.3 Å: all forces would be zero, and no mode imaginary."""
+    caesium = Structure(Lattice.cubic(6.14), ["Cs"] * 2, [[0, 0, 0], [0.5, 0.5, 0.5]])
+    numbers = np.array([site.specie.Z for site in caesium])
+    with pytest.raises(CalculatorFailedError, match="no neighbour within 5 Å"):
+        load_calculator("phonoscreen").forces(
+            caesium.lattice.matrix, caesium.cart_coords[None], numbers
+        )
 
 
 def test_its_card_says_what_it_has_learned(model, card):
