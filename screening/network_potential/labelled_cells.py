@@ -162,8 +162,9 @@ def split_by_group(
     fraction: float,
     seed: int,
     learned: frozenset[str] = frozenset(),
+    known: frozenset[int] = frozenset(),
 ) -> tuple[list[LabelledCell], list[LabelledCell]]:
-    """Hold out whole compositions.
+    """Hold out whole compositions, whose elements others keep as long as there are such.
 
     Parameters
     ----------
@@ -176,6 +177,8 @@ def split_by_group(
     learned
         Groups that a network has learned before: none of them is held out as long as there are
         others.
+    known
+        Atomic numbers that a network has learned before.
 
     Returns
     -------
@@ -205,7 +208,8 @@ def split_by_group(
     drawn = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
     unseen = [group for group in drawn if group not in learned]
     counts = Counter(cell.group for cell in cells)
-    for group in (unseen or drawn)[: len(drawn) - 1]:
+    candidates = (unseen or drawn)[: len(drawn) - 1]
+    for group in _dispensable(cells, unseen or drawn, known) or candidates:
         if sum(counts[one] for one in held_out) >= fraction * len(cells):
             break
         held_out.add(group)
@@ -213,3 +217,19 @@ def split_by_group(
         [cell for cell in cells if cell.group not in held_out],
         [cell for cell in cells if cell.group in held_out],
     )
+
+
+def _dispensable(
+    cells: Sequence[LabelledCell], groups: Sequence[str], known: frozenset[int]
+) -> list[str]:
+    """Choose groups that can all be held out and leave every element in others."""
+    elements: dict[str, set[int]] = {}
+    for cell in cells:
+        elements.setdefault(cell.group, set()).update(map(int, cell.numbers))
+    left = Counter(one for own in elements.values() for one in own)
+    found = []
+    for group in groups:
+        if all(left[one] > 1 for one in elements[group] - known):
+            left.subtract(elements[group])
+            found.append(group)
+    return found[: len(elements) - 1]

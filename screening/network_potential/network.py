@@ -198,7 +198,7 @@ def network_of(model: TrainedModel, *, precision: Precision = "float64") -> Any:
         neighbours = float(model.state["avg_num_neighbors"])
     except (KeyError, TypeError, ValueError, SettingError) as error:
         raise _corrupt(f"its state does not fit: {error}", model.name) from error
-    if architecture.elements != tuple(model.elements):
+    if not set(model.elements) <= set(architecture.elements):
         raise _corrupt("the elements of model and network differ", model.name)
     arrays = {
         name.removeprefix(NETWORK_ARRAYS): array

@@ -117,8 +117,9 @@ def train_potential(
     check_training_cells(cells, settings.architecture.elements)
     identity = _identity(cells, settings, name, start_from)
     saved = _saved(checkpoint, identity)
+    known = frozenset(() if start_from is None else start_from.elements)
     training, held_out = split_by_group(
-        cells, settings.valid_fraction, settings.held_out_seed, _learned(start_from)
+        cells, settings.valid_fraction, settings.held_out_seed, _learned(start_from), known
     )
     run, tensors = _start(training, held_out, settings, start_from)
     if saved is not None:
@@ -126,7 +127,7 @@ def train_potential(
     if progress is not None and not run.is_over:
         progress(_beginning(training, held_out, run.epoch), run.epoch, settings.n_epochs)
     _train(run, tensors, checkpoint, identity, progress, should_stop)
-    model = _trained(run, training, held_out, name)
+    model = _trained(run, training, held_out, name, known)
     return replace(model, card={**model.card, "parity": run.parity(tensors[1])})
 
 
@@ -310,14 +311,16 @@ def _trained(
     training: Sequence[LabelledCell],
     held_out: Sequence[LabelledCell],
     name: str,
+    known: frozenset[int],
 ) -> TrainedModel:
     with run.mean.applied():
         arrays = network_to_arrays(run.network)
     settings = run.settings
+    learned = known.union(*(map(int, cell.numbers) for cell in training))
     return TrainedModel(
         method=NETWORK_POTENTIAL,
         name=name,
-        elements=settings.architecture.elements,
+        elements=tuple(sorted(learned)),  # without those of held-out cells alone
         arrays={NETWORK_ARRAYS + key: array for key, array in arrays.items()},
         state={
             "architecture": settings.architecture.as_dict(),
@@ -325,14 +328,17 @@ def _trained(
             "precision": settings.precision,
             "frequency_scale": None,
         },
-        card=_card(run, training, held_out),
+        card=_card(run, training, held_out, learned),
         training_set_digest=training_set_digest([*training, *held_out]),
         n_training_samples=len(training),
     )
 
 
 def _card(
-    run: TrainingRun, training: Sequence[LabelledCell], held_out: Sequence[LabelledCell]
+    run: TrainingRun,
+    training: Sequence[LabelledCell],
+    held_out: Sequence[LabelledCell],
+    learned: frozenset[int],
 ) -> dict[str, Any]:
     """Say what people should know."""
     settings, last = run.settings, run.history[-1] if run.history else {}
@@ -356,5 +362,20 @@ def _card(
         "wall_seconds": round(run.seconds, 1),
         "is_complete": run.is_over,
         "n_parameters": sum(one.numel() for one in run.network.parameters()),
-        "notes": [_MEANT_FOR, _HELD_OUT] if groups else [_MEANT_FOR],
+        "notes": [_MEANT_FOR, *([_HELD_OUT] if groups else []), *_unlearned(held_out, learned)],
     }
+
+
+def _unlearned(held_out: Sequence[LabelledCell], learned: frozenset[int]) -> list[str]:
+    """Say which elements were held out with all that has them."""
+    from ase.data import chemical_symbols
+
+    numbers = {int(one) for cell in held_out for one in cell.numbers} - learned
+    if not numbers:
+        return []
+    names = ", ".join(chemical_symbols[one] for one in sorted(numbers))
+    text = (
+        f"does not know {names}, which held-out compositions alone have: give others of these "
+        "elements, or hold nothing out (--held-out 0)"
+    )
+    return [text]

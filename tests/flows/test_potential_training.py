@@ -253,7 +253,8 @@ def test_a_screen_with_a_drawn_committee_says_who_computed_and_how_sure(
     file = write_model(tmp_path / "metals.psm", model)
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps(quick.as_dict()))
-    screen = ("screen", "--query", "chemsys = Cu", "--settings", settings, "--json")
+    assert 13 in model.elements
+    screen = ("screen", "--query", "chemsys = Al", "--settings", settings, "--json")
     for workers in (1, 0):  # the second run finds everything
         arguments = ("--calculator", f"mace:{file}@{model.digest[:16]}#3", "--workers", workers)
         code, out, err = phonoscreen(*screen, *arguments)

@@ -78,6 +78,18 @@ def test_what_was_learned_before_is_not_held_out(cells, seed):
     assert [*map(id, everything[1])] == [*map(id, split_by_group(cells, 0.3, seed)[1])]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_elements_of_held_out_compositions_are_learned_from_others(cells, seed):
+    one, other = cells[0], next(cell for cell in cells if cell.group != cells[0].group)
+    assert not set(one.numbers) & set(other.numbers)
+    like_one = replace(one, group="of the same elements")
+    held_out = split_by_group([one, other, like_one], 0.1, seed)[1]
+    assert {cell.group for cell in held_out} <= {one.group, like_one.group}
+    known = frozenset(map(int, other.numbers))
+    [found] = split_by_group([one, other], 0.1, seed, known=known)[1]
+    assert found.group == other.group
+
+
 def test_splits_without_meaning_are_refused(cells):
     assert split_by_group(cells, 0.0, 0) == (cells, [])
     with pytest.raises(SettingError):
