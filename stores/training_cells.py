@@ -33,6 +33,9 @@ __all__ = ["StoredCells", "cells_of_displaced", "cells_of_forces", "stored_cells
 _GIVEN = frozenset({GIVEN_CELLS, GIVEN_FORCES})
 _LABELS = "labelled_cells"
 _SAME_ANGSTROM = 1e-8
+_SAME_PLACE_ANGSTROM = 1e-6
+_REPEATED = "labelled before, with the atoms in the same places"
+_DIGITS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class StoredCells:
     n_from_phonons
         How many are displaced cells of phonons.
     left_out
-        Number of documents that cannot be used, by reason.
+        Number of documents that cannot be used, by reason, and of repeated cells.
     """
 
     cells: tuple[LabelledCell, ...]
@@ -100,16 +103,27 @@ def stored_cells(
     left_out: Counter[str] = Counter()
     cells: list[LabelledCell] = []
     n_from_phonons = 0
+    seen: set[bytes] = set()
     for one in sorted(fitting, key=lambda candidate: candidate.order):
         try:
-            new = _read(database, one)
+            read = _read(database, one)
         except ScreeningError as error:
             left_out[f"{error.code}: {error.message}"] += 1
             continue
+        new = [cell for cell in read if _place(cell) not in seen]
+        if len(new) < len(read):
+            left_out[_REPEATED] += len(read) - len(new)
+        seen.update(map(_place, new))
         cells += new
         n_from_phonons += 0 if one.collection == _LABELS else len(new)
     name = fitting[0].model if fitting else ""
     return StoredCells(tuple(cells), name, n_from_phonons, dict(left_out))
+
+
+def _place(cell: LabelledCell) -> bytes:
+    """Tell cells by where their atoms are, to a millionth of an ångström."""
+    lengths = np.concatenate([cell.cell_angstrom, cell.positions_angstrom])
+    return cell.numbers.tobytes() + (np.rint(lengths / _SAME_PLACE_ANGSTROM) + 0.0).tobytes()
 
 
 def _labelled(
@@ -181,22 +195,25 @@ def _read(database: Database, one: _Candidate) -> list[LabelledCell]:
     blobs, found = document.blob_digests, []
     if "forces" in blobs:
         forces = document.force_data(database.blobs.get(blobs["forces"]))
-        found += cells_of_forces(forces, document.material_id, one.model)
+        found += cells_of_forces(forces, document.material_id, one.model, one.key[:_DIGITS])
     if "displaced_cells" in blobs:
         cells = document.displaced_cells(database.blobs.get(blobs["displaced_cells"]))
         found += cells_of_displaced(cells, document.material_id, one.model)
     return found
 
 
-def cells_of_forces(forces: ForceData, material_id: str, source: str) -> list[LabelledCell]:
+def cells_of_forces(
+    forces: ForceData, material_id: str, source: str, key: str = ""
+) -> list[LabelledCell]:
     """Return the supercells with one displaced atom as labelled cells.
 
-    The same atom displaced there and back makes an antithetic pair.
+    The same atom displaced there and back makes an antithetic pair, whose name begins with a key
+    that tells these forces from others of the crystal.
     """
     lattice = np.asarray(forces.supercell_matrix) @ forces.primitive.lattice.matrix
     at_rest = np.asarray(forces.supercell_scaled_positions) @ lattice
     steps = np.asarray(forces.displacements_angstrom)
-    pairs = _pairs(np.asarray(forces.displaced_atoms), steps)
+    pairs = _pairs(np.asarray(forces.displaced_atoms), steps, f"{key} displaced".strip())
     found = []
     for index, (atom, step) in enumerate(zip(forces.displaced_atoms, steps, strict=True)):
         positions = at_rest.copy()
@@ -216,7 +233,7 @@ def cells_of_forces(forces: ForceData, material_id: str, source: str) -> list[La
     return found
 
 
-def _pairs(atoms: Any, steps: Any) -> list[str]:
+def _pairs(atoms: Any, steps: Any, name: str) -> list[str]:
     """Name pairs of displacements of one atom there and back."""
     names = [""] * len(atoms)
     for one in range(len(atoms)):
@@ -225,7 +242,7 @@ def _pairs(atoms: Any, steps: Any) -> list[str]:
         there = (atoms == atoms[one]) & (np.abs(steps + steps[one]).max(axis=1) < _SAME_ANGSTROM)
         for other in np.flatnonzero(there):
             if other > one and not names[other]:
-                names[one] = names[other] = f"displaced {one}"
+                names[one] = names[other] = f"{name} {one}"
                 break
     return names
 

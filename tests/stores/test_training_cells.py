@@ -16,7 +16,7 @@ from stores.training_cells import cells_of_displaced, cells_of_forces, stored_ce
 SALT = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 
 
-def store(database, material_id, calculator="chgnet:0.3.0", digest="", seed=0):
+def store(database, material_id, calculator="chgnet:0.3.0", digest="", seed=0, **settings):
     rng = np.random.default_rng(seed)
     return store_cell_set(
         database,
@@ -29,7 +29,7 @@ def store(database, material_id, calculator="chgnet:0.3.0", digest="", seed=0):
             forces_ev_per_angstrom=rng.normal(size=(1, 2, 3)),
             calculator=calculator,
             calculator_digest=digest or digest_of(calculator),
-            settings={"quantities": ["forces"]},
+            settings={"quantities": ["forces"], **settings},
         ),
     )
 
@@ -81,6 +81,15 @@ def test_cells_of_a_formula_come_along_where_they_are_asked_for(database):
     assert cell.material_id.startswith("NaCl-")
 
 
+def test_atoms_in_the_same_places_are_learned_once(database):
+    store(database, "ps-a")
+    store(database, "ps-a", n_cells=2)  # asked for again with another number of cells
+    store(database, "ps-b", seed=1)
+    found = stored_cells(database, ["ps-a", "ps-b"])
+    assert [cell.material_id for cell in found.cells] == ["ps-a", "ps-b"]
+    assert found.left_out == {"labelled before, with the atoms in the same places": 1}
+
+
 def test_broken_cells_are_left_out_and_named(database):
     store(database, "ps-a")
     store(database, "ps-b", seed=1)
@@ -109,6 +118,8 @@ def test_displacements_there_and_back_are_pairs():
     )
     cells = cells_of_forces(forces, "ps-a", "chgnet")
     assert [cell.pair for cell in cells] == ["displaced 0", "", "displaced 0", ""]
+    again = cells_of_forces(forces, "ps-a", "chgnet", "relaxed")  # a second prediction
+    assert [cell.pair for cell in again] == ["relaxed displaced 0", "", "relaxed displaced 0", ""]
     rest = np.array([[0.0, 0, 0], [2, 2, 2], [4, 0, 0], [6, 2, 2]])
     for cell, atom, step, own in zip(
         cells, forces.displaced_atoms, steps, forces.forces_ev_per_angstrom, strict=True
