@@ -24,6 +24,7 @@ __all__ = [
     "INSTALLED",
     "SHIPPED_MODELS",
     "WEIGHTS_FOLDER",
+    "is_reserved",
     "own_model_name",
     "read_shipped",
     "shipped_name",
@@ -53,16 +54,21 @@ def own_model_name(method: str, name: str) -> str:
     Raises
     ------
     SettingError
-        As `screening.trained_model.model_name` says, and if this is what users call what is
-        installed: the model could then not be named everywhere.
+        As `screening.trained_model.model_name` says, and if this names what is installed: nobody
+        could then tell the two apart by what predictions say they are by.
     """
-    if name == INSTALLED:
+    if is_reserved(name):
         raise SettingError(
             f"{name!r} names the model that is installed with the project",
             subject="model",
             hint=f"Choose another name, such as {name}-2",
         )
     return model_name(method, name)
+
+
+def is_reserved(name: str) -> bool:
+    """Say whether a name means models that are installed, of whatever method."""
+    return name == INSTALLED or any(name in names for names in SHIPPED_MODELS.values())
 
 
 def shipped_name(method: str, text: str) -> str | None:

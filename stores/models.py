@@ -64,7 +64,8 @@ def store_model(
         If the model is of no known method, its name cannot name a model, or is that of what is
         installed.
     """
-    own_model_name(model.method, model.name)
+    if shipped_with_digest(model.digest) is None:  # a copy of what is installed keeps its name
+        own_model_name(model.method, model.name)
     weights = database.blobs.put(model.arrays)
     named = training_ids or tuple(model.card.get(SOURCE_IDS, ()))
     document = ModelDocument.from_trained(model, weights, metrics=metrics, training_ids=named)

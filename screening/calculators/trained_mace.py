@@ -13,6 +13,7 @@ from screening.calculators.interface import DEFAULT_DISPLACEMENT_ANGSTROM
 from screening.digest import digest_of
 from screening.errors import ModelCorruptError, ModelRefusedError, SettingError
 from screening.model_files import read_model
+from screening.shipped_models import is_reserved, shipped_with_digest
 from screening.trained_model import METHOD_PREFIXES, TrainedModel, model_name
 
 __all__ = [
@@ -27,6 +28,7 @@ FLOAT32_DISPLACEMENT_ANGSTROM = 0.03
 """Finite displacement for networks in float32, whose forces are good to about 1e-6 eV/Å."""
 
 _FEWEST_SAMPLES = 2
+_DIGITS = 12
 _MOST_SAMPLES = 64  # their standard deviation is then good to 9 %
 _COUNT = re.compile(r"[0-9]{1,9}")
 
@@ -90,7 +92,7 @@ def load_trained_potential(model: TrainedModel) -> CheckedCalculator:
     is_rough = precision == "float32"
     return CheckedCalculator(
         engine=engine,
-        name=model_name(model.method, model.name),
+        name=_called(model),
         digest=model.digest,
         elements=frozenset(model.elements),
         displacement_angstrom=(
@@ -98,6 +100,13 @@ def load_trained_potential(model: TrainedModel) -> CheckedCalculator:
         ),
         notes=() if scale is None else (scale.note,),
     )
+
+
+def _called(model: TrainedModel) -> str:
+    """Name a potential; one that has the name of an installed one and is another, by its digest."""
+    name = model_name(model.method, model.name)
+    is_another = is_reserved(model.name) and shipped_with_digest(model.digest) is None
+    return f"{name}@{model.digest[:_DIGITS]}" if is_another else name
 
 
 def _check_method(model: TrainedModel) -> None:

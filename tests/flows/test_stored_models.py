@@ -67,9 +67,10 @@ def test_where_nothing_is_named_no_file_is_meant(uri, tmp_path, monkeypatch):
 def test_a_model_cannot_be_called_what_the_installed_ones_are(uri, trained, monkeypatch):
     with open_database(uri) as database:
         n_models = database.models.count()
-        with pytest.raises(SettingError, match="installed with the project") as caught:
-            store_model(database, replace(trained, name="phonoscreen"))
-        assert "phonoscreen-2" in caught.value.hint
+        for name in ("phonoscreen", "phonoscreen-small"):
+            with pytest.raises(SettingError, match="installed with the project") as caught:
+                store_model(database, replace(trained, name=name))
+            assert f"{name}-2" in caught.value.hint
         assert database.models.count() == n_models
     monkeypatch.setattr("flows.training.materials_where", lambda *_: pytest.fail("work was done"))
     for method in ("rf-ifc", "ldml", "alignn"):
@@ -77,14 +78,17 @@ def test_a_model_cannot_be_called_what_the_installed_ones_are(uri, trained, monk
             train_and_store(uri, TrainingTask(method, name="phonoscreen"))
 
 
-def test_a_stored_model_stands_before_the_installed_one_of_its_name(uri):
+def test_a_copy_of_the_installed_model_may_be_stored_and_no_other_of_its_name(uri):
     installed = read_shipped("alignn", "phonoscreen-dos")
-    own = replace(installed, state={**installed.state, "other": 1})
+    other = replace(installed, state={**installed.state, "other": 1})
     with open_database(uri) as database:
-        store_model(database, own)
-        for text in (None, "phonoscreen-dos"):
-            assert find_model(database, "alignn", text).digest == own.digest
-        assert find_model(database, "alignn", "phonoscreen").digest == installed.digest
+        store_model(database, installed)
+        with pytest.raises(SettingError, match="'phonoscreen-dos' names the model"):
+            store_model(database, other)
+        store_model(database, replace(other, name="own"))
+        assert find_model(database, "alignn", "own").digest == other.digest
+        for text in ("phonoscreen-dos", "phonoscreen"):
+            assert find_model(database, "alignn", text).digest == installed.digest
 
 
 def test_the_method_is_what_a_name_of_no_method_gets_wrong(uri, trained, tmp_path, monkeypatch):

@@ -93,9 +93,10 @@ def test_a_damaged_model_does_not_keep_others_from_being_known(tmp_path: Path, m
 
 @pytest.mark.parametrize("method", METHOD_PREFIXES.values())
 def test_what_users_call_the_installed_models_names_no_other(method):
-    with pytest.raises(SettingError, match="'phonoscreen' names the model") as caught:
-        own_model_name(method, "phonoscreen")
-    assert "phonoscreen-2" in caught.value.hint
-    assert own_model_name(method, "phonoscreen-dos").endswith(":phonoscreen-dos")
+    for name in ("phonoscreen", "phonoscreen-small", "phonoscreen-dos"):
+        with pytest.raises(SettingError, match=f"'{name}' names the model") as caught:
+            own_model_name(method, name)
+        assert f"{name}-2" in caught.value.hint
+    assert own_model_name(method, "phonoscreen-2").endswith(":phonoscreen-2")
     with pytest.raises(SettingError, match="cannot name"):
         own_model_name(method, "no/name")

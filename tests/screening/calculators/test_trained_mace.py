@@ -118,7 +118,7 @@ def test_float32_moves_atoms_further(model):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"elements": ELEMENTS[:-1]},
+        {"elements": (3, *ELEMENTS)},
         {"state": {}},
         {"precision": "float16"},
         {"frequency_scale": {"factor": 1.0}},
@@ -291,6 +291,15 @@ def test_drawn_committees_join(carrier, carrier_file, tmp_path):
         load_calculator(f"mace:{carrier_file}#2,mace:{other}")
     with pytest.raises(SettingError, match="different members"):
         load_calculator(f"mace:{carrier_file}#2,mace:{carrier_file}#2")
+
+
+def test_another_potential_of_an_installed_name_is_told_from_it(model):
+    """Predictions by it would pass for those by the installed one."""
+    named = replace(model, name="phonoscreen-small")
+    called = load_trained_potential(named).name
+    assert called == f"mace:phonoscreen-small@{model.digest[:12]}"
+    installed = shipped_models.read_shipped("mace", "phonoscreen-small")
+    assert load_trained_potential(installed).name == "mace:phonoscreen-small"
 
 
 def test_the_shipped_potential_is_the_one_that_is_named(model, tmp_path, monkeypatch):
