@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screening.digest import digest_of, digest_of_bytes
-from screening.errors import ModelCorruptError, ModelRefusedError, OutOfDomainError, ScreeningError
+from screening.errors import (
+    ModelCorruptError,
+    ModelRefusedError,
+    OutOfDomainError,
+    ScreeningError,
+    SettingError,
+)
 from screening.prediction import FloatArray
 
 if TYPE_CHECKING:
@@ -189,19 +195,52 @@ def stored_prior(trained: TrainedModel) -> PotentialPrior | None:
     ModelRefusedError
         If loading the potential would run code, it has other weights now, or the model does not
         say how its phonons were computed.
+    ModelCorruptError
+        If the model does not say in readable form which potential, or what settings it has.
     ScreeningError
         If the potential cannot be loaded.
     """
     from screening.calculators import load_calculator
-    from screening.network_dos.settings import DosNetworkSettings
-    from screening.predictors.dos_prior import PRIOR, prior_of
+    from screening.predictors.dos_prior import prior_of
 
+    specification = _stored_specification(trained)
+    if specification is None:
+        return None
+    _check_plain(specification)
+    grid = _stored_grid(trained)  # before a potential is loaded, which takes seconds
+    return prior_of(trained, load_calculator(specification), grid)
+
+
+def _stored_specification(trained: TrainedModel) -> str | None:
+    """Return how a model names the potential that it corrects; None where it corrects none."""
+    from screening.predictors.dos_prior import PRIOR
+
+    if not isinstance(trained.state, Mapping):
+        raise _corrupt(trained, f"its state is no object: {trained.state!r:.40}")
     named = trained.state.get(PRIOR)
     if named is None:
         return None
-    specification = str(named[_SPECIFICATION])
-    _check_plain(specification)
-    calculator = load_calculator(specification)
-    return prior_of(
-        trained, calculator, DosNetworkSettings.from_dict(trained.state["settings"]).grid
-    )
+    found = named.get(_SPECIFICATION) if isinstance(named, Mapping) else None
+    if not isinstance(found, str) or not found:
+        raise _corrupt(trained, f"it does not name the potential that it corrects: {named!r:.40}")
+    return found
+
+
+def _stored_grid(trained: TrainedModel) -> FrequencyGrid:
+    """Return the bins of a model."""
+    from screening.network_dos.settings import DosNetworkSettings
+
+    if "settings" not in trained.state:
+        raise _corrupt(trained, "its settings are missing")
+    try:
+        return DosNetworkSettings.from_dict(trained.state["settings"]).grid
+    except SettingError as error:
+        raise _corrupt(
+            trained, f"its settings cannot be read: {error.subject}: {error.message}"
+        ) from error
+
+
+def _corrupt(trained: TrainedModel, message: str) -> ModelCorruptError:
+    from screening.network_dos.settings import ANEW
+
+    return ModelCorruptError(message, subject=trained.name, hint=ANEW)

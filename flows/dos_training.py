@@ -61,6 +61,12 @@ DOS_OPTIONS: Mapping[str, str] = MappingProxyType(
 """Options of the command line that networks of densities of states have, and what they set."""
 
 _PRESET, _CHECKPOINTS, _PRIOR = "preset", "checkpoints", "prior"
+_TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        _CHECKPOINTS: "Give the path of a folder, as text",
+        _PRIOR: "Give the name of a potential, as text, such as 'chgnet'",
+    }
+)
 _DEFAULT_PRESET = "small"
 _MOST_AT_ZERO = 0.2  # of the modes, in the bin around zero
 _OUTSIDE = "modes outside the grid of the model"
@@ -188,25 +194,32 @@ def density_settings(given: Mapping[str, Any]) -> DosNetworkSettings:
     Raises
     ------
     SettingError
-        If there is no such preset, or a setting cannot be used.
+        If there is no such preset, or a setting is unknown, of the wrong type or out of range.
     """
     from screening.network_dos.settings import DOS_PRESETS, DosNetworkSettings
 
     plain = dict(given)
     preset = plain.pop(_PRESET, _DEFAULT_PRESET)
-    if preset not in DOS_PRESETS:
+    if not isinstance(preset, str) or preset not in DOS_PRESETS:
         raise SettingError(
             f"{preset!r} is no preset",
             subject="--preset",
             hint=f"Choose one of {', '.join(DOS_PRESETS)}",
         )
-    for name in (_CHECKPOINTS, _PRIOR):
-        plain.pop(name, None)
+    for name, advice in _TEXTS.items():
+        _check_text(name, plain.pop(name, None), advice)
     base = DOS_PRESETS[preset].as_dict()
-    shape = {**base["architecture"], **(plain.pop("architecture", None) or {})}
-    if given.get(_PRIOR):
-        shape["with_prior"] = True
+    shape = plain.pop("architecture", {})
+    if isinstance(shape, Mapping):  # what is none is refused with the other settings
+        corrected = {"with_prior": True} if given.get(_PRIOR) else {}
+        shape = {**base["architecture"], **shape, **corrected}
     return DosNetworkSettings.from_dict({**base, **plain, "architecture": shape})
+
+
+def _check_text(name: str, value: object, advice: str) -> None:
+    """Refuse what is neither a text nor nothing at all."""
+    if value is not None and not isinstance(value, str | Path):
+        raise SettingError(f"{value!r}", subject=name, hint=advice)
 
 
 def train_densities(

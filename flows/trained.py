@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from flows.dos_training import (
@@ -58,6 +59,9 @@ SOURCES = "sources"
 
 _ONE_POINT_ANGSTROM = 1e-3  # a mesh of the zone centre alone
 _MODEL_ENDING = ".psm"
+_POTENTIAL = "mace"
+_AS_CALCULATOR = "Use it as a calculator: phonoscreen screen --calculator mace:{}"
+_NEWER = "Use a version of this program that knows it"
 _SAMPLES = re.compile(r"#[0-9]+\s*$")
 _FILE_DIGEST = re.compile(r"@([0-9a-fA-F]{8,64})$")
 
@@ -144,15 +148,21 @@ def method_of(model: TrainedModel) -> TrainedMethod:
     Raises
     ------
     ModelRefusedError
-        If it belongs to none that is known here.
+        If it belongs to none that is known here, or is a potential, which is a calculator.
     """
     for one in METHODS.values():
         if one.method == model.method:
             return one
+    if model.method == METHOD_PREFIXES[_POTENTIAL]:
+        raise ModelRefusedError(
+            f"is a potential ({model.method}), which predicts through its forces",
+            subject=model.name,
+            hint=_AS_CALCULATOR.format("FILE.psm"),
+        )
     raise ModelRefusedError(
         f"was trained by a method that is not known here: {model.method}",
         subject=model.name,
-        hint="Use a version of this program that knows it",
+        hint=_NEWER,
     )
 
 
@@ -236,16 +246,26 @@ def load_trained(spec: str, settings: ScreeningSettings | None = None) -> Traine
     )
     if model.method != method.method:
         raise ModelRefusedError(
-            f"holds a model of the method {model.method}, not {method.method}", subject=file
+            f"holds a model of the method {model.method}, not {method.method}",
+            subject=file,
+            hint=_right_use(model, file),
         )
     return method.predictor(model, settings)
+
+
+def _right_use(model: TrainedModel, file: str) -> str:
+    """Say how a file is used whose model is of another method than was named."""
+    if model.method == METHOD_PREFIXES[_POTENTIAL]:
+        return _AS_CALCULATOR.format(quote(file))
+    known = [one.name for one in METHODS.values() if one.method == model.method]
+    return f"Write {known[0]}:{file}" if known else _NEWER
 
 
 def trained_file(spec: str) -> Path | None:
     """Return the file of a trained model or potential; None for anything else."""
     method = spec.partition(":")[0].strip()
-    file, digest = _file_and_digest(_SAMPLES.sub("", spec) if method == "mace" else spec)
-    is_one = is_trained(spec) or (method == "mace" and file.endswith(_MODEL_ENDING))
+    file, digest = _file_and_digest(_SAMPLES.sub("", spec) if method == _POTENTIAL else spec)
+    is_one = is_trained(spec) or (method == _POTENTIAL and file.endswith(_MODEL_ENDING))
     is_shipped = not digest and shipped_name(method, file) is not None
     return Path(file) if is_one and file and not is_shipped else None
 

@@ -297,7 +297,12 @@ def calibrate(
 def held_out_coverage(
     estimates: Estimates, truth: Truth, groups: Sequence[str], alpha: float, kelvin: float = 300.0
 ) -> dict[str, float | None]:
-    """How often intervals that other compositions give hold the truth.
+    """How often intervals hold the truth within the calibration set.
+
+    Those of each composition are what the others of the same set give. The share is therefore close
+    to 1 - alpha by construction, whatever the ensemble is worth: it shows that the intervals are
+    computed as they should be, and says nothing of compositions of another kind. For these,
+    predict labels that neither members nor calibration saw.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
@@ -29,6 +28,8 @@ Loss = Literal["wasserstein", "mse"]
 Link = Literal["softplus", "log"]
 Axis = Literal["scaled", "absolute"]
 Device = Literal["auto", "cpu", "cuda"]
+
+_LARGEST_OF_GRID = 1e6  # in 1/cm, and bins: beyond all spectra
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class DosArchitecture:
     Raises
     ------
     SettingError
-        If one is out of range.
+        If one is of the wrong type or out of range.
     """
 
     hidden: int = 64
@@ -144,6 +145,8 @@ class DosNetworkSettings:
     device: Device = "auto"
 
     def __post_init__(self) -> None:
+        _check_kind("architecture", self.architecture, DosArchitecture)
+        _check_kind("grid", self.grid, FrequencyGrid)
         counts = {"epochs": (1, 100_000), "patience": (1, 100_000), "n_members": (2, 100)}
         sizes = {"batch_size": (1, 100_000), "batch_edges": (1, 10**9), "seed": (0, 2**32 - 1)}
         _check_range(self, counts | sizes, int)
@@ -166,7 +169,7 @@ class DosNetworkSettings:
         Raises
         ------
         SettingError
-            If a setting is unknown or out of range.
+            If a setting is unknown, of the wrong type or out of range.
         """
         given = _known(cls, values, "settings")
         if "architecture" in given:
@@ -174,35 +177,61 @@ class DosNetworkSettings:
                 **_known(DosArchitecture, given["architecture"], "architecture")
             )
         if "grid" in given:
-            given["grid"] = FrequencyGrid.from_dict(given["grid"])
+            given["grid"] = _grid(given["grid"])
         return cls(**given)
+
+
+def _grid(values: Any) -> FrequencyGrid:
+    given = _known(FrequencyGrid, values, "grid")
+    for name, value in given.items():
+        _check_number(name, value, -_LARGEST_OF_GRID, _LARGEST_OF_GRID, float)
+    return FrequencyGrid.from_dict(given)
 
 
 def _known(kind: type[Any], values: Any, subject: str) -> dict[str, Any]:
     """Copy settings, all of which must be known."""
     names = sorted(one.name for one in fields(kind))
-    unknown = sorted(set(values) - set(names)) if isinstance(values, Mapping) else [subject]
+    if not isinstance(values, Mapping):
+        raise SettingError(
+            f"{values!r} is no object of settings",
+            subject=subject,
+            hint=f"Give an object with any of {', '.join(names)}",
+        )
+    unknown = sorted(map(str, set(values).difference(names)))
     if unknown:
         raise SettingError(
-            "unknown setting", subject=str(unknown[0]), hint=f"Choose among {', '.join(names)}"
+            "unknown setting", subject=unknown[0], hint=f"Choose among {', '.join(names)}"
         )
     return dict(values)
 
 
+def _check_kind(name: str, value: object, kind: type[Any]) -> None:
+    if not isinstance(value, kind):
+        raise SettingError(
+            f"{value!r} is no {kind.__name__}",
+            subject=name,
+            hint=f"Give an object with any of {', '.join(one.name for one in fields(kind))}",
+        )
+
+
 def _check_range(one: object, ranges: Mapping[str, tuple[float, float]], kind: type[Any]) -> None:
     for name, (low, high) in ranges.items():
-        value = getattr(one, name)
-        usable = type(value) is int or (kind is float and type(value) is float)
-        if not (usable and math.isfinite(value) and low <= value <= high):
-            raise SettingError(
-                f"{value!r} is not between {low:g} and {high:g}",
-                subject=name,
-                hint=f"Give {'a whole number' if kind is int else 'a number'} in this range",
-            )
+        _check_number(name, getattr(one, name), low, high, kind)
+
+
+def _check_number(name: str, value: object, low: float, high: float, kind: type[Any]) -> None:
+    """Refuse another type, truth values among them, and what is out of range, as NaN always is."""
+    is_whole, is_real = type(value) is int, kind is float and type(value) is float
+    if not ((is_whole or is_real) and low <= value <= high):  # type: ignore[operator] # a number
+        raise SettingError(
+            f"{value!r} is not between {low:g} and {high:g}",
+            subject=name,
+            hint=f"Give {'a whole number' if kind is int else 'a number'} in this range",
+        )
 
 
 def _check_choice(name: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known or (isinstance(value, int) and not isinstance(value, bool)):
+    if not any(type(value) is type(one) and value == one for one in known):  # 1 is not true
         raise SettingError(
             f"{value!r} is not known",
             subject=name,

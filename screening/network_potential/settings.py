@@ -6,9 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from screening.errors import SettingError
+from screening.network_potential.setting_checks import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_not_negative,
+    check_positive,
+    check_share,
+    known_settings,
+    sequence_of,
+    whole_numbers,
+)
 
 __all__ = [
     "MACE_PRESETS",
@@ -24,21 +35,11 @@ LossKind = Literal["relative", "squared", "frequency"]
 Precision = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda"]
 
-_T = TypeVar("_T")
 _HIGHEST_CORRELATION = 3
 _HIGHEST_L = 3
+_HIGHEST_NUMBER = 118
+_HIGHEST_SEED = 2**63 - 1
 _LATER = {"split_seed": None, "element_sharing": 0.0, "weight_decay": 0.0}
-
-
-def _built(kind: type[_T], values: Mapping[str, Any]) -> _T:
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type] # all are dataclasses
-    if unknown := sorted(set(values) - known):
-        raise SettingError(
-            "unknown setting",
-            subject=unknown[0],
-            hint=f"Choose among {', '.join(sorted(known))}",
-        )
-    return kind(**values)
 
 
 def _plain(value: Any) -> Any:
@@ -46,26 +47,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _check_count(name: str, value: Any, least: int, most: int | None = None) -> None:
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    if not is_count or value < least or (most is not None and value > most):
-        upper = "" if most is None else f" to {most}"
-        raise SettingError(
-            f"{value!r}", subject=name, hint=f"Give a whole number from {least}{upper}"
-        )
-
-
-def _check_positive(name: str, value: Any) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value <= 0.0:
-        raise SettingError(f"{value!r}", subject=name, hint="Give a number above zero")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise SettingError(f"{value!r}", subject=name, hint=f"Choose one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +79,7 @@ class MaceArchitecture:
     Raises
     ------
     SettingError
-        If one is out of range.
+        If one is of the wrong type or out of range.
 
     References
     ----------
@@ -118,17 +99,16 @@ class MaceArchitecture:
     mlp_channels: int = 16
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(int(one) for one in self.elements)))
-        object.__setattr__(self, "radial_mlp", tuple(self.radial_mlp))
+        elements = whole_numbers("elements", self.elements, _HIGHEST_NUMBER)
+        object.__setattr__(self, "elements", tuple(sorted(elements)))
+        object.__setattr__(self, "radial_mlp", whole_numbers("radial_mlp", self.radial_mlp))
         counts = ("channels", "n_interactions", "n_bessel", "n_polynomial", "mlp_channels")
         for name in counts:
-            _check_count(name, getattr(self, name), 1)
-        for width in self.radial_mlp:
-            _check_count("radial_mlp", width, 1)
-        _check_count("correlation", self.correlation, 1, _HIGHEST_CORRELATION)
-        _check_count("max_ell", self.max_ell, 1, _HIGHEST_L)
-        _check_count("max_l", self.max_l, 0, self.max_ell)
-        _check_positive("cutoff_angstrom", self.cutoff_angstrom)
+            check_count(name, getattr(self, name), 1)
+        check_count("correlation", self.correlation, 1, _HIGHEST_CORRELATION)
+        check_count("max_ell", self.max_ell, 1, _HIGHEST_L)
+        check_count("max_l", self.max_l, 0, self.max_ell)
+        check_positive("cutoff_angstrom", self.cutoff_angstrom)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -141,9 +121,9 @@ class MaceArchitecture:
         Raises
         ------
         SettingError
-            If a field is unknown or out of range.
+            If a field is unknown, of the wrong type or out of range.
         """
-        return _built(cls, values)
+        return known_settings(cls, values)
 
 
 @dataclass(frozen=True)
@@ -166,9 +146,7 @@ class LossWeights:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value = getattr(self, one.name)
-            if not math.isfinite(value) or value < 0.0:
-                raise SettingError(f"{value}", subject=one.name, hint="Give a weight of 0 or more")
+            check_not_negative(one.name, getattr(self, one.name), "weight")
         if self.forces + self.hessian <= 0.0:
             raise SettingError(
                 "forces count for nothing", subject="forces", hint="Give them a weight"
@@ -195,9 +173,10 @@ class TrainingStage:
     weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        _check_count("epochs", self.epochs, 1)
-        _check_positive("learning_rate", self.learning_rate)
-        _check_positive("final_learning_rate", self.final_learning_rate)
+        check_count("epochs", self.epochs, 1)
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("final_learning_rate", self.final_learning_rate)
+        check_kind("weights", self.weights, LossWeights)
 
 
 @dataclass(frozen=True)
@@ -241,7 +220,7 @@ class MaceTrainingSettings:
     Raises
     ------
     SettingError
-        If one is out of range.
+        If one is of the wrong type or out of range.
 
     Examples
     --------
@@ -267,28 +246,25 @@ class MaceTrainingSettings:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))
+        check_kind("architecture", self.architecture, MaceArchitecture)
+        object.__setattr__(self, "stages", sequence_of("stages", self.stages, "stages"))
         if not self.stages:
             raise SettingError("no stage", subject="stages", hint="Give at least one")
-        _check_choice("loss", self.loss, get_args(LossKind))
-        _check_choice("precision", self.precision, get_args(Precision))
-        _check_choice("device", self.device, get_args(Device))
-        _check_count("batch_atoms", self.batch_atoms, 1)
-        _check_count("warm_up_steps", self.warm_up_steps, 0)
-        _check_count("seed", self.seed, 0)
-        _check_count("split_seed", self.held_out_seed, 0)
-        _check_positive("clip", self.clip)
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise SettingError(
-                f"{self.weight_decay}", subject="weight_decay", hint="Give a rate of 0 or more"
-            )
+        for stage in self.stages:
+            check_kind("stages", stage, TrainingStage)
+        check_choice("loss", self.loss, get_args(LossKind))
+        check_choice("precision", self.precision, get_args(Precision))
+        check_choice("device", self.device, get_args(Device))
+        check_count("batch_atoms", self.batch_atoms, 1)
+        check_count("warm_up_steps", self.warm_up_steps, 0)
+        check_count("seed", self.seed, 0, _HIGHEST_SEED)
+        check_count("split_seed", self.held_out_seed, 0, _HIGHEST_SEED)
+        check_positive("clip", self.clip)
+        check_not_negative("weight_decay", self.weight_decay, "rate")
         if self.max_seconds is not None:
-            _check_positive("max_seconds", self.max_seconds)
+            check_positive("max_seconds", self.max_seconds)
         for name in ("ema_decay", "valid_fraction", "element_sharing"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise SettingError(
-                    f"{getattr(self, name)}", subject=name, hint="Give 0 or more, less than 1"
-                )
+            check_share(name, getattr(self, name))
 
     @property
     def held_out_seed(self) -> int:
@@ -332,23 +308,24 @@ class MaceTrainingSettings:
         Raises
         ------
         SettingError
-            If a setting is unknown or out of range.
+            If a setting is unknown, of the wrong type or out of range.
         """
         plain = dict(values)
         if isinstance(plain.get("architecture"), Mapping):
             plain["architecture"] = MaceArchitecture.from_dict(plain["architecture"])
         if isinstance(plain.get("stages"), list | tuple):
             plain["stages"] = tuple(_stage(one) for one in plain["stages"])
-        return _built(cls, plain)
+        return known_settings(cls, plain)
 
 
-def _stage(values: Any) -> TrainingStage:
-    if isinstance(values, TrainingStage):
+def _stage(values: Any) -> Any:
+    """Rebuild a stage; what is none stays as it is, and is refused with the other settings."""
+    if not isinstance(values, Mapping):
         return values
     plain = dict(values)
     if isinstance(plain.get("weights"), Mapping):
-        plain["weights"] = _built(LossWeights, plain["weights"])
-    return _built(TrainingStage, plain)
+        plain["weights"] = known_settings(LossWeights, plain["weights"])
+    return known_settings(TrainingStage, plain)
 
 
 _SMALL = MaceTrainingSettings(

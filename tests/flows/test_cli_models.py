@@ -14,8 +14,10 @@ from flows.cli import ExitCode
 from flows.searching import search_settings
 from flows.stored_models import model_named
 from flows.trained import METHODS
+from screening.shipped_models import WEIGHTS_FOLDER, read_shipped
 from screening.trained_model import TrainedModel
 from stores.connect import open_database
+from stores.model_files import write_model
 from stores.models import store_model
 
 pytestmark = pytest.mark.usefixtures("springs", "screened")
@@ -85,6 +87,40 @@ def test_what_cannot_be_trained_is_said_with_its_code(phonoscreen, arguments, co
     found, _, err = phonoscreen("train", *arguments)
     assert found == code
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "said"),
+    [
+        ("mace", {"architecture": 5}, "architecture: 5. Give an object"),
+        ("mace", {"stages": [{"weights": 5}]}, "weights: 5. Give an object"),
+        ("mace", {"valid_fraction": None}, "valid_fraction: None. Give 0 or more"),
+        ("alignn", {"architecture": 5}, "architecture: 5 is no object"),
+        ("alignn", {"checkpoints": 5}, "checkpoints: 5. Give the path"),
+    ],
+)
+def test_a_file_of_settings_of_a_wrong_type_is_refused(
+    phonoscreen, tmp_path, method, settings, said
+):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(settings))
+    code, _, err = phonoscreen("train", method, "--settings", file)
+    assert code == ExitCode.WRONG_USAGE
+    assert f"INVALID_SETTING {said}" in " ".join(err.split())
+
+
+def test_what_cannot_predict_here_says_what_to_do(phonoscreen, tmp_path):
+    potential = WEIGHTS_FOLDER / "phonoscreen-small.psm"
+    code, _, err = phonoscreen("predict", "--method", "alignn", "--model", potential)
+    assert code == ExitCode.WRONG_USAGE
+    assert "phonoscreen-small: is a potential" in err
+    assert "--calculator mace:FILE.psm" in " ".join(err.split())
+    sound = read_shipped("alignn", "phonoscreen-dos")
+    broken = replace(sound, name="broken", state={**sound.state, "prior": {}})
+    file = write_model(tmp_path / "broken.psm", broken)
+    code, _, err = phonoscreen("predict", "--method", "alignn", "--model", file)
+    assert code == ExitCode.WRONG_USAGE
+    assert "MODEL_CORRUPT broken: it does not name the potential" in " ".join(err.split())
 
 
 def test_predicting_reports_rates_and_refusals(phonoscreen):

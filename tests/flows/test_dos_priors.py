@@ -21,6 +21,7 @@ from screening.errors import (
     TrainingDivergedError,
 )
 from screening.network_dos.grid import PAPER_GRID, WIDE_GRID
+from screening.network_dos.settings import ANEW
 from screening.phonons import PhononSettings
 from screening.prediction import frozen_array
 from screening.predictors.dos_prior import PotentialPrior
@@ -183,6 +184,34 @@ def test_predictions_compute_phonons_as_the_training_did():
     with pytest.raises(ModelCorruptError, match="settings of its potential"):
         stored_prior(replace(model, state={**state, "prior": damaged}))
     assert stored_prior(replace(model, state={"settings": {}})) is None
+
+
+PLAIN = {"specification": "phonoscreen"}
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"prior": {}, "settings": {}}, "does not name the potential that it corrects: {}"),
+        ({"prior": 5, "settings": {}}, "does not name the potential that it corrects: 5"),
+        ({"prior": [], "settings": {}}, "does not name the potential"),
+        ({"prior": False, "settings": {}}, "does not name the potential"),
+        ({"prior": "chgnet", "settings": {}}, "does not name the potential"),
+        ({"prior": {"specification": 5}, "settings": {}}, "does not name the potential"),
+        ({"prior": {"specification": ""}, "settings": {}}, "does not name the potential"),
+        ({"prior": PLAIN}, "settings are missing"),
+        ({"prior": PLAIN, "settings": 5}, "settings cannot be read: settings: 5"),
+        ({"prior": PLAIN, "settings": {"grid": 5}}, "settings cannot be read: grid: 5"),
+        ([PLAIN], "its state is no object"),
+    ],
+)
+def test_a_model_that_does_not_say_what_it_corrects_is_damaged(state, said, monkeypatch):
+    monkeypatch.setattr("screening.calculators.load_calculator", lambda _: pytest.fail("loaded"))
+    model = TrainedModel("x", "broken", (13,), {}, state, {}, "0" * 64, 1)
+    with pytest.raises(ModelCorruptError) as refused:
+        density_predictor(model, None)
+    assert said in refused.value.message
+    assert (refused.value.subject, refused.value.hint) == ("broken", ANEW)
 
 
 @pytest.mark.parametrize(

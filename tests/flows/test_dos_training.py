@@ -157,6 +157,39 @@ def test_settings_are_those_of_a_preset_with_what_differs():
             density_settings(wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"architecture": 5}, "architecture"),
+        ({"architecture": None}, "architecture"),
+        ({"architecture": 0}, "architecture"),
+        ({"architecture": [], "prior": "chgnet"}, "architecture"),
+        ({"architecture": "hidden"}, "architecture"),
+        ({"checkpoints": 5}, "checkpoints"),
+        ({"checkpoints": ["here"]}, "checkpoints"),
+        ({"checkpoints": False}, "checkpoints"),
+        ({"prior": 5}, "prior"),
+        ({"prior": ["chgnet"]}, "prior"),
+        ({"prior": {}}, "prior"),
+        ({"preset": ["tiny"]}, "--preset"),
+        ({"preset": None}, "--preset"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_refused_by_their_name(wrong, name):
+    with pytest.raises(SettingError) as refused:
+        density_settings(wrong)
+    assert refused.value.subject == name
+    assert refused.value.hint
+    [(_, value)] = list(wrong.items())[:1]
+    assert repr(value) in refused.value.message
+
+
+def test_what_is_not_there_may_be_nothing(tmp_path):
+    nothing = {"checkpoints": None, "prior": None}
+    assert density_settings(nothing) == density_settings({})
+    assert density_settings({"checkpoints": tmp_path, "prior": ""}) == density_settings({})
+
+
 def test_a_file_of_jarvis_is_learned_in_place_of_the_database(uri, kept, tmp_path):
     atoms = {
         "lattice_mat": (4.0 * np.eye(3)).tolist(),

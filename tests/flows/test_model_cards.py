@@ -1,6 +1,9 @@
 """Cards of both methods in one form, as tables and as pictures."""
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from flows.model_cards import (
     Parity,
@@ -14,6 +17,7 @@ from flows.model_cards import (
 from flows.plots import plot_model_scores, plot_parity
 from flows.tables import table_model
 from screening.errors import SettingError
+from screening.shipped_models import read_shipped
 from screening.trained_model import TrainedModel
 
 SCORES = {"count": 9, "mae": 0.1, "rmse": 0.2, "mad": 0.4, "skill": 0.75, "pearson": 0.9,
@@ -82,6 +86,27 @@ def test_all_coverages_are_said_at_once():
     held_out = {"free_energy": 0.88, "entropy": 0.914}
     said = notes_of({"coverage": 0.9, "held_out_coverage_300k": held_out})
     assert said == ["held-out values inside of 90 % intervals: free energy 88 %, entropy 91 %"]
+
+
+def test_coverage_of_the_calibration_set_is_said_to_be_its_own():
+    """Of densities of states; those of the other methods are of folds that were held out."""
+    held_out = {"free_energy": 0.904, "log_isotope_rate": None}
+    card = {"coverage": {"intended": 0.9, "held_out_300k": held_out}}
+    [said] = notes_of(card)
+    assert said == (
+        "values inside of 90 % intervals within the calibration set, each composition by those of "
+        "the others, so close to 90 % by construction: free energy 90 %"
+    )
+    assert not any(one.by_construction for one in (*coverages_of(FOREST), *coverages_of(LINEAR)))
+
+
+def test_the_card_that_is_shown_claims_nothing_of_other_compositions():
+    model = read_shipped("alignn", "phonoscreen-dos")
+    console = Console(width=100, file=StringIO())
+    console.print(table_model(model, "alignn:phonoscreen-dos@1", width=100))
+    shown = " ".join(console.file.getvalue().split())
+    assert "so close to 90 % by construction: entropy 90 %, free energy 90 %" in shown
+    assert "held-out values inside" not in shown
 
 
 def test_rows_of_the_entropy_are_per_atom_per_cell_per_class_and_of_curves():

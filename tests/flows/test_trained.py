@@ -10,8 +10,10 @@ from random_springs import spring_crystals
 from flows.trained import (
     METHODS,
     is_trained,
+    load_trained,
     method_of,
     needs_electrons,
+    predictor_of,
     trained_file,
     trained_method,
 )
@@ -21,6 +23,7 @@ from screening.descriptors.interface import AtomicSystem
 from screening.errors import ModelRefusedError, SettingError, TrainingSetError
 from screening.trained_model import METHOD_PREFIXES, TrainedModel
 from stores.connect import open_database
+from stores.model_files import write_model
 from stores.training import TrainingPhonons, training_phonons
 
 
@@ -42,6 +45,27 @@ def test_a_model_of_another_time_is_refused():
     model = TrainedModel("a-method-to-come", "x", (1,), {}, {}, {}, "0" * 64, 1)
     with pytest.raises(ModelRefusedError, match="a-method-to-come"):
         method_of(model)
+
+
+def test_a_potential_is_told_apart_from_what_is_not_known():
+    potential = TrainedModel(METHOD_PREFIXES["mace"], "salts", (1,), {}, {}, {}, "0" * 64, 1)
+    for ask in (method_of, predictor_of):
+        with pytest.raises(ModelRefusedError, match="salts: is a potential") as refused:
+            ask(potential)
+        assert "--calculator mace:FILE.psm" in refused.value.hint
+        assert "version" not in refused.value.hint
+
+
+def test_a_file_of_another_method_says_how_it_is_used(tmp_path):
+    for method, hint in (
+        (METHOD_PREFIXES["mace"], "--calculator mace:{}"),
+        (METHODS["ldml"].method, "Write ldml:{}"),
+    ):
+        model = TrainedModel(method, "salts", (1,), {"x": np.ones(1)}, {}, {}, "0" * 64, 1)
+        file = write_model(tmp_path / f"{method}.psm", model)
+        with pytest.raises(ModelRefusedError, match="not alignn-density-of-states") as refused:
+            load_trained(f"alignn:{file}")
+        assert hint.format(file) in refused.value.hint
 
 
 @pytest.mark.parametrize(

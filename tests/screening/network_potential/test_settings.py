@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from screening.errors import SettingError
@@ -91,6 +92,81 @@ def test_settings_out_of_range_are_refused(given):
     assert refused.value.hint
 
 
+HUGE = 10**400  # JSON may hold it, a float may not
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"architecture": 5}, "architecture"),
+        ({"architecture": None}, "architecture"),
+        ({"architecture": []}, "architecture"),
+        ({"architecture": {"elements": "abc"}}, "elements"),
+        ({"architecture": {"elements": 11}}, "elements"),
+        ({"architecture": {"elements": ["Na"]}}, "elements"),
+        ({"architecture": {"elements": [True]}}, "elements"),
+        ({"architecture": {"elements": [11.5]}}, "elements"),
+        ({"architecture": {"elements": [0]}}, "elements"),
+        ({"architecture": {"elements": [119]}}, "elements"),
+        ({"architecture": {"radial_mlp": 5}}, "radial_mlp"),
+        ({"architecture": {"radial_mlp": "64"}}, "radial_mlp"),
+        ({"architecture": {"radial_mlp": {"64": 64}}}, "radial_mlp"),
+        ({"architecture": {"radial_mlp": [[64]]}}, "radial_mlp"),
+        ({"architecture": {"channels": [16]}}, "channels"),
+        ({"architecture": {"channels": 16.0}}, "channels"),
+        ({"architecture": {"cutoff_angstrom": True}}, "cutoff_angstrom"),
+        ({"architecture": {"cutoff_angstrom": HUGE}}, "cutoff_angstrom"),
+        ({"architecture": {"layers": 2}}, "layers"),
+        ({"stages": 5}, "stages"),
+        ({"stages": None}, "stages"),
+        ({"stages": "abc"}, "stages"),
+        ({"stages": {"epochs": 5}}, "stages"),
+        ({"stages": [5]}, "stages"),
+        ({"stages": [[]]}, "stages"),
+        ({"stages": [{"epochs": None}]}, "epochs"),
+        ({"stages": [{"learning_rate": "0.1"}]}, "learning_rate"),
+        ({"stages": [{"rate": 0.1}]}, "rate"),
+        ({"stages": [{"weights": 5}]}, "weights"),
+        ({"stages": [{"weights": None}]}, "weights"),
+        ({"stages": [{"weights": [1.0]}]}, "weights"),
+        ({"stages": [{"weights": {"forces": "a"}}]}, "forces"),
+        ({"stages": [{"weights": {"forces": True}}]}, "forces"),
+        ({"stages": [{"weights": {"energy": [1.0]}}]}, "energy"),
+        ({"stages": [{"weights": {"stress": HUGE}}]}, "stress"),
+        ({"stages": [{"weights": {"force": 1.0}}]}, "force"),
+        ({"ema_decay": "x"}, "ema_decay"),
+        ({"ema_decay": False}, "ema_decay"),
+        ({"ema_decay": HUGE}, "ema_decay"),
+        ({"valid_fraction": None}, "valid_fraction"),
+        ({"valid_fraction": [0.1]}, "valid_fraction"),
+        ({"element_sharing": {}}, "element_sharing"),
+        ({"weight_decay": "x"}, "weight_decay"),
+        ({"weight_decay": None}, "weight_decay"),
+        ({"clip": HUGE}, "clip"),
+        ({"max_seconds": "60"}, "max_seconds"),
+        ({"loss": ["squared"]}, "loss"),
+        ({"device": {}}, "device"),
+        ({"precision": 32}, "precision"),
+        ({"seed": HUGE}, "seed"),
+        ({"split_seed": "x"}, "split_seed"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_refused_by_their_name(given, name):
+    with pytest.raises(SettingError) as refused:
+        MaceTrainingSettings.from_dict(given)
+    assert refused.value.subject == name
+    assert refused.value.hint
+
+
+def test_what_is_refused_is_shown_with_what_may_be_given():
+    with pytest.raises(SettingError) as refused:
+        MaceTrainingSettings.from_dict({"stages": [{"weights": 5}]})
+    assert str(refused.value) == (
+        "weights: 5. Give an object with any of energy, forces, hessian, stress"
+    )
+
+
 def test_elements_are_kept_in_order():
     assert MaceArchitecture(elements=(17, 11)).elements == (11, 17)
     assert replace(MaceArchitecture(), elements=[8]).elements == (8,)
+    assert MaceArchitecture(elements=tuple(np.array([17, 11]))).as_dict()["elements"] == [11, 17]
