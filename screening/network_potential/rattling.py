@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from screening.errors import SettingError
+from screening.errors import SettingError, TrainingSetError
 from screening.prediction import FloatArray, frozen_array
 from screening.supercell import SupercellSettings, choose_supercell
 
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _LARGEST_STRAIN = 0.5
+_LARGEST_ANGSTROM = 0.5  # beyond, atoms meet or leave their sites
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class RattlingSettings:
                 subject="n_cells",
                 hint="Give one or more, and an even number of antithetic pairs",
             )
-        if not 0.0 < self.smallest_angstrom <= self.largest_angstrom < np.inf:
+        if not 0.0 < self.smallest_angstrom <= self.largest_angstrom <= _LARGEST_ANGSTROM:
             raise SettingError(
                 f"from {self.smallest_angstrom} to {self.largest_angstrom} Å",
                 subject="smallest_angstrom, largest_angstrom",
-                hint="Give 0 < smallest <= largest, usually 0.01 and 0.05",
+                hint=f"Give 0 < smallest <= largest <= {_LARGEST_ANGSTROM:g}, usually 0.01 and "
+                "0.05",
             )
         if not 0.0 <= self.largest_strain < _LARGEST_STRAIN:
             raise SettingError(
@@ -137,6 +139,8 @@ def rattled_cells(
     ------
     SettingError
         If the limits of the supercell contradict each other.
+    TrainingSetError
+        If they leave it one atom.
     TooLargeError
         If the crystal itself has more atoms than allowed.
 
@@ -188,7 +192,14 @@ def supercell_to_displace(
     """
     size = SupercellSettings(settings.min_length_angstrom, 1, settings.max_atoms)
     matrix = choose_supercell(structure, size)
-    return structure.copy().make_supercell(matrix), matrix
+    supercell = structure.copy().make_supercell(matrix)
+    if len(supercell) == 1:
+        raise TrainingSetError(
+            "one atom alone in the supercell has no modes but translations",
+            subject=structure.composition.reduced_formula,
+            hint=f"Allow more than {settings.max_atoms} atoms, or a longer supercell",
+        )
+    return supercell, matrix
 
 
 def _strain(generator: np.random.Generator, largest: float) -> FloatArray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from screening.errors import SettingError, TooLargeError
+from screening.errors import SettingError, TooLargeError, TrainingSetError
 from screening.network_potential.rattling import RattlingSettings, rattled_cells
 
 
@@ -68,6 +68,7 @@ def test_cells_alone_are_no_pairs(zincblende):
         {"smallest_angstrom": 0.0},
         {"smallest_angstrom": 0.1},
         {"largest_angstrom": float("nan")},
+        {"largest_angstrom": 4.0},
         {"largest_strain": -0.1},
         {"largest_strain": 0.6},
         {"seed": -1},
@@ -77,6 +78,14 @@ def test_settings_out_of_range_are_refused(given):
     with pytest.raises(SettingError) as refused:
         RattlingSettings(**given)
     assert refused.value.hint
+
+
+def test_a_cell_of_one_atom_tells_nothing_and_is_refused():
+    metal = Structure(Lattice.cubic(3.0), ["Po"], [[0, 0, 0]])
+    with pytest.raises(TrainingSetError, match="translations"):
+        rattled_cells(metal, RattlingSettings(max_atoms=1), "Po")
+    [*cells] = rattled_cells(metal, RattlingSettings(max_atoms=8), "Po")
+    assert all(len(cell.numbers) > 1 for cell in cells)
 
 
 def test_a_crystal_that_is_too_large_is_refused(zincblende):
