@@ -182,10 +182,16 @@ def jarvis_lessons(file: Path) -> tuple[list[DosLesson], Mapping[str, int]]:
 
     found = read_jarvis_densities(file)
     lessons = {
-        one.material_id: DosLesson(one.material_id, JARVIS, one.structure, one)
+        one.material_id: DosLesson(one.material_id, _jarvis_source(one), one.structure, one)
         for one in found.records
     }
     return list(lessons.values()), found.left_out
+
+
+def _jarvis_source(given: GivenDensity) -> str:
+    """Name the source, and where its points begin at zero that it shows no instability."""
+    knows_imaginary = float(given.frequencies_thz[0]) < 0.0
+    return JARVIS if knows_imaginary else f"{JARVIS}, without imaginary modes"
 
 
 def density_settings(given: Mapping[str, Any]) -> DosNetworkSettings:

@@ -10,7 +10,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from flows.catalogue import materials_where
-from flows.dos_training import DosLesson, density_settings, train_densities
+from flows.dos_training import (
+    DosLesson,
+    density_settings,
+    jarvis_lessons,
+    train_densities,
+)
 from flows.local import Crew
 from flows.plots import plot_density
 from flows.run import screen
@@ -211,6 +216,10 @@ def test_a_file_of_jarvis_is_learned_in_place_of_the_database(uri, kept, tmp_pat
             with pytest.raises(SettingError, match="training from a file") as caught:
                 train(database, replace(task, **chosen))
             assert next(iter(chosen)).replace("_", "-") in caught.value.subject
+        from_zero = np.exp(-(((np.linspace(0, 1000, 201) - 150) / 40) ** 2)).tolist()
+        file.write_text(json.dumps([{"jid": "JVASP-3", "atoms": atoms, "pdos_elast": from_zero}]))
+        [[lesson], _] = jarvis_lessons(file)
+        assert lesson.source == "JARVIS-DFT (OptB88vdW), without imaginary modes"
         file.write_text("[]")
         with pytest.raises(TrainingSetError, match="nothing to learn"):
             train(database, task)
