@@ -12,6 +12,8 @@
   and against DFT.
 
 Every error stands beside what a guess without a model reaches, failures are named and counted.
+Other crystals may lie in the same files of another folder: a record that is no use is left out, and
+a part that cannot be measured on them is missed and leaves the others alone.
 
     python benchmarks/networks.py [--data FOLDER] [--json FILE] [--plot FOLDER]
     python benchmarks/networks.py --only speed --quick --potential mace:small.psm
@@ -20,9 +22,11 @@ Every error stands beside what a guess without a model reaches, failures are nam
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -95,14 +99,15 @@ class Measurements:
     def speed(self) -> Found:
         """Time of forces."""
         from networks_speed import speed_figures
-        from references import read_records, reference_of
+        from references import read_records, usable_references
 
         own = self._options
         limit = QUICK_CRYSTALS if own.quick else own.crystals
         records = read_records(own.data)
         chosen = records[:: 1 if limit is None else max(1, len(records) // limit)][:limit]
-        references = [reference_of(record) for record in chosen]
-        return speed_figures(self.phonons.potentials, references, REPEATS[own.quick])
+        references, failures = usable_references(chosen)
+        potentials = self.phonons.potentials
+        return speed_figures(potentials, references, REPEATS[own.quick], failures)
 
     def training(self) -> Found:
         """Two salts from twelve cells."""
@@ -125,13 +130,23 @@ class Measurements:
 
 
 def measure(name: str, part: Callable[[], Found]) -> Found:
-    """Run one part; what stops it is named, and counts as missed."""
+    """Run one part; whatever stops it is named, and counts as missed."""
     print(f"\n{name}", flush=True)
     try:
-        return part()
-    except (ScreeningError, OSError) as error:
-        print(f"  FAILED {error}", flush=True)
-        return [Figure(f"FAILED {name}: {error}", 1, "", "<= 0")], {}
+        figures, details = part()
+        return figures, _as_written(details)
+    except Exception as error:  # noqa: BLE001 - of any library: no part may hide the others
+        if not isinstance(error, (ScreeningError, OSError)):
+            traceback.print_exc()  # nobody foresaw it
+        text = f"FAILED {name}: {type(error).__name__}: {error}"
+        print(f"  {text}", flush=True)
+        return [Figure(text, 1, "", "<= 0")], {}
+
+
+def _as_written(details: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON can hold, else no part could be written; not finite numbers are none."""
+    found: dict[str, Any] = json.loads(json.dumps(details), parse_constant=lambda _: None)
+    return found
 
 
 def main() -> int:

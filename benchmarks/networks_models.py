@@ -27,6 +27,7 @@ __all__ = [
     "PotentialPhonons",
     "compositions_trained_on",
     "compositions_used_by",
+    "failure_figures",
     "load_potential",
     "training_figures",
 ]
@@ -108,16 +109,33 @@ def compositions_used_by(model: TrainedModel | None) -> frozenset[str] | None:
 
 
 def training_figures(potential: Potential, compositions: Sequence[str]) -> list[Figure]:
-    """Count the evaluated and the reserved compositions that a potential has learned from."""
-    learned = compositions_trained_on(potential.model)
-    evaluated = None if learned is None else len(learned & set(compositions))
-    reserved = None if learned is None else len(learned & RESERVED)
-    total = None if learned is None else len(learned)
+    """Count the evaluated and the reserved compositions that a potential has to do with.
+
+    What its frequency scale was fitted to counts like what it learned from: the errors that are
+    required are those with the scale.
+
+    Parameters
+    ----------
+    potential
+        Trained here or not.
+    compositions
+        Reduced formulas of the evaluated crystals.
+    """
+    learned, used = compositions_trained_on(potential.model), compositions_used_by(potential.model)
+    evaluated = None if used is None else len(used & set(compositions))
+    reserved = None if used is None else len(used & RESERVED)
     return [
-        Figure("compositions trained on", total, ""),
-        Figure("compositions of these crystals trained on", evaluated, "", "<= 0"),
-        Figure("reserved compositions trained on", reserved, "", "<= 0"),
+        Figure("compositions trained on", None if learned is None else len(learned), ""),
+        Figure("compositions in training or scale", None if used is None else len(used), ""),
+        Figure("compositions of these crystals in training or scale", evaluated, "", "<= 0"),
+        Figure("reserved compositions in training or scale", reserved, "", "<= 0"),
     ]
+
+
+def failure_figures(what: str, failures: Sequence[str]) -> list[Figure]:
+    """Count what was left out, and name each."""
+    named = [Figure(f"FAILED {one}", 1, "") for one in failures]
+    return [Figure(what, len(failures), ""), *named]
 
 
 @dataclass

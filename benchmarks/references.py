@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "read_records",
     "record_name",
     "reference_of",
+    "usable_references",
 ]
 
 TEMPERATURES_K = (300.0, 1000.0)
@@ -41,7 +43,10 @@ SAME_Q_POINT = 1e-6
 
 @dataclass(frozen=True)
 class Reference:
-    """One crystal of the reference set."""
+    """One crystal of the reference set.
+
+    Its composition is the reduced formula of its cell, whatever the record calls itself.
+    """
 
     name: str
     composition: str
@@ -90,6 +95,19 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         return list(json.load(stream))
 
 
+def usable_references(records: Sequence[Any]) -> tuple[list[Reference], list[str]]:
+    """Read records; those that are no use are named, with what is wrong with them."""
+    found, failures = [], []
+    for number, record in enumerate(records, start=1):
+        try:
+            found.append(reference_of(record))
+        except Exception as error:  # noqa: BLE001 - of any library: none may hide a record
+            name = record_name(record) or f"record {number}"
+            failures.append(f"{name}: {type(error).__name__}: {error}")
+            print(f"  FAILED {failures[-1]}", flush=True)
+    return found, failures
+
+
 def reference_of(record: dict[str, Any]) -> Reference:
     """Bring a record to the primitive cell that its q points refer to.
 
@@ -119,7 +137,7 @@ def reference_of(record: dict[str, Any]) -> Reference:
         raise ValueError("a number is not finite, or all weights are zero")
     return Reference(
         name=f"{record['material_id']} {record['formula']} {record['space_group']}",
-        composition=record["formula"],
+        composition=primitive.composition.reduced_formula,
         prototype=int(record["space_group"]),
         primitive=primitive,
         supercell_matrix=np.rint(np.diag(repeats) @ to_unit).astype(np.int64),
