@@ -285,7 +285,8 @@ def _beginning(
     begun = "goes on from its checkpoint" if epoch else "begins"
     n_groups = len({cell.group for cell in training})
     text = f"{begun}, {len(training)} cells of {n_groups} compositions to learn from"
-    return f"{text}, {len(held_out)} of {len({cell.group for cell in held_out})} held out"
+    left = f"{len(held_out)} of {len({cell.group for cell in held_out})}" if held_out else "none"
+    return f"{text}, {left} held out"
 
 
 def _said(scores: dict[str, float]) -> str:
