@@ -232,7 +232,7 @@ def status_of(database: Database) -> Status:
 def open_failures(database: Database) -> tuple[list[dict[str, Any]], int]:
     """Read failures, by code, and count those left out: a better method has answered since."""
     rows = list(database.failures.query({}, sort={"code": 1}))
-    names = sorted({row["material_id"] for row in rows if row["tier"] is not None})
+    names = sorted({row["material_id"] for row in rows if row.get("tier") is not None})
     best: dict[str, int] = {}
     for some in in_chunks(names):
         criteria = in_values("material_id", some)
@@ -240,7 +240,8 @@ def open_failures(database: Database) -> tuple[list[dict[str, Any]], int]:
             best[one["material_id"]] = max(one["tier"], best.get(one["material_id"], -1))
 
     def is_open(row: dict[str, Any]) -> bool:
-        return row["tier"] is None or best.get(row["material_id"], -1) <= row["tier"]
+        tier = row.get("tier")  # documents of before have none
+        return tier is None or best.get(row["material_id"], -1) <= tier
 
     left = [row for row in rows if is_open(row)]
     return left, len(rows) - len(left)

@@ -110,10 +110,11 @@ def stored_cells(
         except ScreeningError as error:
             left_out[f"{error.code}: {error.message}"] += 1
             continue
-        new = [cell for cell in read if _place(cell) not in seen]
+        places = [_place(cell) for cell in read]
+        new = [cell for cell, place in zip(read, places, strict=True) if place not in seen]
         if len(new) < len(read):
             left_out[_REPEATED] += len(read) - len(new)
-        seen.update(map(_place, new))
+        seen.update(places)
         cells += new
         n_from_phonons += 0 if one.collection == _LABELS else len(new)
     name = fitting[0].model if fitting else ""

@@ -95,7 +95,7 @@ def refuse_isolated_atoms(
     CalculatorFailedError
         If an atom has none.
     """
-    n_alone = n_atoms - len(np.unique(bonded))
+    n_alone = n_atoms - np.count_nonzero(np.bincount(bonded, minlength=n_atoms))
     if n_alone:
         raise CalculatorFailedError(
             f"{n_alone} atoms have no neighbour within {cutoff_angstrom:g} Å, "

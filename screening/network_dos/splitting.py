@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
+from screening.dispensable import dispensable, elements_by_group
 from screening.errors import TrainingSetError
 from screening.network_dos.labels import DosLabel
 from screening.network_dos.settings import DosNetworkSettings
@@ -50,7 +51,9 @@ def split_labels(labels: Sequence[DosLabel], settings: DosNetworkSettings) -> Sp
     TrainingSetError
         If there are too few compositions.
     """
-    elements = _elements_by_group(labels)
+    elements = elements_by_group(
+        (one.group, (int(site.specie.Z) for site in one.structure)) for one in labels
+    )
     names = sorted(elements)
     needed = fewest_groups(settings.alpha)
     n_calibration = max(needed, math.ceil(settings.calibration_fraction * len(names)))
@@ -62,7 +65,7 @@ def split_labels(labels: Sequence[DosLabel], settings: DosNetworkSettings) -> Sp
             hint="Give some hundred crystals of different compositions",
         )
     shuffled = [names[one] for one in np.random.default_rng(settings.seed).permutation(len(names))]
-    calibration = list(_dispensable(shuffled, elements, n_calibration))
+    calibration = list(islice(dispensable(shuffled, elements), n_calibration))
     if len(calibration) < needed:
         raise TrainingSetError(
             f"only {len(calibration)} compositions have no element that is theirs alone, {needed} "
@@ -73,23 +76,3 @@ def split_labels(labels: Sequence[DosLabel], settings: DosNetworkSettings) -> Sp
     learning = tuple(one for one in shuffled if one not in set(calibration))
     n_parts = min(max(2, round(1.0 / settings.valid_fraction)), len(learning))
     return Split(tuple(calibration), learning, n_parts)
-
-
-def _elements_by_group(labels: Sequence[DosLabel]) -> dict[str, frozenset[int]]:
-    found: dict[str, frozenset[int]] = {}
-    for label in labels:
-        own = frozenset(int(site.specie.Z) for site in label.structure)
-        found[label.group] = found.get(label.group, frozenset()) | own
-    return found
-
-
-def _dispensable(
-    names: Sequence[str], elements: Mapping[str, frozenset[int]], count: int
-) -> Iterator[str]:
-    """Yield compositions whose elements others keep, until there are enough."""
-    left = Counter(element for name in names for element in elements[name])
-    for name in names:
-        if count and all(left[element] > 1 for element in elements[name]):
-            left.subtract(elements[name])
-            count -= 1
-            yield name

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.digest import digest_of
+from screening.dispensable import dispensable, elements_by_group
 from screening.errors import (
     NonFiniteForcesError,
     NonFiniteInputError,
@@ -208,8 +209,10 @@ def split_by_group(
     drawn = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
     unseen = [group for group in drawn if group not in learned]
     counts = Counter(cell.group for cell in cells)
-    candidates = (unseen or drawn)[: len(drawn) - 1]
-    for group in _dispensable(cells, unseen or drawn, known) or candidates:
+    wanted = unseen or drawn
+    elements = elements_by_group((cell.group, map(int, cell.numbers)) for cell in cells)
+    harmless = list(dispensable(wanted, elements, known))
+    for group in (harmless or wanted)[: len(drawn) - 1]:
         if sum(counts[one] for one in held_out) >= fraction * len(cells):
             break
         held_out.add(group)
@@ -217,19 +220,3 @@ def split_by_group(
         [cell for cell in cells if cell.group not in held_out],
         [cell for cell in cells if cell.group in held_out],
     )
-
-
-def _dispensable(
-    cells: Sequence[LabelledCell], groups: Sequence[str], known: frozenset[int]
-) -> list[str]:
-    """Choose groups that can all be held out and leave every element in others."""
-    elements: dict[str, set[int]] = {}
-    for cell in cells:
-        elements.setdefault(cell.group, set()).update(map(int, cell.numbers))
-    left = Counter(one for own in elements.values() for one in own)
-    found = []
-    for group in groups:
-        if all(left[one] > 1 for one in elements[group] - known):
-            left.subtract(elements[group])
-            found.append(group)
-    return found[: len(elements) - 1]

@@ -187,6 +187,8 @@ def supercell_to_displace(
     ------
     SettingError
         If the limits of the supercell contradict each other.
+    TrainingSetError
+        If they leave it one atom.
     TooLargeError
         If the crystal itself has more atoms than allowed.
     """
